@@ -1,0 +1,50 @@
+//! MQTT 5 as a pure state machine: bytes and time in, packets and events out.
+//!
+//! This crate has no clock, no I/O, no threads and no randomness of its own. It has two parts:
+//!
+//! * the **codec**: [`packet`], [`Properties`], [`FixedHeader`]. Packets are views that borrow from the
+//!   input; decoding and encoding allocate nothing, with or without the feature `alloc`.
+//! * the **machine**: [`Client`] (on growable storage, feature `alloc`) and [`fixed::Client`] (fixed
+//!   capacity, no allocator). Both are the same code on another storage.
+//!
+//! # Features
+//!
+//! `std` (default) implies `alloc`. Without either, the codec and [`fixed::Client`] remain.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic
+    )
+)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod error;
+mod frame;
+pub mod packet;
+mod property;
+mod reason;
+mod time;
+pub mod topic;
+mod types;
+mod wire;
+
+pub use error::{DecodeError, DecodeErrorKind, EncodeError};
+pub use frame::{Decoding, FixedHeader, MAXIMUM_REMAINING_LENGTH};
+pub use packet::Packet;
+#[cfg(feature = "alloc")]
+pub use property::PropertyBuffer;
+pub use property::{Place, Properties, Property, PropertyIter};
+pub use reason::ReasonCode;
+pub use time::Instant;
+pub use topic::{TopicError, TopicFilter, TopicName};
+pub use types::{PacketId, PacketType, ProtocolVersion, QoS, RetainHandling, Role};
