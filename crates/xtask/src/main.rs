@@ -1,0 +1,54 @@
+//! Developer commands: `cargo xtask`.
+
+#![forbid(unsafe_code)]
+
+mod cargo;
+mod dependencies;
+mod environment;
+mod layering;
+mod lines;
+mod mosquitto;
+mod portability;
+mod source;
+mod steps;
+mod tools;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Developer commands of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Checks everything: installs what the tests need, then runs every test of the workspace.
+    Test {
+        /// Only these steps, by name.
+        steps: Vec<String>,
+        /// Names the steps and runs none.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Runs Mosquitto in the foreground, as the tests configure it.
+    Mosquitto {
+        /// The port on the loopback interface.
+        #[arg(default_value_t = 1883)]
+        port: u16,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Test { list: true, .. } => {
+            steps::list();
+            Ok(())
+        }
+        Command::Test { steps, .. } => steps::run(&steps),
+        Command::Mosquitto { port } => mosquitto::run_in_foreground(port),
+    }
+}

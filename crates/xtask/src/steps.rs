@@ -1,0 +1,154 @@
+//! `cargo xtask test`: a table of steps, run in order.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::cargo::{cargo, run as run_command, succeeds};
+use crate::{dependencies, layering, lines, portability, tools};
+
+struct Step {
+    name: &'static str,
+    action: fn() -> Result<()>,
+}
+
+/// None is ever left out: a step that cannot run fails.
+const STEPS: [Step; 13] = [
+    step("tools", tools::ensure),
+    step("format", || run_cargo("fmt --all --check")),
+    step("clippy", || {
+        run_cargo("clippy --workspace --all-targets -- -D warnings")
+    }),
+    step("proto-no-alloc", || {
+        run_cargo("test -p mqtt5-proto --no-default-features")
+    }),
+    step("proto-alloc", || {
+        run_cargo("test -p mqtt5-proto --no-default-features --features alloc")
+    }),
+    step("tests", workspace_tests),
+    step("release-tests", release_tests),
+    step("docs", docs),
+    step("dependencies", dependencies::check_budgets),
+    step("bare-protocol", dependencies::check_bare_protocol),
+    step("portability", portability::check),
+    step("layering", layering::check),
+    step("adapter-lines", lines::check),
+];
+
+const fn step(name: &'static str, action: fn() -> Result<()>) -> Step {
+    Step { name, action }
+}
+
+/// Integration tests that mean something only when optimised: package and test.
+const RELEASE_TESTS: [(&str, &str); 0] = [];
+
+/// Runs the steps that are named, or all; the first failure ends it.
+pub(crate) fn run(names: &[String]) -> Result<()> {
+    for name in names {
+        let known = STEPS.iter().any(|step| step.name == name);
+        ensure!(
+            known,
+            "there is no step `{name}`; `cargo xtask test --list` names them"
+        );
+    }
+    let chosen = || {
+        STEPS
+            .iter()
+            .filter(|step| names.is_empty() || names.iter().any(|name| name == step.name))
+    };
+
+    let clock = Clock::start();
+    let mut done = Vec::new();
+    for step in chosen() {
+        println!(
+            "\n== {} ({} of {})",
+            step.name,
+            done.len() + 1,
+            chosen().count()
+        );
+        let start = clock.elapsed();
+        let outcome = (step.action)();
+        let duration = clock.elapsed() - start;
+        let word = if outcome.is_ok() { "passed" } else { "FAILED" };
+        println!("== {} {word} in {:.1} s", step.name, duration.as_secs_f64());
+        outcome.with_context(|| format!("step `{}` failed", step.name))?;
+        done.push(format!("{} {:.1} s", step.name, duration.as_secs_f64()));
+    }
+    let count = format!("{} of {} steps passed", done.len(), STEPS.len());
+    println!(
+        "\n{count} in {:.1} s: {}",
+        clock.elapsed().as_secs_f64(),
+        done.join(", ")
+    );
+    Ok(())
+}
+
+/// Prints the names of the steps.
+pub(crate) fn list() {
+    for step in STEPS {
+        println!("{}", step.name);
+    }
+}
+
+fn run_cargo(arguments: &str) -> Result<()> {
+    run_command(cargo().args(arguments.split(' ')))
+}
+
+/// With nextest where it is installed: it runs tests in parallel processes, but no documentation tests.
+fn workspace_tests() -> Result<()> {
+    if succeeds(cargo().args(["nextest", "--version"])) {
+        run_cargo("nextest run --workspace")?;
+        return run_cargo("test --doc --workspace");
+    }
+    run_cargo("test --workspace")
+}
+
+fn release_tests() -> Result<()> {
+    for (package, test) in RELEASE_TESTS {
+        run_cargo(&format!("test --release -p {package} --test {test}"))?;
+    }
+    println!("{} tests in release mode", RELEASE_TESTS.len());
+    Ok(())
+}
+
+fn docs() -> Result<()> {
+    let mut command: Command = cargo();
+    command.env("RUSTDOCFLAGS", "-Dwarnings");
+    run_command(command.args(["doc", "--workspace", "--no-deps"]))
+}
+
+struct Clock(Instant);
+
+impl Clock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long a step took on this machine"
+    )]
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_step_is_refused() {
+        let error = run(&["no-such-step".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("no-such-step"), "{error}");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STEPS.len());
+    }
+}
