@@ -121,6 +121,12 @@ pub enum DecodeErrorKind {
     /// SUBSCRIBE or UNSUBSCRIBE without a filter [MQTT-3.8.3-2], [MQTT-3.10.3-2].
     #[error("no topic filter")]
     NoFilters,
+    /// SUBACK or UNSUBACK without a reason code (2.4).
+    #[error("no reason code")]
+    NoReasonCodes,
+    /// A Subscription Identifier in a PUBLISH from a client [MQTT-3.3.4-6].
+    #[error("subscription identifier sent by a client")]
+    SubscriptionIdentifierFromClient,
     /// Session Present together with a refusal [MQTT-3.2.2-6].
     #[error("Session Present in a refusing CONNACK")]
     SessionPresentInRefusal,
@@ -147,7 +153,6 @@ impl DecodeErrorKind {
                 ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
             }
             Self::TopicAliasZero => ReasonCode::TOPIC_ALIAS_INVALID,
-            Self::InvalidTopicFilter => ReasonCode::TOPIC_FILTER_INVALID,
             _ => ReasonCode::PROTOCOL_ERROR,
         }
     }
@@ -190,6 +195,9 @@ pub enum EncodeError {
     /// No Local on a shared subscription [MQTT-3.8.3-4].
     #[error("No Local on a shared subscription")]
     NoLocalOnSharedSubscription,
+    /// SUBACK or UNSUBACK without a reason code (2.4).
+    #[error("no reason code")]
+    NoReasonCodes,
     /// Session Present together with a refusal [MQTT-3.2.2-6].
     #[error("Session Present in a refusing CONNACK")]
     SessionPresentInRefusal,

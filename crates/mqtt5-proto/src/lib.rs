@@ -28,23 +28,41 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod client;
+mod connection;
 mod error;
 mod frame;
+#[cfg(feature = "alloc")]
+mod message;
 pub mod packet;
 mod property;
+pub mod qos;
 mod reason;
+mod session;
+pub mod storage;
 mod time;
 pub mod topic;
 mod types;
 mod wire;
 
+#[cfg(feature = "alloc")]
+pub use client::Client;
+pub use client::{
+    AckToken, Config, DisconnectCause, DisconnectReason, Event, Op, Outbound, Outcome, Payload,
+    Refused, RejectReason, Statistics, Violation, fixed,
+};
+pub use connection::{Negotiated, State, TimerReason};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use frame::{Decoding, FixedHeader, MAXIMUM_REMAINING_LENGTH};
+#[cfg(feature = "alloc")]
+pub use message::{ContentFaults, Message};
 pub use packet::Packet;
 #[cfg(feature = "alloc")]
 pub use property::PropertyBuffer;
 pub use property::{Place, Properties, Property, PropertyIter};
 pub use reason::ReasonCode;
+#[cfg(feature = "alloc")]
+pub use storage::heap::{Incoming, Outgoing};
 pub use time::Instant;
 pub use topic::{TopicError, TopicFilter, TopicName};
 pub use types::{PacketId, PacketType, ProtocolVersion, QoS, RetainHandling, Role};

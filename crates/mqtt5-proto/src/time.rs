@@ -39,6 +39,12 @@ impl Instant {
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
+
+    /// The instant so long after this one; at most [`Instant::MAX`].
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
 }
 
 impl Add<Duration> for Instant {
@@ -46,7 +52,6 @@ impl Add<Duration> for Instant {
 
     /// Saturates at [`Instant::MAX`].
     fn add(self, duration: Duration) -> Self {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(micros))
+        self.saturating_add(duration)
     }
 }

@@ -59,6 +59,11 @@ impl<'a> TopicName<'a> {
         Ok(Self(text))
     }
 
+    /// The name that was checked before.
+    pub(crate) const fn from_validated(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// The text.
     pub const fn as_str(self) -> &'a str {
         self.0

@@ -92,6 +92,9 @@ impl<'a> SubscribeAcknowledgement<'a> {
     ) -> Result<Self, DecodeError> {
         let packet_id = reader.packet_id()?;
         let properties = Properties::decode(reader, Place::Packet(packet), decoding.lenient)?;
+        if reader.is_empty() {
+            return Err(reader.error(Kind::NoReasonCodes));
+        }
         let reasons = List::encoded(reader.clone().rest(), reader.offset());
         while !reader.is_empty() {
             read_reason(reader, packet, decoding.from)?;
@@ -104,6 +107,9 @@ impl<'a> SubscribeAcknowledgement<'a> {
     }
 
     pub(super) fn len(&self, packet: PacketType) -> Result<usize, EncodeError> {
+        if self.reasons.is_empty() {
+            return Err(EncodeError::NoReasonCodes);
+        }
         for reason in self.reasons.iter() {
             check_reason(reason, packet)?;
         }

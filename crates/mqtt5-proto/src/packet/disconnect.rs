@@ -77,19 +77,22 @@ pub struct Auth<'a> {
 
 impl<'a> Auth<'a> {
     pub(super) fn read(reader: &mut Reader<'a>, decoding: &Decoding) -> Result<Self, DecodeError> {
-        if reader.is_empty() {
-            return Ok(Self {
-                reason: ReasonCode::SUCCESS,
-                properties: Properties::EMPTY,
-            });
-        }
-        let reason = ReasonCode::from(reader.u8()?);
+        let bare = reader.is_empty();
+        let reason = if bare {
+            ReasonCode::SUCCESS
+        } else {
+            ReasonCode::from(reader.u8()?)
+        };
         if !reason.is_defined_for(PacketType::Auth, decoding.from) {
             return Err(reader.error(Kind::UndefinedReasonCode(reason.value())));
         }
         Ok(Self {
             reason,
-            properties: read_authenticated(reader, PacketType::Auth, decoding)?,
+            properties: if bare {
+                Properties::EMPTY
+            } else {
+                read_authenticated(reader, PacketType::Auth, decoding)?
+            },
         })
     }
 

@@ -107,6 +107,10 @@ impl<'a> Packet<'a> {
             let _ = reader.rest();
             return Err(reader.error(DecodeErrorKind::Truncated));
         }
+        if reader.remaining() > header.remaining {
+            let _ = reader.bytes(header.remaining);
+            return Err(reader.error(DecodeErrorKind::TrailingBytes));
+        }
         let packet_type = header.packet_type;
         let input = &mut reader;
         let packet = match packet_type {

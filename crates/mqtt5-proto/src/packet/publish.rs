@@ -111,7 +111,7 @@ impl<'a> Publish<'a> {
             return Err(reader.error(Kind::EmptyTopicName));
         }
         if decoding.from == Role::Client && properties.contains(SUBSCRIPTION_IDENTIFIER) {
-            return Err(reader.error(Kind::MisplacedProperty(SUBSCRIPTION_IDENTIFIER)));
+            return Err(reader.error(Kind::SubscriptionIdentifierFromClient));
         }
         let payload_start = reader.offset();
         let publish = Self {
@@ -157,12 +157,35 @@ impl<'a> Publish<'a> {
     }
 
     pub(super) fn write(&self, writer: &mut Writer<'_>) {
+        self.write_head(writer);
+        writer.bytes(self.payload);
+    }
+
+    fn write_head(&self, writer: &mut Writer<'_>) {
         writer.utf8(self.topic.map_or("", TopicName::as_str));
         if let Some(id) = self.delivery.packet_id() {
             writer.u16(id.value());
         }
         self.properties.encode(writer);
-        writer.bytes(self.payload);
+    }
+
+    /// Appends everything up to the payload, which is to follow, and gives the length of the whole packet.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn encode_head(
+        &self,
+        crate::ProtocolVersion::V5: crate::ProtocolVersion,
+        buffer: &mut alloc::vec::Vec<u8>,
+    ) -> Result<usize, EncodeError> {
+        let body = self.len()?;
+        let length = super::frame_len(body)?;
+        let start = buffer.len();
+        let head = length.saturating_sub(self.payload.len());
+        buffer.resize(start.saturating_add(head), 0);
+        let mut writer = Writer::new(buffer.get_mut(start..).unwrap_or_default());
+        writer.u8((PacketType::Publish as u8) << 4 | self.flags());
+        writer.varint(body as u32);
+        self.write_head(&mut writer);
+        Ok(length)
     }
 }
 
@@ -192,6 +215,20 @@ pub(crate) struct PublishLayout {
 }
 
 impl PublishLayout {
+    /// The view of the frame.
+    pub(crate) fn publish<'a>(&self, frame: &'a [u8]) -> Publish<'a> {
+        Publish {
+            delivery: self.delivery,
+            retain: self.retain,
+            topic: core::str::from_utf8(self.topic(frame))
+                .ok()
+                .filter(|topic| !topic.is_empty())
+                .map(TopicName::from_validated),
+            properties: self.properties(frame),
+            payload: self.payload(frame),
+        }
+    }
+
     /// The Topic Name in the frame; empty when a Topic Alias stands for it.
     pub(crate) fn topic<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         frame

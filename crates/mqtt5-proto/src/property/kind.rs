@@ -8,12 +8,13 @@ pub(super) trait Kind {
     type Value<'a>: Copy;
 
     fn read<'a>(reader: &mut Reader<'a>, lenient: bool) -> Result<Self::Value<'a>, DecodeError>;
-    fn len(value: Self::Value<'_>) -> Result<usize, EncodeError>;
+    fn len(value: Self::Value<'_>) -> usize;
+    fn check(value: Self::Value<'_>) -> Result<(), EncodeError>;
     fn write(value: Self::Value<'_>, writer: &mut Writer<'_>);
 }
 
 macro_rules! kinds {
-    ($($name:ident: $value:ty, $read:expr, $len:expr, $write:expr;)*) => {$(
+    ($($name:ident: $value:ty, $read:expr, $len:expr, $check:expr, $write:expr;)*) => {$(
         pub(super) struct $name;
 
         impl Kind for $name {
@@ -24,8 +25,12 @@ macro_rules! kinds {
                 read(reader, lenient)
             }
 
-            fn len(value: Self::Value<'_>) -> Result<usize, EncodeError> {
+            fn len(value: Self::Value<'_>) -> usize {
                 $len(value)
+            }
+
+            fn check(value: Self::Value<'_>) -> Result<(), EncodeError> {
+                $check(value)
             }
 
             fn write(value: Self::Value<'_>, writer: &mut Writer<'_>) {
@@ -36,13 +41,18 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Byte: u8, |reader, _| reader.u8(), |_| Ok(1), |writer: &mut Writer<'_>, value| writer.u8(value);
-    Bool: bool, read_bool, |_| Ok(1), |writer: &mut Writer<'_>, value| writer.u8(u8::from(value));
-    TwoByte: u16, |reader, _| reader.u16(), |_| Ok(2), |writer: &mut Writer<'_>, value| writer.u16(value);
-    FourByte: u32, |reader, _| reader.u32(), |_| Ok(4), |writer: &mut Writer<'_>, value| writer.u32(value);
-    Varint: u32, Reader::varint, |value| Ok(varint_len(value as usize)), |writer: &mut Writer<'_>, value| writer.varint(value);
-    Utf8: &'a str, |reader, _| reader.utf8(), utf8_len, |writer: &mut Writer<'_>, value| writer.utf8(value);
-    Binary: &'a [u8], |reader, _| reader.binary(), binary_len, |writer: &mut Writer<'_>, value| writer.binary(value);
+    Byte: u8, |reader, _| reader.u8(), |_| 1, any, |writer: &mut Writer<'_>, value| writer.u8(value);
+    Bool: bool, read_bool, |_| 1, any, |writer: &mut Writer<'_>, value| writer.u8(u8::from(value));
+    TwoByte: u16, |reader, _| reader.u16(), |_| 2, any, |writer: &mut Writer<'_>, value| writer.u16(value);
+    FourByte: u32, |reader, _| reader.u32(), |_| 4, any, |writer: &mut Writer<'_>, value| writer.u32(value);
+    Varint: u32, Reader::varint, |value| varint_len(value as usize), any, |writer: &mut Writer<'_>, value| writer.varint(value);
+    Utf8: &'a str, |reader, _| reader.utf8(), |value: &str| value.len().saturating_add(2), |value| utf8_len(value).map(drop), |writer: &mut Writer<'_>, value| writer.utf8(value);
+    Binary: &'a [u8], |reader, _| reader.binary(), |value: &[u8]| value.len().saturating_add(2), |value| binary_len(value).map(drop), |writer: &mut Writer<'_>, value| writer.binary(value);
+}
+
+/// Every number can be on the wire.
+const fn any<T: Copy>(_: T) -> Result<(), EncodeError> {
+    Ok(())
 }
 
 /// A byte that is 0 or 1; the identifier in the error is filled in by the caller.

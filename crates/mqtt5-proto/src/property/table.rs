@@ -74,12 +74,22 @@ macro_rules! properties {
             }
 
             /// The length on the wire, identifier included.
-            pub(super) fn len(&self) -> Result<usize, EncodeError> {
+            pub(super) fn len(&self) -> usize {
                 match *self {
                     $(Self::$variant($($field),+) => {
                         let length = 1_usize;
-                        $(let length = length.saturating_add($kind::len($field)?);)+
-                        Ok(length)
+                        $(let length = length.saturating_add($kind::len($field));)+
+                        length
+                    })*
+                }
+            }
+
+            /// Whether every field can be on the wire: short enough, without U+0000.
+            fn check_fields(&self) -> Result<(), EncodeError> {
+                match *self {
+                    $(Self::$variant($($field),+) => {
+                        $($kind::check($field)?;)+
+                        Ok(())
                     })*
                 }
             }
@@ -199,6 +209,6 @@ impl Property<'_> {
         if refused {
             return Err(EncodeError::InvalidPropertyValue(self.identifier()));
         }
-        self.len().map(drop)
+        self.check_fields()
     }
 }

@@ -10,6 +10,10 @@ use crate::{DecodeError, DecodeErrorKind as Kind, EncodeError};
 const USER_PROPERTY: u8 = 0x26;
 const SUBSCRIPTION_IDENTIFIER: u8 = 0x0B;
 
+/// A bit of `present` that no identifier has: the received bytes hold a Variable Byte Integer longer than needed, and
+/// so must not be sent as they are [MQTT-1.5.5-1].
+const NOT_MINIMAL: u64 = 1 << 63;
+
 /// The properties of a packet: a view over validated bytes, or over a list.
 ///
 /// Reading costs no allocation and validates nothing again. User Properties keep their order and may repeat.
@@ -30,7 +34,7 @@ const SUBSCRIPTION_IDENTIFIER: u8 = 0x0B;
 #[derive(Clone, Copy)]
 pub struct Properties<'a> {
     source: Source<'a>,
-    /// One bit for each identifier that occurs.
+    /// One bit for each identifier that occurs, and [`NOT_MINIMAL`].
     present: u64,
 }
 
@@ -91,6 +95,7 @@ impl<'a> Properties<'a> {
         let text = str::from_utf8(bytes).ok();
         let mut block = Reader::with_text(bytes, text, base);
         let mut present = 0;
+        let mut minimal_len = 0_usize;
         while !block.is_empty() {
             let identifier = read_identifier(&mut block, place, lenient)?;
             if has(present, identifier) && !may_repeat_in(place, identifier) {
@@ -107,6 +112,12 @@ impl<'a> Properties<'a> {
             property
                 .check_received()
                 .map_err(|kind| block.error(kind))?;
+            if lenient {
+                minimal_len = minimal_len.saturating_add(property.len());
+            }
+        }
+        if lenient && minimal_len != length {
+            present |= NOT_MINIMAL;
         }
         Ok(Self {
             source: Source::Encoded { bytes, text },
@@ -128,7 +139,7 @@ impl<'a> Properties<'a> {
         }
     }
 
-    /// One bit for each identifier that occurs.
+    /// One bit for each identifier that occurs, and [`NOT_MINIMAL`].
     pub(crate) const fn present(&self) -> u64 {
         self.present
     }
@@ -197,7 +208,7 @@ impl<'a> Properties<'a> {
 
     /// The length of the block on the wire, its length field included, if `place` may carry it.
     pub(crate) fn encoded_len(&self, place: Place) -> Result<usize, EncodeError> {
-        let length = self.content_len()?;
+        let length = self.content_len();
         if length > crate::MAXIMUM_REMAINING_LENGTH {
             return Err(EncodeError::PacketTooLarge);
         }
@@ -206,7 +217,7 @@ impl<'a> Properties<'a> {
     }
 
     fn check_place(&self, place: Place) -> Result<(), EncodeError> {
-        let mut rest = self.present;
+        let mut rest = self.present & !NOT_MINIMAL;
         while rest != 0 {
             let identifier = rest.trailing_zeros() as u8;
             rest &= rest.wrapping_sub(1);
@@ -224,25 +235,32 @@ impl<'a> Properties<'a> {
         Ok(())
     }
 
-    fn content_len(&self) -> Result<usize, EncodeError> {
+    /// The length of the properties on the wire, without their length field.
+    pub(crate) fn content_len(&self) -> usize {
         match self.source {
-            Source::Encoded { bytes, .. } => Ok(bytes.len()),
-            Source::List(list) => list.iter().try_fold(0_usize, |sum, property| {
-                Ok(sum.saturating_add(property.len()?))
-            }),
+            Source::Encoded { bytes, .. } if self.present & NOT_MINIMAL == 0 => bytes.len(),
+            _ => self
+                .iter()
+                .map(|property| property.len())
+                .fold(0, usize::saturating_add),
         }
     }
 
     /// Writes the block with its length, which [`encoded_len`](Self::encoded_len) has checked.
     pub(crate) fn encode(&self, writer: &mut Writer<'_>) {
-        writer.varint(self.content_len().unwrap_or_default() as u32);
+        writer.varint(self.content_len() as u32);
         self.encode_content(writer);
+    }
+
+    /// Writes the properties without their length into a slice of [`content_len`](Self::content_len) bytes.
+    pub(crate) fn write_content(&self, target: &mut [u8]) {
+        self.encode_content(&mut Writer::new(target));
     }
 
     fn encode_content(&self, writer: &mut Writer<'_>) {
         match self.source {
-            Source::Encoded { bytes, .. } => writer.bytes(bytes),
-            Source::List(list) => list.iter().for_each(|property| property.write(writer)),
+            Source::Encoded { bytes, .. } if self.present & NOT_MINIMAL == 0 => writer.bytes(bytes),
+            _ => self.iter().for_each(|property| property.write(writer)),
         }
     }
 }
@@ -288,12 +306,19 @@ impl<'a> IntoIterator for Properties<'a> {
 }
 
 /// The properties of a block, in their order.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PropertyIter<'a> {
     cursor: Cursor<'a>,
 }
 
-#[derive(Clone, Debug)]
+impl fmt::Debug for PropertyIter<'_> {
+    /// Prints no property: one of them may be Authentication Data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PropertyIter").finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
 enum Cursor<'a> {
     List(&'a [Property<'a>]),
     Encoded(Reader<'a>),
@@ -360,14 +385,14 @@ impl<'a> Properties<'a> {
     }
 
     /// Appends the encoded properties, without their length, and gives the identifiers that occur.
-    pub(super) fn append_to(&self, out: &mut alloc::vec::Vec<u8>) -> u64 {
+    pub(crate) fn append_to(&self, out: &mut alloc::vec::Vec<u8>) -> u64 {
         let start = out.len();
-        let length = self.content_len().unwrap_or_default();
+        let length = self.content_len();
         out.resize(start.saturating_add(length), 0);
         if let Some(tail) = out.get_mut(start..) {
-            self.encode_content(&mut Writer::new(tail));
+            self.write_content(tail);
         }
-        self.present
+        self.present & !NOT_MINIMAL
     }
 }
 

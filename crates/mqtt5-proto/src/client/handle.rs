@@ -1,0 +1,342 @@
+//! What received packets do to the state.
+
+use super::machine::{Machine, Statistics};
+use super::{AckToken, Op};
+use crate::connection::{Negotiated, State, Trigger};
+use crate::packet::{
+    Acknowledgement, Connack, Disconnect, Publish, PublishLayout, SubscribeAcknowledgement,
+};
+use crate::qos::{Arrival, SenderStep};
+use crate::session::{Loss, RequestKind};
+use crate::storage::{Arrived, Body, Receive, Storage, Table};
+use crate::wire::Reader;
+use crate::{
+    DisconnectCause, FixedHeader, Instant, Packet, PacketId, PacketType, Properties, QoS,
+    ReasonCode, Role, Violation,
+};
+
+/// No CONNACK is longer than this, whatever we announced.
+const MAXIMUM_CONNACK: usize = 64 * 1024;
+
+/// What is to be told, without a borrow of what it is told from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Connected,
+    Message {
+        layout: PublishLayout,
+        token: Option<AckToken>,
+    },
+    /// The current packet answers this operation; for QoS 2 with the reason of the PUBREC.
+    Answered(Op, ReasonCode),
+    Accepted(Op),
+    Lost(Op, Loss),
+    Disconnected,
+}
+
+type Handled = Result<Option<Step>, Violation>;
+
+impl<S: Storage> Machine<S> {
+    /// Handles the next received packet: `None` when there is none or reading is paused, `Some(None)` when it was
+    /// handled and there is nothing to tell.
+    pub(super) fn handle_frame(&mut self, now: Instant) -> Option<Option<Step>> {
+        if !self.connection.state.is_open() || !self.connection.may_handle() {
+            return None;
+        }
+        let limit = self.packet_limit();
+        let decoding = self.decoding();
+        let handled = match self.connection.receive.next_frame(&decoding, limit) {
+            Arrived::Partial(expected) => {
+                self.connection.liveness.partial(now, expected);
+                return None;
+            }
+            Arrived::Malformed(error) => Err(error.kind.into()),
+            Arrived::TooLarge => Err(self.too_large()),
+            Arrived::Frame(header) => {
+                Statistics::add(&mut self.statistics.packets_received, 1);
+                self.connection.liveness.completed();
+                match header.packet_type {
+                    PacketType::Publish => self.handle_publish(now, &header),
+                    _ => self.handle_control(now, &header),
+                }
+            }
+        };
+        Some(handled.unwrap_or_else(|violation| {
+            self.violated(now, violation);
+            None
+        }))
+    }
+
+    /// The longest packet that is accepted now, in bytes.
+    fn packet_limit(&self) -> usize {
+        let announced = self.connection.announced.maximum_packet_size as usize;
+        match self.connection.state {
+            State::Connecting => announced.min(MAXIMUM_CONNACK),
+            _ => announced,
+        }
+    }
+
+    fn too_large(&self) -> Violation {
+        let announced = self.connection.announced.maximum_packet_size as usize;
+        if self.connection.state == State::Connecting && announced > MAXIMUM_CONNACK {
+            Violation::ConnackTooLarge
+        } else {
+            Violation::PacketTooLarge
+        }
+    }
+
+    fn handle_control(&mut self, now: Instant, header: &FixedHeader) -> Handled {
+        let decoding = self.decoding();
+        let connection = &self.connection;
+        let packet = Packet::decode_body(header, connection.receive.frame(), &decoding)
+            .map_err(|error| error.kind)?;
+        match (connection.state, packet) {
+            (State::Connecting, Packet::Connack(connack)) => {
+                let facts = ConnackFacts::new(&connack);
+                let negotiated = Negotiated::new(&connection.announced, &connack);
+                self.handle_connack(facts, negotiated)
+            }
+            (_, Packet::Disconnect(disconnect)) => {
+                let cause = by_server(&disconnect);
+                self.connection.abort(cause);
+                Ok(None)
+            }
+            (State::Connected, packet) => {
+                self.check_problem_information(&packet)?;
+                let answer = ControlPacket::new(&packet);
+                self.handle_answer(now, answer)
+            }
+            (_, packet) => Err(Violation::UnexpectedPacket(packet.packet_type())),
+        }
+    }
+
+    fn handle_connack(&mut self, connack: ConnackFacts, negotiated: Negotiated) -> Handled {
+        match connack.reason.value() {
+            0 => {}
+            code @ 1..=5 => {
+                self.connection
+                    .abort(DisconnectCause::RefusedByOlderVersion(code));
+                return Ok(None);
+            }
+            _ => {
+                self.connection
+                    .abort(DisconnectCause::Refused(connack.reason));
+                return Ok(None);
+            }
+        }
+        let announced = &self.connection.announced;
+        if connack.authentication {
+            return Err(Violation::UnexpectedAuthentication);
+        }
+        if announced.empty_client_id && !connack.assigned_client_id {
+            return Err(Violation::MissingClientIdentifier);
+        }
+        let session_possible = self.config.assume_session && !announced.clean_start;
+        if negotiated.session_present && !session_possible {
+            return Err(Violation::UnexpectedSessionPresent);
+        }
+        self.connection.negotiated = Some(negotiated);
+        self.connection.state = self.connection.state.after(Trigger::Accept);
+        Ok(Some(Step::Connected))
+    }
+
+    fn handle_publish(&mut self, now: Instant, header: &FixedHeader) -> Handled {
+        if self.connection.state != State::Connected {
+            return Err(Violation::UnexpectedPacket(PacketType::Publish));
+        }
+        let frame = self.connection.receive.frame();
+        let body = frame.get(header.header_len..).unwrap_or_default();
+        let mut reader = Reader::new(body, header.header_len);
+        let (publish, layout) =
+            Publish::read(&mut reader, header, &self.decoding()).map_err(|error| error.kind)?;
+        // No Topic Alias Maximum was announced, so every alias is above it.
+        if publish.properties.topic_alias().is_some() {
+            return Err(Violation::TopicAliasInvalid);
+        }
+        let Some(id) = publish.delivery.packet_id() else {
+            return Ok(Some(Step::Message {
+                layout,
+                token: None,
+            }));
+        };
+        let qos = publish.delivery.qos();
+        self.handle_arrival(now, id, qos, layout)
+    }
+
+    fn handle_arrival(
+        &mut self,
+        now: Instant,
+        id: PacketId,
+        qos: QoS,
+        layout: PublishLayout,
+    ) -> Handled {
+        let announced = usize::from(self.connection.announced.receive_maximum);
+        let margin = usize::from(self.config.inbound_margin);
+        let maximum = announced.saturating_add(margin);
+        match self.session.receiver.publish(id, qos, maximum) {
+            Arrival::New(arrival) => {
+                if self.session.receiver.held() > announced {
+                    Statistics::add(&mut self.statistics.receive_maximum_overshoot, 1);
+                }
+                let token = Some(AckToken { id, qos, arrival });
+                Ok(Some(Step::Message { layout, token }))
+            }
+            Arrival::Repeated => {
+                Statistics::add(&mut self.statistics.repeated_publishes, 1);
+                Ok(None)
+            }
+            Arrival::AnswerAgain => {
+                Statistics::add(&mut self.statistics.repeated_publishes, 1);
+                let pubrec = Acknowledgement::new(id, ReasonCode::SUCCESS);
+                self.answer(now, &Packet::Pubrec(pubrec));
+                Ok(None)
+            }
+            Arrival::TooMany => Err(Violation::ReceiveMaximumExceeded),
+            Arrival::IdInUse => Err(Violation::PacketIdInUse),
+        }
+    }
+
+    fn handle_answer(&mut self, now: Instant, packet: ControlPacket) -> Handled {
+        match packet {
+            ControlPacket::Acknowledgement(PacketType::Pubrel, id, _) => {
+                let pubcomp = Acknowledgement::new(id, self.session.receiver.release(id));
+                self.answer(now, &Packet::Pubcomp(pubcomp));
+                Ok(None)
+            }
+            ControlPacket::Acknowledgement(packet, id, reason) => {
+                self.handle_acknowledgement(now, packet, id, reason)
+            }
+            ControlPacket::Request(kind, packet, id, count) => {
+                self.handle_request_answer(kind, packet, id, count)
+            }
+            ControlPacket::Pingresp => Ok(None),
+            ControlPacket::Other(packet) => Err(Violation::UnexpectedPacket(packet)),
+        }
+    }
+
+    fn handle_acknowledgement(
+        &mut self,
+        now: Instant,
+        packet: PacketType,
+        id: PacketId,
+        reason: ReasonCode,
+    ) -> Handled {
+        if self.session.requests.get(id).is_some() {
+            return Err(Violation::WrongAcknowledgement(packet));
+        }
+        match self.session.sender.acknowledge(packet, id, reason) {
+            SenderStep::Ended(exchange) => {
+                let retained = &mut self.session.retained_bytes;
+                *retained = retained.saturating_sub(exchange.body.occupied());
+                Ok(Some(Step::Answered(Op(exchange.tag), exchange.received)))
+            }
+            SenderStep::SendPubrel(id, reason) => {
+                self.answer(now, &Packet::Pubrel(Acknowledgement::new(id, reason)));
+                Ok(None)
+            }
+            SenderStep::Ignored => {
+                Statistics::add(&mut self.statistics.acknowledgements_ignored, 1);
+                Ok(None)
+            }
+            SenderStep::ProtocolError => Err(Violation::WrongAcknowledgement(packet)),
+        }
+    }
+
+    fn handle_request_answer(
+        &mut self,
+        kind: RequestKind,
+        packet: PacketType,
+        id: PacketId,
+        count: usize,
+    ) -> Handled {
+        let wrong = Violation::WrongAcknowledgement(packet);
+        match self.session.requests.get(id) {
+            Some(request) if request.kind != kind => Err(wrong),
+            Some(request) if request.filters != count => Err(Violation::WrongReasonCount),
+            Some(request) => {
+                let op = request.op;
+                self.session.requests.remove(id);
+                Ok(Some(Step::Answered(op, ReasonCode::SUCCESS)))
+            }
+            None if self.session.sender.get(id).is_some() => Err(wrong),
+            None => {
+                Statistics::add(&mut self.statistics.acknowledgements_ignored, 1);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves
+    /// [MQTT-3.1.2-29].
+    fn check_problem_information(&self, packet: &Packet<'_>) -> Result<(), Violation> {
+        const REASON_STRING: u8 = 0x1F;
+        const USER_PROPERTY: u8 = 0x26;
+        if self.connection.announced.request_problem_information || self.config.lenient {
+            return Ok(());
+        }
+        let properties = match packet {
+            Packet::Puback(packet)
+            | Packet::Pubrec(packet)
+            | Packet::Pubrel(packet)
+            | Packet::Pubcomp(packet) => packet.properties,
+            Packet::Suback(packet) | Packet::Unsuback(packet) => packet.properties,
+            Packet::Auth(packet) => packet.properties,
+            _ => Properties::EMPTY,
+        };
+        if properties.contains(REASON_STRING) || properties.contains(USER_PROPERTY) {
+            return Err(Violation::UnexpectedProblemInformation);
+        }
+        Ok(())
+    }
+}
+
+/// What the machine needs of a CONNACK besides what is negotiated.
+#[derive(Clone, Copy)]
+struct ConnackFacts {
+    reason: ReasonCode,
+    assigned_client_id: bool,
+    authentication: bool,
+}
+
+impl ConnackFacts {
+    fn new(connack: &Connack<'_>) -> Self {
+        Self {
+            reason: connack.reason,
+            assigned_client_id: connack.properties.assigned_client_identifier().is_some(),
+            authentication: connack.properties.authentication_method().is_some(),
+        }
+    }
+}
+
+/// What the machine needs of every other packet.
+#[derive(Clone, Copy)]
+enum ControlPacket {
+    Acknowledgement(PacketType, PacketId, ReasonCode),
+    Request(RequestKind, PacketType, PacketId, usize),
+    Pingresp,
+    Other(PacketType),
+}
+
+impl ControlPacket {
+    fn new(packet: &Packet<'_>) -> Self {
+        let packet_type = packet.packet_type();
+        let request = |kind, answer: &SubscribeAcknowledgement<'_>| {
+            Self::Request(kind, packet_type, answer.packet_id, answer.reasons.len())
+        };
+        match packet {
+            Packet::Puback(ack)
+            | Packet::Pubrec(ack)
+            | Packet::Pubrel(ack)
+            | Packet::Pubcomp(ack) => Self::Acknowledgement(packet_type, ack.packet_id, ack.reason),
+            Packet::Suback(answer) => request(RequestKind::Subscribe, answer),
+            Packet::Unsuback(answer) => request(RequestKind::Unsubscribe, answer),
+            Packet::Pingresp => Self::Pingresp,
+            _ => Self::Other(packet_type),
+        }
+    }
+}
+
+fn by_server(disconnect: &Disconnect<'_>) -> DisconnectCause {
+    let reason = disconnect.reason;
+    let defined = reason.is_defined_for(PacketType::Disconnect, Role::Server);
+    DisconnectCause::ByServer { reason, defined }
+}

@@ -1,0 +1,389 @@
+//! Inputs and outputs of the machine.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::handle::Step;
+use super::{Event, Outcome};
+use crate::connection::{Connection, Negotiated, State, TimerReason, Trigger};
+use crate::packet::{Acknowledgement, Disconnect};
+use crate::session::{Loss, Session};
+use crate::storage::{Receive, Storage, Table, Transmit};
+use crate::{Decoding, DisconnectCause, Instant, Packet, Properties, ReasonCode, Role, Violation};
+
+/// How a machine behaves, apart from what CONNECT says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// How long after [`connect`](crate::Client::connect) CONNACK may arrive.
+    pub connect_timeout: Duration,
+    /// How many publishes above our Receive Maximum are tolerated; 0 is strict [MQTT-3.3.4-9].
+    pub inbound_margin: u16,
+    /// Tolerates Variable Byte Integers that are longer than needed, DUP on QoS 0, and problem information that was not
+    /// asked for.
+    pub lenient: bool,
+    /// Accepts Session Present although this machine knows of no session: how a new process takes over the queue that
+    /// the server keeps for its Client Identifier.
+    pub assume_session: bool,
+    /// How many publishes may wait to be encoded.
+    pub maximum_pending: usize,
+    /// How many bytes of publishes may wait to be encoded; a single larger one is allowed alone.
+    pub maximum_pending_bytes: usize,
+    /// How many QoS 1 and 2 publishes may be unfinished, whatever the server allows.
+    pub maximum_in_flight: u16,
+    /// How many bytes of unfinished QoS 1 and 2 publishes may be kept; a single larger one is allowed alone.
+    pub maximum_retained_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            inbound_margin: 0,
+            lenient: false,
+            assume_session: false,
+            maximum_pending: 1024,
+            maximum_pending_bytes: 4 * 1024 * 1024,
+            maximum_in_flight: u16::MAX,
+            maximum_retained_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// What a machine has counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Bytes reported as sent.
+    pub bytes_sent: u64,
+    /// Packets received and handled.
+    pub packets_received: u64,
+    /// Packets encoded.
+    pub packets_sent: u64,
+    /// PUBLISHes received that were repetitions of one that is not finished.
+    pub repeated_publishes: u64,
+    /// PUBLISHes received above our Receive Maximum, within the margin.
+    pub receive_maximum_overshoot: u64,
+    /// PUBACKs and PUBCOMPs received that belonged to no exchange.
+    pub acknowledgements_ignored: u64,
+}
+
+impl Statistics {
+    pub(super) fn add(counter: &mut u64, count: usize) {
+        *counter = counter.saturating_add(count as u64);
+    }
+}
+
+/// The state code of the client on any storage.
+pub(crate) struct Machine<S: Storage> {
+    pub(super) config: Config,
+    pub(super) session: Session<S>,
+    pub(super) connection: Connection<S>,
+    pub(super) statistics: Statistics,
+    now: Instant,
+    /// `Disconnected` is to be told.
+    closed: bool,
+}
+
+impl<S: Storage> fmt::Debug for Machine<S> {
+    /// Prints counts, no content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("state", &self.connection.state)
+            .field("unsent", &self.connection.transmit.unsent())
+            .field("pending", &self.session.pending())
+            .field("in_flight", &self.in_flight())
+            .field("held", &self.session.receiver.held())
+            .field("negotiated", &self.negotiated())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Storage> Machine<S> {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            session: Session::new(),
+            connection: Connection::new(),
+            statistics: Statistics::default(),
+            now: Instant::ZERO,
+            closed: false,
+        }
+    }
+
+    /// Takes note of the time; it never goes backwards.
+    pub(super) fn tick(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    pub(super) fn decoding(&self) -> Decoding {
+        Decoding {
+            lenient: self.config.lenient,
+            ..Decoding::new(Role::Server)
+        }
+    }
+
+    // Inputs.
+
+    pub(crate) fn handle_received(&mut self, now: Instant, count: usize) {
+        let now = self.tick(now);
+        if !self.connection.state.is_open() {
+            return;
+        }
+        self.connection.receive.filled(count);
+        self.note_received(now, count);
+    }
+
+    pub(super) fn note_received(&mut self, now: Instant, count: usize) {
+        if count > 0 {
+            Statistics::add(&mut self.statistics.bytes_received, count);
+            self.connection.liveness.received(now);
+        }
+    }
+
+    pub(crate) fn note_sent(&mut self, now: Instant, count: usize) {
+        let now = self.tick(now);
+        Statistics::add(&mut self.statistics.bytes_sent, count);
+        self.connection.sent(now, count);
+    }
+
+    pub(crate) fn handle_closed(&mut self, now: Instant) {
+        self.tick(now);
+        if self.connection.state == State::Disconnected {
+            return;
+        }
+        self.connection
+            .cause
+            .get_or_insert(DisconnectCause::TransportClosed);
+        self.connection.state = self.connection.state.after(Trigger::TransportClosed);
+        self.connection.transmit.clear();
+        self.session.end();
+        self.closed = true;
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        while let Some((deadline, reason)) = self.poll_timeout() {
+            if deadline > now {
+                return;
+            }
+            match reason {
+                TimerReason::KeepAlive => {
+                    self.send(now, &Packet::Pingreq);
+                    self.connection.liveness.sent(now);
+                    self.connection.liveness.pinged(now);
+                }
+                TimerReason::Connect => self.connection.abort(DisconnectCause::ConnectTimeout),
+                TimerReason::PingResponse => {
+                    self.connection.abort(DisconnectCause::KeepAliveTimeout);
+                }
+                TimerReason::PartialPacket => {
+                    self.connection.abort(DisconnectCause::PartialPacketTimeout);
+                }
+                TimerReason::Write => self.connection.abort(DisconnectCause::WriteTimeout),
+            }
+        }
+    }
+
+    pub(crate) fn set_reading(&mut self, now: Instant, reading: bool) {
+        let now = self.tick(now);
+        if self.connection.paused && reading {
+            self.connection.liveness.resume(now);
+        }
+        self.connection.paused = !reading;
+    }
+
+    // Outputs.
+
+    pub(crate) fn poll_event(
+        &mut self,
+        now: Instant,
+    ) -> Option<Event<'_, <S::Receive as Receive>::Message<'_>>> {
+        let now = self.tick(now);
+        let step = self.next_step(now)?;
+        Some(self.event(step))
+    }
+
+    /// First what is owed, then what received packets bring.
+    fn next_step(&mut self, now: Instant) -> Option<Step> {
+        if core::mem::take(&mut self.closed) {
+            return Some(Step::Disconnected);
+        }
+        if let Some((op, loss)) = self.session.poll_loss() {
+            return Some(Step::Lost(op, loss));
+        }
+        loop {
+            self.send_answers(now);
+            if let Some(op) = self.encode_pending(now) {
+                return Some(Step::Accepted(op));
+            }
+            if let Some(step) = self.handle_frame(now)? {
+                return Some(step);
+            }
+        }
+    }
+
+    /// Makes the event of a step; the packet that it came from is still the current one.
+    fn event(&self, step: Step) -> Event<'_, <S::Receive as Receive>::Message<'_>> {
+        let receive = &self.connection.receive;
+        let packet = Packet::decode(receive.frame(), &self.decoding()).ok();
+        let (op, outcome) = match (step, packet) {
+            (Step::Message { layout, token }, _) => {
+                let message = receive.message(&layout);
+                return Event::Message { message, token };
+            }
+            (Step::Connected, Some(Packet::Connack(connack))) => return Event::Connected(connack),
+            (Step::Disconnected | Step::Connected, packet) => return self.disconnected(packet),
+            (Step::Accepted(op), _) => (op, Outcome::Accepted),
+            (Step::Lost(op, loss), _) => (op, lost(loss)),
+            (Step::Answered(op, reason), Some(packet)) => (op, answered(&packet, reason)),
+            (Step::Answered(op, _), None) => (op, Outcome::ConnectionLost),
+        };
+        Event::Completed { op, outcome }
+    }
+
+    fn disconnected<'a, M>(&self, packet: Option<Packet<'a>>) -> Event<'a, M> {
+        let cause = self
+            .connection
+            .cause
+            .unwrap_or(DisconnectCause::TransportClosed);
+        let properties = match (cause, packet) {
+            (DisconnectCause::ByServer { .. }, Some(Packet::Disconnect(packet))) => {
+                packet.properties
+            }
+            (DisconnectCause::Refused(_), Some(Packet::Connack(packet))) => packet.properties,
+            _ => Properties::EMPTY,
+        };
+        Event::Disconnected { cause, properties }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
+        let connection = &self.connection;
+        let liveness = &connection.liveness;
+        let reading = connection.state.is_open() && connection.may_handle();
+        let with = |reason| move |deadline| (deadline, reason);
+        let write = liveness.write(connection.transmit.unsent());
+        let write = write.filter(|_| connection.state != State::Disconnected);
+        let connect = (connection.state == State::Connecting).then(|| {
+            liveness
+                .opened()
+                .saturating_add(self.config.connect_timeout)
+        });
+        let partial = liveness.partial_packet().filter(|_| reading);
+        let keep_alive = connection.negotiated.as_ref().and_then(|negotiated| {
+            let connected = connection.state == State::Connected;
+            connected.then(|| liveness.keep_alive(negotiated.keep_alive, reading))?
+        });
+        [
+            write.map(with(TimerReason::Write)),
+            connect.map(with(TimerReason::Connect)),
+            partial.map(with(TimerReason::PartialPacket)),
+            keep_alive,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    pub(crate) fn wants_read(&self) -> bool {
+        self.connection.state.is_open() && self.connection.may_handle()
+    }
+
+    pub(crate) fn wants_close(&self) -> bool {
+        self.connection.state == State::Closing && self.connection.transmit.unsent() == 0
+    }
+
+    pub(crate) const fn negotiated(&self) -> Option<&Negotiated> {
+        match self.connection.state {
+            State::Connected => self.connection.negotiated.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn cause_is_pending(&self) -> bool {
+        self.closed || self.session.is_ended()
+    }
+
+    // Helpers of commands and packets.
+
+    /// Encodes a packet whose length was checked before.
+    pub(super) fn send(&mut self, now: Instant, packet: &Packet<'_>) {
+        if self.connection.send(now, packet).is_ok() {
+            Statistics::add(&mut self.statistics.packets_sent, 1);
+        }
+    }
+
+    pub(super) fn answer(&mut self, now: Instant, packet: &Packet<'_>) {
+        self.connection.answer(now, packet);
+        Statistics::add(&mut self.statistics.packets_sent, 1);
+    }
+
+    /// Sends the acknowledgements that are due.
+    pub(super) fn send_answers(&mut self, now: Instant) {
+        while self.connection.state == State::Connected && self.connection.has_answer_room() {
+            let Some(answer) = self.session.receiver.poll_answer() else {
+                return;
+            };
+            let acknowledgement = Acknowledgement::new(answer.id, answer.reason);
+            let packet = match answer.packet {
+                crate::PacketType::Pubrec => Packet::Pubrec(acknowledgement),
+                _ => Packet::Puback(acknowledgement),
+            };
+            self.answer(now, &packet);
+        }
+    }
+
+    /// Ends the connection because the server broke the protocol (4.13).
+    pub(super) fn violated(&mut self, now: Instant, violation: Violation) {
+        let reason = violation.reason_code();
+        // Two codes are the server's alone.
+        let reason = if reason.is_defined_for(crate::PacketType::Disconnect, Role::Client) {
+            reason
+        } else {
+            ReasonCode::PROTOCOL_ERROR
+        };
+        self.send(now, &Packet::Disconnect(Disconnect::new(reason)));
+        self.connection
+            .finish(DisconnectCause::Violation(violation));
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.session.sender.in_flight()
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.session.requests.len()
+    }
+}
+
+const fn lost(loss: Loss) -> Outcome<'static> {
+    match loss {
+        Loss::Unknown => Outcome::Unknown,
+        Loss::NotSent => Outcome::NotSent,
+        Loss::ConnectionLost => Outcome::ConnectionLost,
+    }
+}
+
+fn answered<'a>(packet: &Packet<'a>, received: ReasonCode) -> Outcome<'a> {
+    match *packet {
+        Packet::Puback(acknowledgement) | Packet::Pubrec(acknowledgement)
+            if acknowledgement.reason.is_error() =>
+        {
+            Outcome::Rejected(acknowledgement)
+        }
+        Packet::Puback(acknowledgement) => Outcome::Delivered {
+            reason: acknowledgement.reason,
+            acknowledgement,
+        },
+        Packet::Pubcomp(acknowledgement) => Outcome::Delivered {
+            reason: received,
+            acknowledgement,
+        },
+        Packet::Suback(acknowledgement) => Outcome::Subscribed(acknowledgement),
+        Packet::Unsuback(acknowledgement) => Outcome::Unsubscribed(acknowledgement),
+        _ => Outcome::ConnectionLost,
+    }
+}

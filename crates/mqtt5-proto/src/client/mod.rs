@@ -1,0 +1,204 @@
+//! The client machine: a session and at most one connection.
+
+mod command;
+mod event;
+pub mod fixed;
+mod handle;
+#[cfg(feature = "alloc")]
+mod heap;
+mod machine;
+mod types;
+
+pub use event::{DisconnectCause, Event, Outcome, Violation};
+#[cfg(feature = "alloc")]
+pub use heap::Client;
+pub use machine::{Config, Statistics};
+pub use types::{AckToken, DisconnectReason, Op, Outbound, Payload, Refused, RejectReason};
+
+/// The methods that both faces of the machine have.
+macro_rules! face {
+    () => {
+        /// Begins a connection: call it when the transport is open; CONNECT is then the first to send.
+        ///
+        /// What the machine needs to know it reads from the packet: Keep Alive, limits, properties.
+        ///
+        /// # Errors
+        ///
+        /// There is a connection already, the events of the last one were not all taken, or the packet cannot be sent.
+        pub fn connect(&mut self, now: Instant, connect: &Connect<'_>) -> Result<(), Refused> {
+            self.0.connect(now, connect)
+        }
+
+        /// Publishes a message.
+        ///
+        /// It is encoded at once or waits, in the order of acceptance, for bytes to be sent or for an exchange to end
+        /// [MQTT-3.3.4-7]. A QoS 0 message that is encoded at once is finished with this call; see
+        /// [`is_pending`](Self::is_pending). Every other one ends in [`Event::Completed`].
+        ///
+        /// # Errors
+        ///
+        /// Not connected, ruled out by what the server announced, or no room to wait in.
+        pub fn publish(&mut self, now: Instant, message: &Outbound<'_>) -> Result<Op, Refused> {
+            self.0.publish(now, message)
+        }
+
+        /// Subscribes to filters, with one packet.
+        ///
+        /// # Errors
+        ///
+        /// Not connected, ruled out by what the server announced, or all Packet Identifiers in use.
+        pub fn subscribe(
+            &mut self,
+            now: Instant,
+            filters: &[SubscribeFilter<'_>],
+            properties: Properties<'_>,
+        ) -> Result<Op, Refused> {
+            self.0.subscribe(now, filters, properties)
+        }
+
+        /// Unsubscribes filters, with one packet.
+        ///
+        /// # Errors
+        ///
+        /// As [`subscribe`](Self::subscribe).
+        pub fn unsubscribe(
+            &mut self,
+            now: Instant,
+            filters: &[TopicFilter<'_>],
+            properties: Properties<'_>,
+        ) -> Result<Op, Refused> {
+            self.0.unsubscribe(now, filters, properties)
+        }
+
+        /// Acknowledges a received message: PUBACK or PUBREC leaves as soon as those of all earlier messages of its QoS
+        /// have [MQTT-4.6.0-2], [MQTT-4.6.0-3]. With a stale token it does nothing.
+        pub fn ack(&mut self, now: Instant, token: AckToken) {
+            self.0.acknowledge(now, token, ReasonCode::SUCCESS);
+        }
+
+        /// Refuses a received message: as [`ack`](Self::ack), with a failure.
+        pub fn reject(&mut self, now: Instant, token: AckToken, reason: RejectReason) {
+            self.0.reject(now, token, reason);
+        }
+
+        /// Takes a publish back that was never encoded: true if so, and then nothing more is told of it.
+        pub fn withdraw(&mut self, op: Op) -> bool {
+            self.0.session.withdraw(op)
+        }
+
+        /// Ends the connection with a DISCONNECT after what is encoded already. Received packets are ignored from now on.
+        ///
+        /// # Errors
+        ///
+        /// Not connected, or the packet cannot be sent.
+        pub fn disconnect(
+            &mut self,
+            now: Instant,
+            reason: DisconnectReason,
+            properties: Properties<'_>,
+        ) -> Result<(), Refused> {
+            self.0.disconnect(now, reason, properties)
+        }
+
+        /// Turns the handling of received packets off and on, for an embedder that can take no more. While it is off
+        /// the silence of the server says nothing; PINGREQs still leave.
+        pub fn set_reading(&mut self, now: Instant, reading: bool) {
+            self.0.set_reading(now, reading);
+        }
+
+        /// Where received bytes are to be put, for an embedder that holds no lock; see
+        /// [`wants_read`](Self::wants_read).
+        pub fn receive_space(&mut self) -> &mut [u8] {
+            self.0.connection.receive.space()
+        }
+
+        /// So many bytes were put into [`receive_space`](Self::receive_space).
+        pub fn handle_received(&mut self, now: Instant, count: usize) {
+            self.0.handle_received(now, count);
+        }
+
+        /// The next contiguous bytes to send, for an embedder that holds no lock; empty when there is nothing to send.
+        pub fn outgoing(&self) -> &[u8] {
+            self.0.connection.transmit.first()
+        }
+
+        /// So many bytes of [`outgoing`](Self::outgoing) were written.
+        pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
+            self.0.connection.transmit.advance(count);
+            self.0.note_sent(now, count);
+        }
+
+        /// The transport is gone. `Disconnected` follows, then the end of every operation.
+        pub fn handle_closed(&mut self, now: Instant) {
+            self.0.handle_closed(now);
+        }
+
+        /// Time has passed; harmless when early.
+        pub fn handle_timeout(&mut self, now: Instant) {
+            self.0.handle_timeout(now);
+        }
+
+        /// When [`handle_timeout`](Self::handle_timeout) is to be called, and why.
+        #[must_use]
+        pub fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
+            self.0.poll_timeout()
+        }
+
+        /// Whether received bytes are wanted; if not, nothing may be read.
+        pub fn wants_read(&self) -> bool {
+            self.0.wants_read()
+        }
+
+        /// Whether the transport is to be closed now, and [`handle_closed`](Self::handle_closed) to be called.
+        pub fn wants_close(&self) -> bool {
+            self.0.wants_close()
+        }
+
+        /// What holds on the connection; `None` while there is none that CONNACK has accepted.
+        pub const fn negotiated(&self) -> Option<&Negotiated> {
+            self.0.negotiated()
+        }
+
+        /// Where the connection is.
+        pub const fn state(&self) -> State {
+            self.0.connection.state
+        }
+
+        /// Bytes that are encoded and not yet reported as sent.
+        pub fn unsent(&self) -> usize {
+            self.0.connection.transmit.unsent()
+        }
+
+        /// How many publishes wait to be encoded.
+        pub fn pending(&self) -> usize {
+            self.0.session.pending()
+        }
+
+        /// Whether this publish waits to be encoded; looks through all that wait.
+        pub fn is_pending(&self, op: Op) -> bool {
+            self.0.session.is_pending(op)
+        }
+
+        /// How many QoS 1 and 2 publishes were sent and are not finished.
+        pub fn in_flight(&self) -> usize {
+            self.0.in_flight()
+        }
+
+        /// How many SUBSCRIBEs and UNSUBSCRIBEs have no answer yet.
+        pub fn requests(&self) -> usize {
+            self.0.requests()
+        }
+
+        /// How many received QoS 1 and 2 publishes are not finished.
+        pub fn held(&self) -> usize {
+            self.0.session.receiver.held()
+        }
+
+        /// What was counted so far.
+        pub const fn statistics(&self) -> &Statistics {
+            &self.0.statistics
+        }
+    };
+}
+
+use face;

@@ -1,0 +1,112 @@
+//! What dies with a connection: its state, negotiated values, timers and buffers.
+
+mod liveness;
+mod negotiated;
+mod state;
+
+pub(crate) use liveness::Liveness;
+pub use liveness::TimerReason;
+pub(crate) use negotiated::Announced;
+pub use negotiated::Negotiated;
+pub use state::State;
+pub(crate) use state::Trigger;
+
+use crate::client::DisconnectCause;
+use crate::storage::{Receive, Storage, Transmit};
+use crate::{EncodeError, Instant, Packet, ProtocolVersion};
+
+/// Reading pauses while more than so many bytes of answers wait to be written.
+const MAXIMUM_ANSWERS: usize = 64 * 1024;
+/// Room that the transmit buffer must have before another packet is handled: the largest answer.
+const ANSWER_ROOM: usize = 16;
+
+pub(crate) struct Connection<S: Storage> {
+    /// Counts the connections, so that buffers of an earlier one are told from those of this one.
+    pub(crate) number: u32,
+    pub(crate) state: State,
+    /// Why it ends, once that is known.
+    pub(crate) cause: Option<DisconnectCause>,
+    pub(crate) announced: Announced,
+    pub(crate) negotiated: Option<Negotiated>,
+    pub(crate) liveness: Liveness,
+    pub(crate) transmit: S::Transmit,
+    pub(crate) receive: S::Receive,
+    /// Unsent bytes of answers, at most.
+    answers: usize,
+    /// The embedder has asked not to read.
+    pub(crate) paused: bool,
+}
+
+impl<S: Storage> Connection<S> {
+    pub(crate) fn new() -> Self {
+        Self {
+            number: 0,
+            state: State::Disconnected,
+            cause: None,
+            announced: Announced::default(),
+            negotiated: None,
+            liveness: Liveness::default(),
+            transmit: S::Transmit::default(),
+            receive: S::Receive::default(),
+            answers: 0,
+            paused: false,
+        }
+    }
+
+    /// A new connection begins.
+    pub(crate) fn open(&mut self, now: Instant, announced: Announced) {
+        self.number = self.number.wrapping_add(1);
+        self.transmit.clear();
+        self.receive.clear();
+        self.cause = None;
+        self.announced = announced;
+        self.negotiated = None;
+        self.answers = 0;
+        self.paused = false;
+        self.liveness = Liveness::new(now);
+    }
+
+    /// Encodes a packet of the client's own accord.
+    pub(crate) fn send(&mut self, now: Instant, packet: &Packet<'_>) -> Result<usize, EncodeError> {
+        self.liveness.encoding(now, self.transmit.unsent());
+        self.transmit.push(packet, ProtocolVersion::V5)
+    }
+
+    /// Encodes an answer to the server; whether there is room was asked before.
+    pub(crate) fn answer(&mut self, now: Instant, packet: &Packet<'_>) {
+        if let Ok(length) = self.send(now, packet) {
+            self.answers = self.answers.saturating_add(length);
+        }
+    }
+
+    /// Whether an answer can be encoded.
+    pub(crate) fn has_answer_room(&self) -> bool {
+        self.answers <= MAXIMUM_ANSWERS && self.transmit.room() >= ANSWER_ROOM
+    }
+
+    /// Whether a received packet may be handled.
+    pub(crate) fn may_handle(&self) -> bool {
+        !self.paused && self.has_answer_room()
+    }
+
+    /// Bytes were written.
+    pub(crate) fn sent(&mut self, now: Instant, count: usize) {
+        let unsent = self.transmit.unsent();
+        self.answers = self.answers.min(unsent);
+        if count > 0 {
+            self.liveness.sent(now);
+        }
+    }
+
+    /// Ends the connection for a reason that is kept if it is the first: what is encoded is still written.
+    pub(crate) fn finish(&mut self, cause: DisconnectCause) {
+        self.cause.get_or_insert(cause);
+        self.state = self.state.after(Trigger::Finish);
+    }
+
+    /// Ends the connection at once: nothing more is written.
+    pub(crate) fn abort(&mut self, cause: DisconnectCause) {
+        self.finish(cause);
+        self.transmit.clear();
+    }
+}

@@ -1,0 +1,10 @@
+//! The two sides of a QoS 1 or 2 exchange (section 4.3), written once.
+//!
+//! [`Sender`] is the side that sends PUBLISH, [`Receiver`] the side that receives it. A client uses both towards its
+//! server, and a server both towards each client. Neither encodes anything: they say what is to be sent.
+
+mod receiver;
+mod sender;
+
+pub use receiver::{Answer, Arrival, Held, Receiver};
+pub use sender::{Exchange, Phase, Sender, SenderStep};

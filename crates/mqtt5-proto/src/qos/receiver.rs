@@ -1,0 +1,279 @@
+//! The receiver of PUBLISH.
+
+use crate::storage::Table;
+use crate::{PacketId, PacketType, QoS, ReasonCode};
+
+/// A received publish that is not finished.
+#[derive(Debug)]
+pub struct Held {
+    /// Tells it from every other publish that this receiver ever received.
+    arrival: u64,
+    /// The acknowledgement, once it is decided.
+    answer: Option<ReasonCode>,
+}
+
+/// What a received QoS 1 or 2 PUBLISH is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// A new message, to be handed over and acknowledged under this number.
+    New(u64),
+    /// A message that was handed over before and is not yet acknowledged: the one acknowledgement answers all copies.
+    Repeated,
+    /// A QoS 2 message whose PUBREC was sent before: PUBREC must be sent again [MQTT-4.3.3-10].
+    AnswerAgain,
+    /// More are not finished than allowed.
+    TooMany,
+    /// The identifier belongs to an exchange of the other QoS.
+    IdInUse,
+}
+
+/// An acknowledgement to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// PUBACK or PUBREC.
+    pub packet: PacketType,
+    /// Of which exchange.
+    pub id: PacketId,
+    /// How it went.
+    pub reason: ReasonCode,
+}
+
+/// The exchanges in which this side receives PUBLISH.
+///
+/// Acknowledgements leave in the order of arrival, PUBACKs among QoS 1 and PUBRECs among QoS 2, whatever the order in
+/// which they are given [MQTT-4.6.0-2], [MQTT-4.6.0-3].
+#[derive(Debug, Default)]
+pub struct Receiver<T> {
+    /// QoS 1, before PUBACK.
+    at_least_once: T,
+    /// QoS 2, before PUBREC.
+    exactly_once: T,
+    /// QoS 2, after PUBREC and before PUBREL.
+    released: T,
+    arrivals: u64,
+}
+
+impl<T: Table<Held>> Receiver<T> {
+    /// No exchange.
+    pub fn new() -> Self {
+        Self {
+            at_least_once: T::default(),
+            exactly_once: T::default(),
+            released: T::default(),
+            arrivals: 0,
+        }
+    }
+
+    /// How many exchanges are not finished; each occupies one of our Receive Maximum (4.9).
+    pub fn held(&self) -> usize {
+        [&self.at_least_once, &self.exactly_once, &self.released]
+            .into_iter()
+            .map(T::len)
+            .fold(0, usize::saturating_add)
+    }
+
+    /// How many exchanges there can be.
+    pub fn capacity(&self) -> usize {
+        self.at_least_once.capacity()
+    }
+
+    /// Handles a PUBLISH of QoS 1 or 2, of which at most `maximum` may be unfinished.
+    ///
+    /// Decides by the identifier alone whether it is a repetition; DUP says nothing reliable (3.3.1.1).
+    pub fn publish(&mut self, id: PacketId, qos: QoS, maximum: usize) -> Arrival {
+        let (same, other) = match qos {
+            QoS::AtMostOnce => return Arrival::New(0),
+            QoS::AtLeastOnce => (&self.at_least_once, &self.exactly_once),
+            QoS::ExactlyOnce => (&self.exactly_once, &self.at_least_once),
+        };
+        if same.get(id).is_some() {
+            return Arrival::Repeated;
+        }
+        let released = self.released.get(id).is_some();
+        if released && qos == QoS::ExactlyOnce {
+            return Arrival::AnswerAgain;
+        }
+        if released || other.get(id).is_some() {
+            return Arrival::IdInUse;
+        }
+        if self.held() >= maximum.min(self.capacity()) {
+            return Arrival::TooMany;
+        }
+        self.arrivals = self.arrivals.wrapping_add(1);
+        let held = Held {
+            arrival: self.arrivals,
+            answer: None,
+        };
+        match self.table(qos).insert(id, held) {
+            Ok(()) => Arrival::New(self.arrivals),
+            Err(_) => Arrival::TooMany,
+        }
+    }
+
+    fn table(&mut self, qos: QoS) -> &mut T {
+        match qos {
+            QoS::ExactlyOnce => &mut self.exactly_once,
+            _ => &mut self.at_least_once,
+        }
+    }
+
+    /// Decides the acknowledgement of the message that arrived under this number; false when that is decided already,
+    /// or the message belongs to the past.
+    pub fn acknowledge(
+        &mut self,
+        id: PacketId,
+        qos: QoS,
+        arrival: u64,
+        reason: ReasonCode,
+    ) -> bool {
+        match self.table(qos).get_mut(id) {
+            Some(held) if held.arrival == arrival && held.answer.is_none() => {
+                held.answer = Some(reason);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The next acknowledgement to send, which counts as sent with this.
+    pub fn poll_answer(&mut self) -> Option<Answer> {
+        if let Some((id, reason)) = pop_answered(&mut self.at_least_once) {
+            return Some(Answer {
+                packet: PacketType::Puback,
+                id,
+                reason,
+            });
+        }
+        let (id, reason) = pop_answered(&mut self.exactly_once)?;
+        if !reason.is_error() {
+            let held = Held {
+                arrival: 0,
+                answer: Some(reason),
+            };
+            // There is room: the tables are of one capacity and `publish` bounds their sum.
+            let _ = self.released.insert(id, held);
+        }
+        Some(Answer {
+            packet: PacketType::Pubrec,
+            id,
+            reason,
+        })
+    }
+
+    /// Handles a PUBREL: the exchange is over; gives the reason for PUBCOMP, 0x92 when there was no such exchange.
+    pub fn release(&mut self, id: PacketId) -> ReasonCode {
+        match self.released.remove(id) {
+            Some(_) => ReasonCode::SUCCESS,
+            None => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+        }
+    }
+
+    /// Forgets all exchanges. Numbers of arrivals are not used again.
+    pub fn clear(&mut self) {
+        *self = Self {
+            arrivals: self.arrivals,
+            ..Self::new()
+        };
+    }
+}
+
+fn pop_answered<T: Table<Held>>(table: &mut T) -> Option<(PacketId, ReasonCode)> {
+    let (id, held) = table.front()?;
+    let reason = held.answer?;
+    table.remove(id);
+    Some((id, reason))
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use crate::storage::HeapTable;
+    use std::vec::Vec;
+
+    fn id(value: u16) -> PacketId {
+        PacketId::new(value).unwrap()
+    }
+
+    fn receiver() -> Receiver<HeapTable<Held>> {
+        Receiver::new()
+    }
+
+    #[test]
+    fn acknowledgements_leave_in_the_order_of_arrival() {
+        let mut receiver = receiver();
+        let mut arrivals = Vec::new();
+        for value in 1..=6 {
+            let qos = if value % 2 == 0 {
+                QoS::ExactlyOnce
+            } else {
+                QoS::AtLeastOnce
+            };
+            let Arrival::New(arrival) = receiver.publish(id(value), qos, 10) else {
+                panic!("not new");
+            };
+            arrivals.push((value, qos, arrival));
+        }
+        let mut sent = Vec::new();
+        for (value, qos, arrival) in arrivals.into_iter().rev() {
+            assert!(receiver.acknowledge(id(value), qos, arrival, ReasonCode::SUCCESS));
+            assert!(!receiver.acknowledge(id(value), qos, arrival, ReasonCode::SUCCESS));
+            sent.extend(core::iter::from_fn(|| receiver.poll_answer()).map(|a| a.id.value()));
+        }
+        assert_eq!(sent, [1, 3, 5, 2, 4, 6]);
+        assert_eq!(receiver.held(), 3);
+    }
+
+    #[test]
+    fn exactly_once_by_identifier_until_pubrel() {
+        let mut receiver = receiver();
+        let Arrival::New(arrival) = receiver.publish(id(5), QoS::ExactlyOnce, 2) else {
+            panic!("not new");
+        };
+        assert_eq!(
+            receiver.publish(id(5), QoS::ExactlyOnce, 2),
+            Arrival::Repeated
+        );
+        assert_eq!(
+            receiver.publish(id(5), QoS::AtLeastOnce, 2),
+            Arrival::IdInUse
+        );
+        receiver.acknowledge(id(5), QoS::ExactlyOnce, arrival, ReasonCode::SUCCESS);
+        assert!(receiver.poll_answer().is_some());
+        assert_eq!(
+            receiver.publish(id(5), QoS::ExactlyOnce, 2),
+            Arrival::AnswerAgain
+        );
+        assert_eq!(
+            receiver.publish(id(5), QoS::AtLeastOnce, 2),
+            Arrival::IdInUse
+        );
+        assert_eq!(receiver.release(id(5)), ReasonCode::SUCCESS);
+        assert_eq!(
+            receiver.release(id(5)),
+            ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
+        );
+        assert!(matches!(
+            receiver.publish(id(5), QoS::ExactlyOnce, 2),
+            Arrival::New(next) if next != arrival
+        ));
+    }
+
+    #[test]
+    fn a_refused_exchange_is_over_at_once() {
+        let mut receiver = receiver();
+        let Arrival::New(arrival) = receiver.publish(id(1), QoS::ExactlyOnce, 1) else {
+            panic!("not new");
+        };
+        assert_eq!(
+            receiver.publish(id(2), QoS::AtLeastOnce, 1),
+            Arrival::TooMany
+        );
+        receiver.acknowledge(id(1), QoS::ExactlyOnce, arrival, ReasonCode::QUOTA_EXCEEDED);
+        assert!(receiver.poll_answer().is_some());
+        assert_eq!(receiver.held(), 0);
+        assert!(matches!(
+            receiver.publish(id(1), QoS::ExactlyOnce, 1),
+            Arrival::New(_)
+        ));
+    }
+}

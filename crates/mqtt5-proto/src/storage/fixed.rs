@@ -1,0 +1,401 @@
+//! The tier of fixed capacity: no allocator, everything inside the machine.
+
+use core::marker::PhantomData;
+use core::str;
+
+use heapless::{Deque, Vec};
+
+use super::sealed::Sealed;
+use super::{Arrived, Body, Queue, Receive, Storage, Table, Transmit};
+use crate::client::Outbound;
+use crate::packet::{Delivery, Publish, PublishLayout};
+use crate::qos::{Exchange, Held};
+use crate::session::{Pending, Request};
+use crate::{
+    Decoding, EncodeError, FixedHeader, Packet, PacketId, Properties, ProtocolVersion, TopicName,
+};
+
+/// Bytes of the transmit buffer that no PUBLISH, SUBSCRIBE or UNSUBSCRIBE may take, so that acknowledgements, PINGREQ
+/// and DISCONNECT always have room.
+const RESERVE: usize = 32;
+
+/// Storage of fixed capacity.
+///
+/// * `RX`, `TX`: bytes of the receive and of the transmit buffer. A packet must fit the buffer as a whole.
+/// * `BODY`: bytes of topic, properties and payload of a QoS 1 or 2 publish, or of one that waits.
+/// * `OUT`: publishes in flight, and as many again that wait.
+/// * `IN`: received QoS 1 and 2 publishes that are not finished; the Receive Maximum may be no larger.
+#[derive(Debug)]
+pub(crate) enum Fixed<
+    const RX: usize,
+    const TX: usize,
+    const BODY: usize,
+    const OUT: usize,
+    const IN: usize,
+> {}
+
+impl<const RX: usize, const TX: usize, const BODY: usize, const OUT: usize, const IN: usize> Sealed
+    for Fixed<RX, TX, BODY, OUT, IN>
+{
+}
+
+impl<const RX: usize, const TX: usize, const BODY: usize, const OUT: usize, const IN: usize> Storage
+    for Fixed<RX, TX, BODY, OUT, IN>
+{
+    type Body = FixedBody<BODY>;
+    type Exchanges = FixedTable<Exchange<FixedBody<BODY>>, OUT>;
+    type Inbound = FixedTable<Held, IN>;
+    type Requests = FixedTable<Request, 4>;
+    type Pending = FixedQueue<Pending<FixedBody<BODY>>, OUT>;
+    type Transmit = FixedTransmit<TX, BODY>;
+    type Receive = FixedReceive<RX>;
+}
+
+/// A table of at most `N` entries; looks through them one by one.
+#[derive(Debug)]
+pub struct FixedTable<T, const N: usize>(Vec<(PacketId, T), N>);
+
+impl<T, const N: usize> Default for FixedTable<T, N> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T, const N: usize> Sealed for FixedTable<T, N> {}
+
+impl<T, const N: usize> FixedTable<T, N> {
+    fn position(&self, id: PacketId) -> Option<usize> {
+        self.0.iter().position(|(key, _)| *key == id)
+    }
+}
+
+impl<T, const N: usize> Table<T> for FixedTable<T, N> {
+    fn get(&self, id: PacketId) -> Option<&T> {
+        self.0.get(self.position(id)?).map(|(_, entry)| entry)
+    }
+
+    fn get_mut(&mut self, id: PacketId) -> Option<&mut T> {
+        let at = self.position(id)?;
+        self.0.get_mut(at).map(|(_, entry)| entry)
+    }
+
+    fn insert(&mut self, id: PacketId, entry: T) -> Result<(), T> {
+        if self.position(id).is_some() {
+            return Err(entry);
+        }
+        self.0.push((id, entry)).map_err(|(_, entry)| entry)
+    }
+
+    fn remove(&mut self, id: PacketId) -> Option<T> {
+        let at = self.position(id)?;
+        let (_, entry) = self.0.remove(at);
+        Some(entry)
+    }
+
+    fn front(&self) -> Option<(PacketId, &T)> {
+        self.0.first().map(|(id, entry)| (*id, entry))
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn capacity(&self) -> usize {
+        N
+    }
+}
+
+/// A queue of at most `N` items.
+#[derive(Debug)]
+pub(crate) struct FixedQueue<T, const N: usize>(Deque<T, N>);
+
+impl<T, const N: usize> Default for FixedQueue<T, N> {
+    fn default() -> Self {
+        Self(Deque::new())
+    }
+}
+
+impl<T, const N: usize> Sealed for FixedQueue<T, N> {}
+
+impl<T, const N: usize> Queue<T> for FixedQueue<T, N> {
+    fn push_back(&mut self, item: T) -> Result<(), T> {
+        self.0.push_back(item)
+    }
+
+    fn front(&self) -> Option<&T> {
+        self.0.front()
+    }
+
+    fn pop_front(&mut self) -> Option<T> {
+        self.0.pop_front()
+    }
+
+    fn any(&self, matches: impl Fn(&T) -> bool) -> bool {
+        self.0.iter().any(matches)
+    }
+
+    fn remove_first(&mut self, matches: impl Fn(&T) -> bool) -> Option<T> {
+        let mut removed = None;
+        for _ in 0..self.0.len() {
+            let item = self.0.pop_front()?;
+            if removed.is_none() && matches(&item) {
+                removed = Some(item);
+            } else {
+                // There is room: an item was taken out just before.
+                let _ = self.0.push_back(item);
+            }
+        }
+        removed
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Topic, properties and payload of a publish in at most `N` bytes.
+#[derive(Debug)]
+pub(crate) struct FixedBody<const N: usize> {
+    block: Vec<u8, N>,
+    topic_len: usize,
+    properties_end: usize,
+    properties_present: u64,
+    retain: bool,
+}
+
+impl<const N: usize> Sealed for FixedBody<N> {}
+
+impl<const N: usize> Body for FixedBody<N> {
+    const CAPACITY: usize = N;
+
+    fn retain(publish: &Outbound<'_>) -> Option<Self> {
+        let mut block = Vec::new();
+        let topic = publish.topic.as_str().as_bytes();
+        block.extend_from_slice(topic).ok()?;
+        let properties_end = topic.len().checked_add(publish.properties.content_len())?;
+        block.resize(properties_end, 0).ok()?;
+        publish
+            .properties
+            .write_content(block.get_mut(topic.len()..)?);
+        block.extend_from_slice(publish.payload.as_slice()).ok()?;
+        Some(Self {
+            block,
+            topic_len: topic.len(),
+            properties_end,
+            properties_present: publish.properties.present(),
+            retain: publish.retain,
+        })
+    }
+
+    fn publish(&self, delivery: Delivery) -> Publish<'_> {
+        let (head, payload) = self
+            .block
+            .split_at_checked(self.properties_end)
+            .unwrap_or_default();
+        let (topic, properties) = head.split_at_checked(self.topic_len).unwrap_or_default();
+        Publish {
+            delivery,
+            retain: self.retain,
+            topic: str::from_utf8(topic).ok().map(TopicName::from_validated),
+            properties: Properties::from_validated(properties, self.properties_present),
+            payload,
+        }
+    }
+
+    fn occupied(&self) -> usize {
+        self.block.len()
+    }
+}
+
+/// A transmit buffer of `N` bytes for publishes of at most `BODY` bytes.
+#[derive(Debug)]
+pub(crate) struct FixedTransmit<const N: usize, const BODY: usize> {
+    bytes: Vec<u8, N>,
+    sent: usize,
+    body: PhantomData<FixedBody<BODY>>,
+}
+
+impl<const N: usize, const BODY: usize> Default for FixedTransmit<N, BODY> {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            sent: 0,
+            body: PhantomData,
+        }
+    }
+}
+
+impl<const N: usize, const BODY: usize> FixedTransmit<N, BODY> {
+    /// Moves what is not yet sent to the front.
+    fn compact(&mut self) {
+        let rest = self.bytes.len().saturating_sub(self.sent);
+        self.bytes.copy_within(self.sent.., 0);
+        self.bytes.truncate(rest);
+        self.sent = 0;
+    }
+}
+
+impl<const N: usize, const BODY: usize> Sealed for FixedTransmit<N, BODY> {}
+
+impl<const N: usize, const BODY: usize> Transmit for FixedTransmit<N, BODY> {
+    type Body = FixedBody<BODY>;
+
+    fn unsent(&self) -> usize {
+        self.bytes.len().saturating_sub(self.sent)
+    }
+
+    fn capacity(&self) -> usize {
+        N.saturating_sub(RESERVE)
+    }
+
+    fn room(&self) -> usize {
+        N.saturating_sub(self.unsent())
+    }
+
+    fn may_publish(&self, length: usize) -> bool {
+        length <= self.room().saturating_sub(RESERVE)
+    }
+
+    fn push(
+        &mut self,
+        packet: &Packet<'_>,
+        version: ProtocolVersion,
+    ) -> Result<usize, EncodeError> {
+        let needed = packet.encoded_len(version)?;
+        self.compact();
+        let start = self.bytes.len();
+        if self.bytes.resize(start.saturating_add(needed), 0).is_err() {
+            return Err(EncodeError::BufferTooSmall { needed });
+        }
+        packet.encode(version, self.bytes.get_mut(start..).unwrap_or_default())
+    }
+
+    fn push_outbound(
+        &mut self,
+        outbound: &Outbound<'_>,
+        delivery: Delivery,
+        version: ProtocolVersion,
+    ) -> Result<usize, EncodeError> {
+        self.push(&Packet::Publish(outbound.publish(delivery)), version)
+    }
+
+    fn push_body(
+        &mut self,
+        body: &FixedBody<BODY>,
+        delivery: Delivery,
+        version: ProtocolVersion,
+    ) -> Result<usize, EncodeError> {
+        self.push(&Packet::Publish(body.publish(delivery)), version)
+    }
+
+    fn first(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.sent = self.sent.saturating_add(count).min(self.bytes.len());
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+    }
+}
+
+/// A receive buffer of `N` bytes.
+#[derive(Debug)]
+pub(crate) struct FixedReceive<const N: usize> {
+    bytes: [u8; N],
+    filled: usize,
+    /// Where the current packet is.
+    start: usize,
+    end: usize,
+}
+
+impl<const N: usize> Default for FixedReceive<N> {
+    fn default() -> Self {
+        Self {
+            bytes: [0; N],
+            filled: 0,
+            start: 0,
+            end: 0,
+        }
+    }
+}
+
+impl<const N: usize> Sealed for FixedReceive<N> {}
+
+impl<const N: usize> Receive for FixedReceive<N> {
+    type Message<'a> = Publish<'a>;
+
+    fn capacity(&self) -> usize {
+        N
+    }
+
+    fn space(&mut self) -> &mut [u8] {
+        self.bytes.copy_within(self.end..self.filled, 0);
+        self.filled = self.filled.saturating_sub(self.end);
+        self.start = 0;
+        self.end = 0;
+        self.bytes.get_mut(self.filled..).unwrap_or_default()
+    }
+
+    fn filled(&mut self, count: usize) {
+        self.filled = self.filled.saturating_add(count).min(N);
+    }
+
+    fn next_frame(&mut self, decoding: &Decoding, limit: usize) -> Arrived {
+        let rest = self.bytes.get(self.end..self.filled).unwrap_or_default();
+        match FixedHeader::parse(rest, decoding) {
+            Err(error) => Arrived::Malformed(error),
+            Ok(Some(header)) if header.total_len() > limit.min(N) => Arrived::TooLarge,
+            Ok(Some(header)) if header.total_len() <= rest.len() => {
+                self.start = self.end;
+                self.end = self.end.saturating_add(header.total_len());
+                Arrived::Frame(header)
+            }
+            Ok(header) => Arrived::Partial(
+                (!rest.is_empty()).then(|| header.map_or(0, |header| header.total_len())),
+            ),
+        }
+    }
+
+    fn frame(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn message(&self, layout: &PublishLayout) -> Publish<'_> {
+        layout.publish(self.frame())
+    }
+
+    fn clear(&mut self) {
+        self.filled = 0;
+        self.start = 0;
+        self.end = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_keeps_its_order_when_one_in_the_middle_leaves() {
+        let mut queue = FixedQueue::<u8, 4>::default();
+        for item in 1..=4 {
+            queue.push_back(item).unwrap();
+        }
+        assert_eq!(queue.push_back(5), Err(5));
+        assert_eq!(queue.remove_first(|item| *item == 2), Some(2));
+        assert_eq!(queue.remove_first(|item| *item == 9), None);
+        assert_eq!(
+            [
+                queue.pop_front(),
+                queue.pop_front(),
+                queue.pop_front(),
+                queue.pop_front()
+            ],
+            [Some(1), Some(3), Some(4), None]
+        );
+    }
+}

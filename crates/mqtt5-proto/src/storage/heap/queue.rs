@@ -1,0 +1,46 @@
+//! A queue that grows.
+
+use alloc::collections::VecDeque;
+
+use crate::storage::Queue;
+use crate::storage::sealed::Sealed;
+
+/// First in, first out, without a bound of its own.
+#[derive(Debug)]
+pub(crate) struct HeapQueue<T>(VecDeque<T>);
+
+impl<T> Default for HeapQueue<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T> Sealed for HeapQueue<T> {}
+
+impl<T> Queue<T> for HeapQueue<T> {
+    fn push_back(&mut self, item: T) -> Result<(), T> {
+        self.0.push_back(item);
+        Ok(())
+    }
+
+    fn front(&self) -> Option<&T> {
+        self.0.front()
+    }
+
+    fn pop_front(&mut self) -> Option<T> {
+        self.0.pop_front()
+    }
+
+    fn any(&self, matches: impl Fn(&T) -> bool) -> bool {
+        self.0.iter().any(matches)
+    }
+
+    fn remove_first(&mut self, matches: impl Fn(&T) -> bool) -> Option<T> {
+        let index = self.0.iter().position(matches)?;
+        self.0.remove(index)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}

@@ -1,0 +1,299 @@
+//! Bytes to send on the growable tier: small packets in one buffer, large payloads shared between them.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::body::Retained;
+use crate::client::{Outbound, Payload};
+use crate::packet::{Delivery, Publish};
+use crate::storage::sealed::Sealed;
+use crate::storage::{Body, Transmit};
+use crate::{EncodeError, Packet, ProtocolVersion};
+
+/// A payload of at least so many bytes is sent from where it is, not copied.
+pub(super) const SHARE_FROM: usize = 4 * 1024;
+
+/// No PUBLISH is encoded while at least so many bytes wait.
+const HIGH_WATER: usize = 64 * 1024;
+
+/// A buffer of more than this is given back when it is empty.
+const KEEP: usize = 2 * HIGH_WATER;
+
+/// A sequence of bytes, of which large parts are shared with their owner.
+#[derive(Debug, Default)]
+pub(crate) struct Segments {
+    bytes: Vec<u8>,
+    /// How many of `bytes` were sent.
+    sent: usize,
+    /// Payloads, each with the position in `bytes` that it stands before.
+    shared: VecDeque<(usize, Bytes)>,
+    len: usize,
+}
+
+impl Segments {
+    /// The first contiguous bytes.
+    fn first(&self) -> &[u8] {
+        let end = match self.shared.front() {
+            Some((at, payload)) if *at <= self.sent => return payload,
+            Some((at, _)) => *at,
+            None => self.bytes.len(),
+        };
+        self.bytes.get(self.sent..end).unwrap_or_default()
+    }
+
+    fn advance(&mut self, count: usize) {
+        let mut count = count.min(self.len);
+        self.len = self.len.saturating_sub(count);
+        while count > 0 {
+            let step = count.min(self.first().len());
+            match self.shared.front_mut() {
+                Some((at, payload)) if *at <= self.sent => {
+                    let _ = payload.split_to(step);
+                    if payload.is_empty() {
+                        self.shared.pop_front();
+                    }
+                }
+                _ => self.sent = self.sent.saturating_add(step),
+            }
+            count = count.saturating_sub(step);
+        }
+        if self.len == 0 {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        if self.bytes.capacity() > KEEP {
+            self.bytes = Vec::new();
+        }
+        self.shared.clear();
+        self.sent = 0;
+        self.len = 0;
+    }
+
+    /// Up to `slices.len()` contiguous parts, in order.
+    #[cfg(feature = "std")]
+    fn slices<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        let mut sent = self.sent;
+        let mut shared = self.shared.iter().peekable();
+        let mut count = 0;
+        for slice in slices {
+            let part = match shared.peek() {
+                Some((at, payload)) if *at <= sent => {
+                    shared.next();
+                    payload
+                }
+                next => {
+                    let end = next.map_or(self.bytes.len(), |(at, _)| *at);
+                    let part = self.bytes.get(sent..end).unwrap_or_default();
+                    sent = end;
+                    part
+                }
+            };
+            if part.is_empty() {
+                break;
+            }
+            *slice = std::io::IoSlice::new(part);
+            count = usize::saturating_add(count, 1);
+        }
+        count
+    }
+}
+
+/// Bytes that the driver has taken and is writing, without holding a lock on the machine.
+///
+/// Belongs to one connection: what is left of an earlier one is dropped at the next
+/// [`take_outgoing`](crate::Client::take_outgoing).
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    pub(crate) connection: u32,
+    segments: Segments,
+}
+
+impl Outgoing {
+    /// Holds nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many bytes are left to write.
+    pub const fn len(&self) -> usize {
+        self.segments.len
+    }
+
+    /// Whether nothing is left to write.
+    pub const fn is_empty(&self) -> bool {
+        self.segments.len == 0
+    }
+
+    /// The first contiguous bytes; empty only if nothing is left.
+    pub fn first(&self) -> &[u8] {
+        self.segments.first()
+    }
+
+    /// Fills `slices` with the next parts to write, in order, and gives how many it filled: for a vectored write.
+    #[cfg(feature = "std")]
+    pub fn slices<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        self.segments.slices(slices)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct HeapTransmit {
+    queued: Segments,
+    /// Bytes that the driver has taken and not yet reported as sent.
+    taken: usize,
+}
+
+impl HeapTransmit {
+    /// Moves everything queued into `outgoing` if that is empty.
+    pub(crate) fn take(&mut self, outgoing: &mut Outgoing) {
+        if outgoing.is_empty() && self.queued.len > 0 {
+            core::mem::swap(&mut self.queued, &mut outgoing.segments);
+            self.taken = outgoing.len();
+        }
+    }
+
+    /// So many bytes of `outgoing` were written.
+    pub(crate) fn sent(&mut self, outgoing: &mut Outgoing, count: usize) {
+        outgoing.segments.advance(count);
+        self.taken = outgoing.len();
+    }
+
+    /// Drops what `outgoing` holds of another connection.
+    pub(crate) fn reset(outgoing: &mut Outgoing, connection: u32) {
+        outgoing.segments.clear();
+        outgoing.connection = connection;
+    }
+
+    /// Encodes a PUBLISH whose payload is sent from where it is.
+    fn push_shared(
+        &mut self,
+        publish: Publish<'_>,
+        payload: &Bytes,
+        version: ProtocolVersion,
+    ) -> Result<usize, EncodeError> {
+        let bytes = &mut self.queued.bytes;
+        let length = publish.encode_head(version, bytes)?;
+        self.queued.shared.push_back((bytes.len(), payload.clone()));
+        self.queued.len = self.queued.len.saturating_add(length);
+        Ok(length)
+    }
+}
+
+impl Sealed for HeapTransmit {}
+
+impl Transmit for HeapTransmit {
+    type Body = Retained;
+
+    fn unsent(&self) -> usize {
+        self.queued.len.saturating_add(self.taken)
+    }
+
+    fn capacity(&self) -> usize {
+        usize::MAX
+    }
+
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
+    fn may_publish(&self, _: usize) -> bool {
+        self.unsent() < HIGH_WATER
+    }
+
+    fn push(
+        &mut self,
+        packet: &Packet<'_>,
+        version: ProtocolVersion,
+    ) -> Result<usize, EncodeError> {
+        let length = packet.encode_to_vec(version, &mut self.queued.bytes)?;
+        self.queued.len = self.queued.len.saturating_add(length);
+        Ok(length)
+    }
+
+    fn push_outbound(
+        &mut self,
+        outbound: &Outbound<'_>,
+        delivery: Delivery,
+        version: ProtocolVersion,
+    ) -> Result<usize, EncodeError> {
+        let publish = outbound.publish(delivery);
+        match &outbound.payload {
+            Payload::Shared(payload) if payload.len() >= SHARE_FROM => {
+                self.push_shared(publish, payload, version)
+            }
+            _ => self.push(&Packet::Publish(publish), version),
+        }
+    }
+
+    fn push_body(
+        &mut self,
+        body: &Retained,
+        delivery: Delivery,
+        version: ProtocolVersion,
+    ) -> Result<usize, EncodeError> {
+        let publish = body.publish(delivery);
+        match body.shared() {
+            Some(payload) => self.push_shared(publish, payload, version),
+            None => self.push(&Packet::Publish(publish), version),
+        }
+    }
+
+    fn first(&self) -> &[u8] {
+        self.queued.first()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.queued.advance(count);
+    }
+
+    fn clear(&mut self) {
+        self.queued.clear();
+        self.taken = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::IoSlice;
+    use std::vec;
+
+    fn segments() -> (Segments, Vec<u8>) {
+        let shared = VecDeque::from([
+            (0, Bytes::from_static(b"ab")),
+            (2, Bytes::from_static(b"efg")),
+            (2, Bytes::from_static(b"h")),
+            (4, Bytes::from_static(b"k")),
+        ]);
+        let segments = Segments {
+            bytes: vec![b'c', b'd', b'i', b'j'],
+            sent: 0,
+            shared,
+            len: 11,
+        };
+        (segments, b"abcdefghijk".to_vec())
+    }
+
+    #[test]
+    fn any_sequence_of_partial_writes_sends_the_same_bytes() {
+        for step in 1..=11 {
+            let (mut segments, expected) = segments();
+            let mut out = Vec::new();
+            while segments.len > 0 {
+                let mut slices = [IoSlice::new(&[]); 3];
+                let count = segments.slices(&mut slices);
+                let all: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
+                assert!(all.starts_with(segments.first()));
+                let n = step.min(all.len());
+                out.extend_from_slice(&all[..n]);
+                segments.advance(n);
+            }
+            assert_eq!(out, expected, "step {step}");
+        }
+    }
+}

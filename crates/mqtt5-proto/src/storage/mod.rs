@@ -1,0 +1,196 @@
+//! The seam between the state code and where its state is kept.
+//!
+//! All state code is written once against the traits here. They are sealed: the two tiers of this crate are their only
+//! implementations, growable (feature `alloc`) and of fixed capacity.
+
+pub(crate) mod fixed;
+#[cfg(feature = "alloc")]
+pub(crate) mod heap;
+
+pub(crate) use fixed::Fixed;
+pub use fixed::FixedTable;
+#[cfg(feature = "alloc")]
+pub use heap::HeapTable;
+
+use crate::client::Outbound;
+use crate::packet::{Delivery, Publish, PublishLayout};
+use crate::qos::{Exchange, Held};
+use crate::session::{Pending, Request};
+use crate::{DecodeError, Decoding, EncodeError, FixedHeader, Packet, PacketId, ProtocolVersion};
+
+pub(crate) mod sealed {
+    /// Keeps the traits of this module to this crate.
+    pub trait Sealed {}
+}
+
+use sealed::Sealed;
+
+/// Everything that one machine keeps.
+pub(crate) trait Storage: Sealed + Sized {
+    /// What is kept of a publish until it is acknowledged.
+    type Body: Body;
+    /// Publishes that were encoded and are not finished, by their Packet Identifiers.
+    type Exchanges: Table<Exchange<Self::Body>>;
+    /// Received publishes that are not finished, by their Packet Identifiers.
+    type Inbound: Table<Held>;
+    /// SUBSCRIBEs and UNSUBSCRIBEs without an answer, by their Packet Identifiers.
+    type Requests: Table<Request>;
+    /// Publishes that wait to be encoded.
+    type Pending: Queue<Pending<Self::Body>>;
+    /// Bytes to send.
+    type Transmit: Transmit<Body = Self::Body>;
+    /// Bytes received.
+    type Receive: Receive;
+}
+
+/// A table by Packet Identifier that keeps the order of insertion.
+pub trait Table<T>: Sealed + Default {
+    /// The entry of `id`.
+    fn get(&self, id: PacketId) -> Option<&T>;
+    /// The entry of `id`, to change.
+    fn get_mut(&mut self, id: PacketId) -> Option<&mut T>;
+    /// Adds an entry at the end.
+    ///
+    /// # Errors
+    ///
+    /// Gives the entry back when there is no room or `id` is taken.
+    fn insert(&mut self, id: PacketId, entry: T) -> Result<(), T>;
+    /// Takes the entry of `id` out.
+    fn remove(&mut self, id: PacketId) -> Option<T>;
+    /// The oldest entry.
+    fn front(&self) -> Option<(PacketId, &T)>;
+    /// How many entries there are.
+    fn len(&self) -> usize;
+    /// How many entries there may be at most.
+    fn capacity(&self) -> usize;
+
+    /// Whether there is no entry.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes the oldest entry out.
+    fn pop_front(&mut self) -> Option<(PacketId, T)> {
+        let (id, _) = self.front()?;
+        self.remove(id).map(|entry| (id, entry))
+    }
+}
+
+/// First in, first out.
+pub(crate) trait Queue<T>: Sealed + Default {
+    /// Adds an item at the end.
+    ///
+    /// # Errors
+    ///
+    /// Gives the item back when there is no room.
+    fn push_back(&mut self, item: T) -> Result<(), T>;
+    /// The oldest item.
+    fn front(&self) -> Option<&T>;
+    /// Takes the oldest item out.
+    fn pop_front(&mut self) -> Option<T>;
+    /// Whether `matches` holds for an item.
+    fn any(&self, matches: impl Fn(&T) -> bool) -> bool;
+    /// Takes out the first item for which `matches` holds.
+    fn remove_first(&mut self, matches: impl Fn(&T) -> bool) -> Option<T>;
+    /// How many items there are.
+    fn len(&self) -> usize;
+}
+
+/// What is kept of a publish until it is acknowledged.
+pub(crate) trait Body: Sealed + Sized {
+    /// How many bytes it can keep.
+    const CAPACITY: usize;
+
+    /// Keeps a copy, or a share of the payload; `None` when it does not fit.
+    fn retain(publish: &Outbound<'_>) -> Option<Self>;
+    /// The packet, with the whole payload.
+    fn publish(&self, delivery: Delivery) -> Publish<'_>;
+    /// What it occupies, in bytes.
+    fn occupied(&self) -> usize;
+}
+
+/// Bytes that wait to be sent on the current connection.
+pub(crate) trait Transmit: Sealed + Default {
+    /// What is kept of a publish.
+    type Body: Body;
+
+    /// Bytes encoded and not yet reported as sent.
+    fn unsent(&self) -> usize;
+    /// How long a packet may be at most.
+    fn capacity(&self) -> usize;
+    /// How many more bytes may be encoded.
+    fn room(&self) -> usize;
+    /// Whether another PUBLISH of this length may be encoded, rather than wait unencoded.
+    fn may_publish(&self, length: usize) -> bool;
+    /// Encodes a packet at the end.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be sent, or `BufferTooSmall` when there is no room.
+    fn push(&mut self, packet: &Packet<'_>, version: ProtocolVersion)
+    -> Result<usize, EncodeError>;
+    /// Encodes a PUBLISH of the caller at the end; a large payload that is shared is not copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    fn push_outbound(
+        &mut self,
+        outbound: &Outbound<'_>,
+        delivery: Delivery,
+        version: ProtocolVersion,
+    ) -> Result<usize, EncodeError>;
+    /// The same for a PUBLISH that was kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    fn push_body(
+        &mut self,
+        body: &Self::Body,
+        delivery: Delivery,
+        version: ProtocolVersion,
+    ) -> Result<usize, EncodeError>;
+    /// The first bytes to send.
+    fn first(&self) -> &[u8];
+    /// So many of the first bytes were sent.
+    fn advance(&mut self, count: usize);
+    /// Forgets everything: nothing more may be written.
+    fn clear(&mut self);
+}
+
+/// What stands at the beginning of the received bytes.
+#[derive(Debug)]
+pub(crate) enum Arrived {
+    /// Not yet a whole packet: nothing, or the beginning of one with its length as far as is known.
+    Partial(Option<usize>),
+    /// A whole packet, now the current one.
+    Frame(FixedHeader),
+    /// A packet of more than the limit.
+    TooLarge,
+    /// No packet.
+    Malformed(DecodeError),
+}
+
+/// Bytes received on the current connection.
+pub(crate) trait Receive: Sealed + Default {
+    /// A PUBLISH as it is handed over.
+    type Message<'a>
+    where
+        Self: 'a;
+
+    /// How many bytes a packet may have at most.
+    fn capacity(&self) -> usize;
+    /// Where the next bytes are to be put; never empty unless a whole packet waits.
+    fn space(&mut self) -> &mut [u8];
+    /// So many bytes were put there.
+    fn filled(&mut self, count: usize);
+    /// Makes the next packet the current one, if there is a whole one of at most `limit` bytes.
+    fn next_frame(&mut self, decoding: &Decoding, limit: usize) -> Arrived;
+    /// The current packet.
+    fn frame(&self) -> &[u8];
+    /// The current packet as a message.
+    fn message(&self, layout: &PublishLayout) -> Self::Message<'_>;
+    /// Forgets everything.
+    fn clear(&mut self);
+}
