@@ -219,7 +219,7 @@ mod tests {
             assert!(!receiver.acknowledge(id(value), qos, arrival, ReasonCode::SUCCESS));
             sent.extend(core::iter::from_fn(|| receiver.poll_answer()).map(|a| a.id.value()));
         }
-        assert_eq!(sent, [1, 3, 5, 2, 4, 6]);
+        assert_eq!(sent, [2, 4, 6, 1, 3, 5]);
         assert_eq!(receiver.held(), 3);
     }
 
