@@ -229,14 +229,16 @@ impl<S: Storage> Machine<S> {
     /// Makes the event of a step; the packet that it came from is still the current one.
     fn event(&self, step: Step) -> Event<'_, <S::Receive as Receive>::Message<'_>> {
         let receive = &self.connection.receive;
+        if let Step::Message { layout, token } = step {
+            let message = receive.message(&layout);
+            return Event::Message { message, token };
+        }
         let packet = Packet::decode(receive.frame(), &self.decoding()).ok();
         let (op, outcome) = match (step, packet) {
-            (Step::Message { layout, token }, _) => {
-                let message = receive.message(&layout);
-                return Event::Message { message, token };
-            }
             (Step::Connected, Some(Packet::Connack(connack))) => return Event::Connected(connack),
-            (Step::Disconnected | Step::Connected, packet) => return self.disconnected(packet),
+            (Step::Disconnected | Step::Connected | Step::Message { .. }, packet) => {
+                return self.disconnected(packet);
+            }
             (Step::Accepted(op), _) => (op, Outcome::Accepted),
             (Step::Lost(op, loss), _) => (op, lost(loss)),
             (Step::Answered(op, reason), Some(packet)) => (op, answered(&packet, reason)),
