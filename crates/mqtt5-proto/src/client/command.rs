@@ -1,11 +1,17 @@
 //! Commands of the application.
 
+use core::time::Duration;
+
+use super::handle::Step;
 use super::machine::{Machine, Statistics};
-use super::types::delivery;
+use super::types::{delivery, redelivery};
 use super::{AckToken, DisconnectReason, Op, Outbound, Refused, RejectReason};
 use crate::connection::{Announced, Negotiated, State, Trigger};
-use crate::packet::{Connect, Disconnect, Subscribe, SubscribeFilter, Unsubscribe};
-use crate::session::{Pending, Request, RequestKind};
+use crate::packet::{
+    Acknowledgement, Connect, Disconnect, Subscribe, SubscribeFilter, Unsubscribe,
+};
+use crate::qos::Phase;
+use crate::session::{Kept, Loss, Pending, Request, RequestKind};
 use crate::storage::{Body, Receive, Storage, Table, Transmit};
 use crate::{
     DisconnectCause, Instant, Packet, PacketId, Properties, ProtocolVersion, QoS, ReasonCode,
@@ -55,21 +61,33 @@ impl<S: Storage> Machine<S> {
                 Statistics::add(&mut self.statistics.packets_sent, 1);
                 return Ok(self.session.next_op());
             }
-            if let Some(id) = self.session.allocate_id() {
-                let body = retain::<S>(message, length)?;
+            let id = if self.session.has_room() {
+                self.session.allocate_id()
+            } else {
+                None
+            };
+            if let Some(id) = id {
+                let kept = keep::<S>(now, message, length)?;
+                let start = self.connection.transmit.encoded();
                 self.note_encoding(now);
                 self.connection
                     .transmit
                     .push_outbound(message, delivery(qos, id), VERSION)?;
+                Statistics::add(&mut self.statistics.packets_sent, 1);
                 let op = self.session.next_op();
-                self.begin(id, op, qos, body);
+                self.session.begin(id, op, kept, start);
                 return Ok(op);
             }
         }
-        self.enqueue(message, length)
+        self.enqueue(now, message, length)
     }
 
-    fn enqueue(&mut self, message: &Outbound<'_>, length: usize) -> Result<Op, Refused> {
+    fn enqueue(
+        &mut self,
+        now: Instant,
+        message: &Outbound<'_>,
+        length: usize,
+    ) -> Result<Op, Refused> {
         let bytes = self.session.pending_bytes().saturating_add(length);
         let alone = self.session.pending() == 0;
         if self.session.pending() >= self.config.maximum_pending
@@ -77,16 +95,13 @@ impl<S: Storage> Machine<S> {
         {
             return Err(Refused::Full);
         }
-        let body = retain::<S>(message, length)?;
+        if !self.session.has_room() {
+            return Err(Refused::Full);
+        }
+        let message = keep::<S>(now, message, length)?;
         let op = self.session.next_op();
-        let pending = Pending {
-            op,
-            qos: message.qos,
-            length,
-            body,
-        };
         self.session
-            .push_pending(pending)
+            .push_pending(Pending { op, message })
             .map_err(|()| Refused::Full)?;
         Ok(op)
     }
@@ -95,12 +110,7 @@ impl<S: Storage> Machine<S> {
     fn check_publish(&self, message: &Outbound<'_>) -> Result<usize, Refused> {
         let negotiated = self.negotiated().ok_or(Refused::NotConnected)?;
         refuse_properties(&message.properties, &[TOPIC_ALIAS, SUBSCRIPTION_IDENTIFIER])?;
-        if message.qos > negotiated.maximum_qos {
-            return Err(Refused::QoSNotSupported(negotiated.maximum_qos));
-        }
-        if message.retain && !negotiated.retain_available {
-            return Err(Refused::RetainNotSupported);
-        }
+        check_capabilities(message.qos, message.retain, negotiated)?;
         let publish = message.publish(delivery(message.qos, PacketId::FIRST));
         let length = Packet::Publish(publish).encoded_len(VERSION)?;
         self.check_length(length, negotiated.maximum_packet_size as usize)?;
@@ -117,10 +127,13 @@ impl<S: Storage> Machine<S> {
 
     /// Whether a PUBLISH may be encoded now: bytes, and for QoS 1 and 2 Receive Maximum [MQTT-3.3.4-7] and our own
     /// limits.
-    fn may_encode(&self, qos: QoS, length: usize) -> bool {
+    fn may_encode(&mut self, qos: QoS, length: usize) -> bool {
         if self.connection.state != State::Connected
             || !self.connection.transmit.may_publish(length)
         {
+            return false;
+        }
+        if self.session.sender.is_resuming() {
             return false;
         }
         if qos == QoS::AtMostOnce {
@@ -130,9 +143,9 @@ impl<S: Storage> Machine<S> {
             .negotiated()
             .map_or(0, |n: &Negotiated| n.receive_maximum);
         let in_flight = self.session.sender.in_flight();
-        let retained = self.session.retained_bytes.saturating_add(length);
+        let retained = self.session.retained_bytes().saturating_add(length);
         in_flight < usize::from(server.min(self.config.maximum_in_flight))
-            && self.session.sender.has_room()
+            && self.session.has_room_in_flight()
             && (retained <= self.config.maximum_retained_bytes || in_flight == 0)
     }
 
@@ -141,20 +154,61 @@ impl<S: Storage> Machine<S> {
         self.connection.liveness.encoding(now, unsent);
     }
 
-    /// Takes note of an exchange whose PUBLISH is encoded.
-    fn begin(&mut self, id: PacketId, op: Op, qos: QoS, body: S::Body) {
-        let retained = &mut self.session.retained_bytes;
-        *retained = retained.saturating_add(body.occupied());
-        // `may_encode` has seen room, and `allocate_id` that the identifier is free.
-        let _ = self.session.sender.begin(id, op.number(), qos, body);
-        Statistics::add(&mut self.statistics.packets_sent, 1);
+    /// Sends what an earlier connection left open, in the order of [MQTT-4.6.0-1] and [MQTT-4.6.0-4]; gives a publish that
+    /// this server rules out.
+    pub(super) fn resend(&mut self, now: Instant) -> Option<Step> {
+        if self.connection.state != State::Connected {
+            return None;
+        }
+        let negotiated = *self.negotiated()?;
+        loop {
+            let sent_here = self.session.sender.sent_here();
+            let (id, exchange) = self.session.sender.next_resend()?;
+            let start = self.connection.transmit.encoded();
+            if exchange.phase == Phase::AwaitPubcomp {
+                if !self.connection.has_answer_room() {
+                    return None;
+                }
+                let pubrel = Acknowledgement::new(id, ReasonCode::SUCCESS);
+                self.session.sender.note_start(id, start);
+                self.answer(now, &Packet::Pubrel(pubrel));
+                continue;
+            }
+            let message = &mut exchange.body;
+            if let Err(limit) = check_limits::<S>(message, &negotiated) {
+                let exchange = self.session.sender.remove(id)?;
+                self.session.release(&exchange);
+                return Some(Step::Lost(Op(exchange.tag), Loss::LimitExceeded(limit)));
+            }
+            if sent_here >= usize::from(negotiated.receive_maximum)
+                || !self.connection.transmit.may_publish(message.length)
+            {
+                return None;
+            }
+            message.age(now);
+            let delivery = redelivery(message.qos, id);
+            let unsent = self.connection.transmit.unsent();
+            self.connection.liveness.encoding(now, unsent);
+            // It was measured when it was accepted.
+            let _ = self
+                .connection
+                .transmit
+                .push_body(&message.body, delivery, VERSION);
+            Statistics::add(&mut self.statistics.packets_sent, 1);
+            self.session.sender.note_start(id, start);
+        }
     }
 
-    /// Encodes what waits and may leave now; gives a QoS 0 publish, which ends with that.
-    pub(super) fn encode_pending(&mut self, now: Instant) -> Option<Op> {
+    /// Encodes what waits and may leave now; gives a publish that ends with that.
+    pub(super) fn encode_pending(&mut self, now: Instant) -> Option<Step> {
         loop {
             let next = self.session.next_pending()?;
-            let (qos, length) = (next.qos, next.length);
+            let (op, qos, length) = (next.op, next.message.qos, next.message.length);
+            let negotiated = *self.negotiated()?;
+            if let Err(limit) = check_limits::<S>(&next.message, &negotiated) {
+                self.session.pop_pending();
+                return Some(Step::Lost(op, Loss::LimitExceeded(limit)));
+            }
             if !self.may_encode(qos, length) {
                 return None;
             }
@@ -162,19 +216,31 @@ impl<S: Storage> Machine<S> {
                 QoS::AtMostOnce => PacketId::FIRST,
                 _ => self.session.allocate_id()?,
             };
-            let pending = self.session.pop_pending()?;
+            let Pending { op, mut message } = self.session.pop_pending()?;
+            if !message.age(now) {
+                return Some(Step::Lost(op, Loss::Expired));
+            }
+            let start = self.connection.transmit.encoded();
             self.note_encoding(now);
-            // It was measured when it was accepted, on this connection.
+            // It was measured when it was accepted.
             let _ = self
                 .connection
                 .transmit
-                .push_body(&pending.body, delivery(qos, id), VERSION);
+                .push_body(&message.body, delivery(qos, id), VERSION);
+            Statistics::add(&mut self.statistics.packets_sent, 1);
             if qos == QoS::AtMostOnce {
-                Statistics::add(&mut self.statistics.packets_sent, 1);
-                return Some(pending.op);
+                return Some(Step::Accepted(op));
             }
-            self.begin(id, pending.op, qos, pending.body);
+            self.session.begin(id, op, message, start);
         }
+    }
+
+    pub(crate) fn abandon(&mut self) -> Result<(), Refused> {
+        if self.connection.state != State::Disconnected {
+            return Err(Refused::AlreadyConnected);
+        }
+        self.session.abandon();
+        Ok(())
     }
 
     pub(crate) fn subscribe(
@@ -289,6 +355,9 @@ impl<S: Storage> Machine<S> {
         if length > self.connection.transmit.room() {
             return Err(Refused::Full);
         }
+        if let Some(seconds) = properties.session_expiry_interval() {
+            self.connection.session_expiry_interval = seconds;
+        }
         self.send(now, &packet);
         self.connection.finish(DisconnectCause::Requested);
         Ok(())
@@ -308,7 +377,43 @@ fn refuse_properties(properties: &Properties<'_>, identifiers: &[u8]) -> Result<
 }
 
 /// Keeps what is needed to send a message later or again.
-fn retain<S: Storage>(message: &Outbound<'_>, length: usize) -> Result<S::Body, Refused> {
+fn keep<S: Storage>(
+    now: Instant,
+    message: &Outbound<'_>,
+    length: usize,
+) -> Result<Kept<S::Body>, Refused> {
     let maximum = S::Body::CAPACITY;
-    S::Body::retain(message).ok_or(Refused::TooLarge { length, maximum })
+    let body = S::Body::retain(message).ok_or(Refused::TooLarge { length, maximum })?;
+    let expiry = message.properties.message_expiry_interval();
+    Ok(Kept {
+        qos: message.qos,
+        length,
+        expires: expiry.map(|s| now.saturating_add(Duration::from_secs(u64::from(s)))),
+        body,
+    })
+}
+
+/// What the server has said that it does not support [MQTT-3.2.2-11], [MQTT-3.2.2-14].
+fn check_capabilities(qos: QoS, retain: bool, negotiated: &Negotiated) -> Result<(), Refused> {
+    if qos > negotiated.maximum_qos {
+        return Err(Refused::QoSNotSupported(negotiated.maximum_qos));
+    }
+    if retain && !negotiated.retain_available {
+        return Err(Refused::RetainNotSupported);
+    }
+    Ok(())
+}
+
+/// Checks a message that was accepted earlier against what the server of this connection has announced.
+fn check_limits<S: Storage>(
+    message: &Kept<S::Body>,
+    negotiated: &Negotiated,
+) -> Result<(), Refused> {
+    let publish = message.body.publish(delivery(message.qos, PacketId::FIRST));
+    check_capabilities(message.qos, publish.retain, negotiated)?;
+    let (length, maximum) = (message.length, negotiated.maximum_packet_size as usize);
+    if length > maximum {
+        return Err(Refused::TooLarge { length, maximum });
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What the machine tells.
 
-use crate::client::{AckToken, Op};
+use crate::client::{AckToken, Op, Refused};
 use crate::packet::{Acknowledgement, Connack, SubscribeAcknowledgement};
 use crate::{DecodeErrorKind, PacketType, Properties, ReasonCode};
 
@@ -57,6 +57,11 @@ pub enum Outcome<'a> {
     Unknown,
     /// The message was never encoded.
     NotSent,
+    /// The Message Expiry Interval ended before the message was encoded.
+    Expired,
+    /// The message waited for a connection, or was to be sent again, and the server has announced a limit that rules it
+    /// out.
+    LimitExceeded(Refused),
     /// The connection was lost before the answer to a SUBSCRIBE or UNSUBSCRIBE.
     ConnectionLost,
 }

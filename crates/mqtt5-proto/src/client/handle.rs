@@ -8,11 +8,11 @@ use crate::packet::{
 };
 use crate::qos::{Arrival, SenderStep};
 use crate::session::{Loss, RequestKind};
-use crate::storage::{Arrived, Body, Receive, Storage, Table};
+use crate::storage::{Arrived, Receive, Storage, Table};
 use crate::wire::Reader;
 use crate::{
-    DisconnectCause, FixedHeader, Instant, Packet, PacketId, PacketType, Properties, QoS,
-    ReasonCode, Role, Violation,
+    DisconnectCause, FixedHeader, Instant, Packet, PacketId, PacketType, Properties, ReasonCode,
+    Role, Violation,
 };
 
 /// No CONNACK is longer than this, whatever we announced.
@@ -130,10 +130,17 @@ impl<S: Storage> Machine<S> {
         if announced.empty_client_id && !connack.assigned_client_id {
             return Err(Violation::MissingClientIdentifier);
         }
-        let session_possible = self.config.assume_session && !announced.clean_start;
-        if negotiated.session_present && !session_possible {
+        let known = self.session.exists || self.config.assume_session;
+        if negotiated.session_present && (announced.clean_start || !known) {
             return Err(Violation::UnexpectedSessionPresent);
         }
+        if negotiated.session_present {
+            self.session.sender.resume();
+        } else {
+            self.session.lose(self.config.session_loss);
+        }
+        self.session.exists = negotiated.session_expiry_interval > 0;
+        self.connection.session_expiry_interval = negotiated.session_expiry_interval;
         self.connection.negotiated = Some(negotiated);
         self.connection.state = self.connection.state.after(Trigger::Accept);
         Ok(Some(Step::Connected))
@@ -158,21 +165,15 @@ impl<S: Storage> Machine<S> {
                 token: None,
             }));
         };
-        let qos = publish.delivery.qos();
-        self.handle_arrival(now, id, qos, layout)
+        self.handle_arrival(now, id, layout)
     }
 
-    fn handle_arrival(
-        &mut self,
-        now: Instant,
-        id: PacketId,
-        qos: QoS,
-        layout: PublishLayout,
-    ) -> Handled {
+    fn handle_arrival(&mut self, now: Instant, id: PacketId, layout: PublishLayout) -> Handled {
+        let (qos, dup) = (layout.delivery.qos(), layout.delivery.dup());
         let announced = usize::from(self.connection.announced.receive_maximum);
         let margin = usize::from(self.config.inbound_margin);
         let maximum = announced.saturating_add(margin);
-        match self.session.receiver.publish(id, qos, maximum) {
+        match self.session.receiver.publish(id, qos, dup, maximum) {
             Arrival::New(arrival) => {
                 if self.session.receiver.held() > announced {
                     Statistics::add(&mut self.statistics.receive_maximum_overshoot, 1);
@@ -225,8 +226,7 @@ impl<S: Storage> Machine<S> {
         }
         match self.session.sender.acknowledge(packet, id, reason) {
             SenderStep::Ended(exchange) => {
-                let retained = &mut self.session.retained_bytes;
-                *retained = retained.saturating_sub(exchange.body.occupied());
+                self.session.release(&exchange);
                 Ok(Some(Step::Answered(Op(exchange.tag), exchange.received)))
             }
             SenderStep::SendPubrel(id, reason) => {

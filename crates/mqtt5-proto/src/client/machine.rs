@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::handle::Step;
-use super::{Event, Outcome};
+use super::{Event, Outcome, SessionLoss};
 use crate::connection::{Connection, Negotiated, State, TimerReason, Trigger};
 use crate::packet::{Acknowledgement, Disconnect};
 use crate::session::{Loss, Session};
@@ -25,6 +25,8 @@ pub struct Config {
     /// Accepts Session Present although this machine knows of no session: how a new process takes over the queue that
     /// the server keeps for its Client Identifier.
     pub assume_session: bool,
+    /// What becomes of unacknowledged publishes when the server no longer has the session.
+    pub session_loss: SessionLoss,
     /// How many publishes may wait to be encoded.
     pub maximum_pending: usize,
     /// How many bytes of publishes may wait to be encoded; a single larger one is allowed alone.
@@ -42,6 +44,7 @@ impl Default for Config {
             inbound_margin: 0,
             lenient: false,
             assume_session: false,
+            session_loss: SessionLoss::default(),
             maximum_pending: 1024,
             maximum_pending_bytes: 4 * 1024 * 1024,
             maximum_in_flight: u16::MAX,
@@ -160,7 +163,11 @@ impl<S: Storage> Machine<S> {
             .get_or_insert(DisconnectCause::TransportClosed);
         self.connection.state = self.connection.state.after(Trigger::TransportClosed);
         self.connection.transmit.clear();
-        self.session.end();
+        self.session.handle_closed(self.connection.transmit.taken());
+        let accepted = self.connection.negotiated.is_some();
+        if accepted && self.connection.session_expiry_interval == 0 {
+            self.session.lose(self.config.session_loss);
+        }
         self.closed = true;
     }
 
@@ -217,8 +224,8 @@ impl<S: Storage> Machine<S> {
         }
         loop {
             self.send_answers(now);
-            if let Some(op) = self.encode_pending(now) {
-                return Some(Step::Accepted(op));
+            if let Some(step) = self.resend(now).or_else(|| self.encode_pending(now)) {
+                return Some(step);
             }
             if let Some(step) = self.handle_frame(now)? {
                 return Some(step);
@@ -306,7 +313,7 @@ impl<S: Storage> Machine<S> {
     }
 
     pub(crate) const fn cause_is_pending(&self) -> bool {
-        self.closed || self.session.is_ended()
+        self.closed || self.session.has_losses()
     }
 
     // Helpers of commands and packets.
@@ -366,6 +373,8 @@ const fn lost(loss: Loss) -> Outcome<'static> {
         Loss::Unknown => Outcome::Unknown,
         Loss::NotSent => Outcome::NotSent,
         Loss::ConnectionLost => Outcome::ConnectionLost,
+        Loss::Expired => Outcome::Expired,
+        Loss::LimitExceeded(limit) => Outcome::LimitExceeded(limit),
     }
 }
 

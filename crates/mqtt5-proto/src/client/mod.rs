@@ -13,7 +13,9 @@ pub use event::{DisconnectCause, Event, Outcome, Violation};
 #[cfg(feature = "alloc")]
 pub use heap::Client;
 pub use machine::{Config, Statistics};
-pub use types::{AckToken, DisconnectReason, Op, Outbound, Payload, Refused, RejectReason};
+pub use types::{
+    AckToken, DisconnectReason, Op, Outbound, Payload, Refused, RejectReason, SessionLoss,
+};
 
 /// The methods that both faces of the machine have.
 macro_rules! face {
@@ -86,6 +88,26 @@ macro_rules! face {
             self.0.session.withdraw(op)
         }
 
+        /// Gives the session up: every operation ends, also those that wait, and the next connection begins with none.
+        ///
+        /// # Errors
+        ///
+        /// Only without a connection, [`AlreadyConnected`](Refused::AlreadyConnected) otherwise.
+        pub fn abandon(&mut self) -> Result<(), Refused> {
+            self.0.abandon()
+        }
+
+        /// Forgets a message that was received on an earlier connection and will not be acknowledged: its redelivery is
+        /// handed over again, as a new message. True if the message was still waited for.
+        pub fn forget(&mut self, token: AckToken) -> bool {
+            self.0.session.receiver.forget(token.id, token.arrival)
+        }
+
+        /// Whether the server keeps a session for us, as far as we know: if so, `connect` should not ask for Clean Start.
+        pub const fn has_session(&self) -> bool {
+            self.0.session.exists
+        }
+
         /// Ends the connection with a DISCONNECT after what is encoded already. Received packets are ignored from now on.
         ///
         /// # Errors
@@ -118,7 +140,7 @@ macro_rules! face {
         }
 
         /// The next contiguous bytes to send, for an embedder that holds no lock; empty when there is nothing to send.
-        pub fn outgoing(&self) -> &[u8] {
+        pub fn outgoing(&mut self) -> &[u8] {
             self.0.connection.transmit.first()
         }
 

@@ -95,14 +95,45 @@ pub(crate) const fn delivery(qos: QoS, id: PacketId) -> Delivery {
     }
 }
 
+/// The QoS with an identifier, for a further transmission [MQTT-3.3.1-1].
+pub(crate) const fn redelivery(qos: QoS, id: PacketId) -> Delivery {
+    match qos {
+        QoS::AtMostOnce => Delivery::AtMostOnce,
+        QoS::AtLeastOnce => Delivery::AtLeastOnce { id, dup: true },
+        QoS::ExactlyOnce => Delivery::ExactlyOnce { id, dup: true },
+    }
+}
+
 /// The right to acknowledge one received message.
 ///
-/// Stale once its connection is gone: acknowledging with it does nothing then.
+/// Survives a lost connection together with the session: given meanwhile, the acknowledgement leaves when the message is
+/// delivered again. Stale, so that acknowledging does nothing, once the session is lost or the identifier carries a new
+/// message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AckToken {
     pub(crate) id: PacketId,
     pub(crate) qos: QoS,
     pub(crate) arrival: u64,
+}
+
+/// What becomes of unacknowledged publishes when the server no longer has the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLoss {
+    /// QoS 1 publishes are sent again as new messages, in their order; otherwise they end as `Unknown`.
+    pub republish_qos1: bool,
+    /// QoS 2 publishes without PUBREC are sent again as new messages, which may deliver them twice; otherwise they end as
+    /// `Unknown`. Those with PUBREC always end as `Unknown`.
+    pub republish_qos2: bool,
+}
+
+impl Default for SessionLoss {
+    /// Republishes QoS 1 only.
+    fn default() -> Self {
+        Self {
+            republish_qos1: true,
+            republish_qos2: false,
+        }
+    }
 }
 
 /// A one-byte code that only some values of [`ReasonCode`] fit, so that another does not compile.

@@ -28,6 +28,8 @@ pub(crate) struct Connection<S: Storage> {
     pub(crate) cause: Option<DisconnectCause>,
     pub(crate) announced: Announced,
     pub(crate) negotiated: Option<Negotiated>,
+    /// How long the session outlives this connection, in seconds, as far as is agreed.
+    pub(crate) session_expiry_interval: u32,
     pub(crate) liveness: Liveness,
     pub(crate) transmit: S::Transmit,
     pub(crate) receive: S::Receive,
@@ -45,6 +47,7 @@ impl<S: Storage> Connection<S> {
             cause: None,
             announced: Announced::default(),
             negotiated: None,
+            session_expiry_interval: 0,
             liveness: Liveness::default(),
             transmit: S::Transmit::default(),
             receive: S::Receive::default(),
@@ -56,7 +59,7 @@ impl<S: Storage> Connection<S> {
     /// A new connection begins.
     pub(crate) fn open(&mut self, now: Instant, announced: Announced) {
         self.number = self.number.wrapping_add(1);
-        self.transmit.clear();
+        self.transmit.reset();
         self.receive.clear();
         self.cause = None;
         self.announced = announced;

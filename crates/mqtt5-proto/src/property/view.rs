@@ -197,6 +197,16 @@ impl<'a> Properties<'a> {
             .find(|property| property.identifier() == identifier)
     }
 
+    /// Where in the encoded block the first property with this identifier ends.
+    pub(crate) fn end_of(&self, identifier: u8) -> Option<usize> {
+        let mut properties = self.all(identifier);
+        properties.find(|property| property.identifier() == identifier)?;
+        match properties.cursor {
+            Cursor::Encoded(reader) => Some(reader.offset()),
+            Cursor::List(_) => None,
+        }
+    }
+
     /// Every property if this identifier occurs, otherwise nothing: absence costs no walk over the block.
     fn all(&self, identifier: u8) -> PropertyIter<'a> {
         if self.contains(identifier) {

@@ -10,6 +10,9 @@ pub struct Held {
     arrival: u64,
     /// The acknowledgement, once it is decided.
     answer: Option<ReasonCode>,
+    qos: QoS,
+    /// It was received on the current connection.
+    here: bool,
 }
 
 /// What a received QoS 1 or 2 PUBLISH is.
@@ -50,6 +53,10 @@ pub struct Receiver<T> {
     exactly_once: T,
     /// QoS 2, after PUBREC and before PUBREL.
     released: T,
+    /// How many of `released` were received on an earlier connection; they take nothing of our Receive Maximum.
+    carried: usize,
+    /// Received on an earlier connection and not acknowledged there: wait for their redelivery.
+    parked: T,
     arrivals: u64,
 }
 
@@ -60,12 +67,19 @@ impl<T: Table<Held>> Receiver<T> {
             at_least_once: T::default(),
             exactly_once: T::default(),
             released: T::default(),
+            carried: 0,
+            parked: T::default(),
             arrivals: 0,
         }
     }
 
-    /// How many exchanges are not finished; each occupies one of our Receive Maximum (4.9).
+    /// How many exchanges that began on this connection are not finished; each occupies one of our Receive Maximum
+    /// (4.9).
     pub fn held(&self) -> usize {
+        self.tracked().saturating_sub(self.carried)
+    }
+
+    fn tracked(&self) -> usize {
         [&self.at_least_once, &self.exactly_once, &self.released]
             .into_iter()
             .map(T::len)
@@ -79,8 +93,9 @@ impl<T: Table<Held>> Receiver<T> {
 
     /// Handles a PUBLISH of QoS 1 or 2, of which at most `maximum` may be unfinished.
     ///
-    /// Decides by the identifier alone whether it is a repetition; DUP says nothing reliable (3.3.1.1).
-    pub fn publish(&mut self, id: PacketId, qos: QoS, maximum: usize) -> Arrival {
+    /// Decides by the identifier alone whether it is a repetition; DUP says nothing reliable (3.3.1.1). Only for a QoS 1
+    /// message that was received on an earlier connection DUP tells its redelivery from a new message.
+    pub fn publish(&mut self, id: PacketId, qos: QoS, dup: bool, maximum: usize) -> Arrival {
         let (same, other) = match qos {
             QoS::AtMostOnce => return Arrival::New(0),
             QoS::AtLeastOnce => (&self.at_least_once, &self.exactly_once),
@@ -96,16 +111,29 @@ impl<T: Table<Held>> Receiver<T> {
         if released || other.get(id).is_some() {
             return Arrival::IdInUse;
         }
-        if self.held() >= maximum.min(self.capacity()) {
+        if self.held() >= maximum {
             return Arrival::TooMany;
         }
-        self.arrivals = self.arrivals.wrapping_add(1);
-        let held = Held {
-            arrival: self.arrivals,
-            answer: None,
+        let parked = self.parked.remove(id);
+        if self.tracked().saturating_add(self.parked.len()) >= self.capacity() {
+            return Arrival::TooMany;
+        }
+        let redelivered = parked.filter(|held| held.qos == qos && (dup || qos == QoS::ExactlyOnce));
+        let (held, arrival) = match redelivered {
+            Some(held) => (Held { here: true, ..held }, Arrival::Repeated),
+            None => {
+                self.arrivals = self.arrivals.wrapping_add(1);
+                let held = Held {
+                    arrival: self.arrivals,
+                    answer: None,
+                    qos,
+                    here: true,
+                };
+                (held, Arrival::New(self.arrivals))
+            }
         };
         match self.table(qos).insert(id, held) {
-            Ok(()) => Arrival::New(self.arrivals),
+            Ok(()) => arrival,
             Err(_) => Arrival::TooMany,
         }
     }
@@ -126,7 +154,14 @@ impl<T: Table<Held>> Receiver<T> {
         arrival: u64,
         reason: ReasonCode,
     ) -> bool {
-        match self.table(qos).get_mut(id) {
+        let here = self.table(qos).get(id);
+        let here = here.is_some_and(|held| held.arrival == arrival);
+        let table = if here {
+            self.table(qos)
+        } else {
+            &mut self.parked
+        };
+        match table.get_mut(id) {
             Some(held) if held.arrival == arrival && held.answer.is_none() => {
                 held.answer = Some(reason);
                 true
@@ -149,6 +184,8 @@ impl<T: Table<Held>> Receiver<T> {
             let held = Held {
                 arrival: 0,
                 answer: Some(reason),
+                qos: QoS::ExactlyOnce,
+                here: true,
             };
             // There is room: the tables are of one capacity and `publish` bounds their sum.
             let _ = self.released.insert(id, held);
@@ -163,9 +200,45 @@ impl<T: Table<Held>> Receiver<T> {
     /// Handles a PUBREL: the exchange is over; gives the reason for PUBCOMP, 0x92 when there was no such exchange.
     pub fn release(&mut self, id: PacketId) -> ReasonCode {
         match self.released.remove(id) {
-            Some(_) => ReasonCode::SUCCESS,
+            Some(held) => {
+                self.carried = self.carried.saturating_sub(usize::from(!held.here));
+                ReasonCode::SUCCESS
+            }
             None => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
         }
+    }
+
+    /// The connection is gone and the session lives: what is not acknowledged waits for its redelivery, and an
+    /// acknowledgement that is given meanwhile waits with it.
+    pub fn handle_closed(&mut self) {
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            while let Some((id, held)) = self.table(qos).pop_front() {
+                let held = Held {
+                    here: false,
+                    ..held
+                };
+                // The identifiers of both tables and of those parked before are distinct, and an older one gives way.
+                self.parked.remove(id);
+                let _ = self.parked.insert(id, held);
+            }
+        }
+        let mut next = self.released.front().map(|(id, _)| id);
+        while let Some(id) = next {
+            next = self.released.following(id);
+            if let Some(held) = self.released.get_mut(id) {
+                held.here = false;
+            }
+        }
+        self.carried = self.released.len();
+    }
+
+    /// A message that was handed over will not be acknowledged: its redelivery is to be handed over as a new message.
+    pub fn forget(&mut self, id: PacketId, arrival: u64) -> bool {
+        let parked = self
+            .parked
+            .get(id)
+            .is_some_and(|held| held.arrival == arrival);
+        parked && self.parked.remove(id).is_some()
     }
 
     /// Forgets all exchanges. Numbers of arrivals are not used again.
@@ -208,7 +281,7 @@ mod tests {
             } else {
                 QoS::AtLeastOnce
             };
-            let Arrival::New(arrival) = receiver.publish(id(value), qos, 10) else {
+            let Arrival::New(arrival) = receiver.publish(id(value), qos, false, 10) else {
                 panic!("not new");
             };
             arrivals.push((value, qos, arrival));
@@ -226,25 +299,25 @@ mod tests {
     #[test]
     fn exactly_once_by_identifier_until_pubrel() {
         let mut receiver = receiver();
-        let Arrival::New(arrival) = receiver.publish(id(5), QoS::ExactlyOnce, 2) else {
+        let Arrival::New(arrival) = receiver.publish(id(5), QoS::ExactlyOnce, false, 2) else {
             panic!("not new");
         };
         assert_eq!(
-            receiver.publish(id(5), QoS::ExactlyOnce, 2),
+            receiver.publish(id(5), QoS::ExactlyOnce, false, 2),
             Arrival::Repeated
         );
         assert_eq!(
-            receiver.publish(id(5), QoS::AtLeastOnce, 2),
+            receiver.publish(id(5), QoS::AtLeastOnce, false, 2),
             Arrival::IdInUse
         );
         receiver.acknowledge(id(5), QoS::ExactlyOnce, arrival, ReasonCode::SUCCESS);
         assert!(receiver.poll_answer().is_some());
         assert_eq!(
-            receiver.publish(id(5), QoS::ExactlyOnce, 2),
+            receiver.publish(id(5), QoS::ExactlyOnce, false, 2),
             Arrival::AnswerAgain
         );
         assert_eq!(
-            receiver.publish(id(5), QoS::AtLeastOnce, 2),
+            receiver.publish(id(5), QoS::AtLeastOnce, false, 2),
             Arrival::IdInUse
         );
         assert_eq!(receiver.release(id(5)), ReasonCode::SUCCESS);
@@ -253,7 +326,7 @@ mod tests {
             ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
         );
         assert!(matches!(
-            receiver.publish(id(5), QoS::ExactlyOnce, 2),
+            receiver.publish(id(5), QoS::ExactlyOnce, false, 2),
             Arrival::New(next) if next != arrival
         ));
     }
@@ -261,18 +334,18 @@ mod tests {
     #[test]
     fn a_refused_exchange_is_over_at_once() {
         let mut receiver = receiver();
-        let Arrival::New(arrival) = receiver.publish(id(1), QoS::ExactlyOnce, 1) else {
+        let Arrival::New(arrival) = receiver.publish(id(1), QoS::ExactlyOnce, false, 1) else {
             panic!("not new");
         };
         assert_eq!(
-            receiver.publish(id(2), QoS::AtLeastOnce, 1),
+            receiver.publish(id(2), QoS::AtLeastOnce, false, 1),
             Arrival::TooMany
         );
         receiver.acknowledge(id(1), QoS::ExactlyOnce, arrival, ReasonCode::QUOTA_EXCEEDED);
         assert!(receiver.poll_answer().is_some());
         assert_eq!(receiver.held(), 0);
         assert!(matches!(
-            receiver.publish(id(1), QoS::ExactlyOnce, 1),
+            receiver.publish(id(1), QoS::ExactlyOnce, false, 1),
             Arrival::New(_)
         ));
     }

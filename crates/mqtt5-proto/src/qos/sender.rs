@@ -25,6 +25,12 @@ pub struct Exchange<B> {
     pub phase: Phase,
     /// The reason of the PUBREC, once there was one.
     pub received: ReasonCode,
+    /// Whether the transport was ever given a part of its PUBLISH: if so, DUP is set when it is sent again.
+    pub handed: bool,
+    /// Where in the stream of the current connection its PUBLISH begins.
+    start: Option<u64>,
+    /// It is to be sent again on the current connection.
+    resend: bool,
     /// What is needed to send it again.
     pub body: B,
 }
@@ -67,8 +73,16 @@ const fn transition(phase: Phase, packet: PacketType, refused: bool) -> Transiti
 /// were begun.
 #[derive(Debug)]
 pub struct Sender<B, X> {
+    /// Those that wait for PUBCOMP are moved behind the others when their PUBREC arrives, so that both kinds stand in
+    /// the order in which they are to be sent again [MQTT-4.6.0-1], [MQTT-4.6.0-4].
     exchanges: X,
     last_id: PacketId,
+    /// Where to look for the next exchange to send again.
+    cursor: Option<PacketId>,
+    /// How many PUBLISHes are to be sent again.
+    unsent: usize,
+    /// How many exchanges wait for PUBCOMP.
+    releasing: usize,
     body: PhantomData<B>,
 }
 
@@ -84,6 +98,9 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
         Self {
             exchanges: X::default(),
             last_id: PacketId::LAST,
+            cursor: None,
+            unsent: 0,
+            releasing: 0,
             body: PhantomData,
         }
     }
@@ -133,6 +150,9 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
             tag,
             phase,
             received: ReasonCode::SUCCESS,
+            handed: false,
+            start: None,
+            resend: false,
             body,
         };
         self.exchanges
@@ -150,7 +170,7 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
         id: PacketId,
         reason: ReasonCode,
     ) -> SenderStep<B> {
-        let Some(exchange) = self.exchanges.get_mut(id) else {
+        let Some(exchange) = self.exchanges.get(id) else {
             return if packet == PacketType::Pubrec && !reason.is_error() {
                 SenderStep::SendPubrel(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND)
             } else {
@@ -158,17 +178,137 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
             };
         };
         match transition(exchange.phase, packet, reason.is_error()) {
-            Transition::End => match self.exchanges.remove(id) {
+            Transition::End => match self.remove(id) {
                 Some(exchange) => SenderStep::Ended(exchange),
                 None => SenderStep::Ignored,
             },
             Transition::Release => {
-                exchange.phase = Phase::AwaitPubcomp;
-                exchange.received = reason;
+                self.release(id, reason);
                 SenderStep::SendPubrel(id, ReasonCode::SUCCESS)
             }
             Transition::Wrong => SenderStep::ProtocolError,
         }
+    }
+
+    /// PUBREC has arrived: PUBREL is sent with this, and the exchange takes its place in the order of PUBRECs.
+    fn release(&mut self, id: PacketId, reason: ReasonCode) {
+        self.skip(id);
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        if exchange.phase == Phase::AwaitPubrec {
+            exchange.phase = Phase::AwaitPubcomp;
+            exchange.received = reason;
+            self.releasing = self.releasing.saturating_add(1);
+            self.exchanges.move_to_back(id);
+        }
+    }
+
+    /// Ends an exchange, whatever it waits for; its identifier is free.
+    pub fn remove(&mut self, id: PacketId) -> Option<Exchange<B>> {
+        self.skip(id);
+        let exchange = self.exchanges.remove(id)?;
+        if exchange.phase == Phase::AwaitPubcomp {
+            self.releasing = self.releasing.saturating_sub(1);
+        }
+        Some(exchange)
+    }
+
+    /// Takes an exchange out of those that are to be sent again.
+    fn skip(&mut self, id: PacketId) {
+        if self.cursor == Some(id) {
+            self.cursor = self.exchanges.following(id);
+        }
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        if core::mem::take(&mut exchange.resend) && exchange.phase != Phase::AwaitPubcomp {
+            self.unsent = self.unsent.saturating_sub(1);
+        }
+    }
+
+    /// Notes where in the stream of the current connection the PUBLISH of an exchange begins.
+    pub fn note_start(&mut self, id: PacketId, start: u64) {
+        self.skip(id);
+        if let Some(exchange) = self.exchanges.get_mut(id) {
+            exchange.start = Some(start);
+        }
+    }
+
+    /// The connection is gone, of whose stream the transport was given `taken` bytes.
+    ///
+    /// [`pop_unhanded`](Self::pop_unhanded) gives the exchanges of which it was given nothing: to the other side they
+    /// never existed.
+    pub fn handle_closed(&mut self, taken: u64) {
+        self.unsent = 0;
+        self.cursor = self.front();
+        let mut next = self.cursor;
+        while let Some(id) = next {
+            next = self.exchanges.following(id);
+            if let Some(exchange) = self.exchanges.get_mut(id) {
+                exchange.resend = false;
+                exchange.handed |= exchange.start.take().is_some_and(|start| start < taken);
+            }
+        }
+    }
+
+    /// After [`handle_closed`](Self::handle_closed): takes out the next exchange, in the original order, of which the
+    /// transport was never given anything.
+    pub fn pop_unhanded(&mut self) -> Option<Exchange<B>> {
+        while let Some(id) = self.cursor {
+            if self
+                .exchanges
+                .get(id)
+                .is_some_and(|exchange| !exchange.handed)
+            {
+                return self.remove(id);
+            }
+            self.cursor = self.exchanges.following(id);
+        }
+        None
+    }
+
+    /// The session goes on with a new connection: everything is to be sent again [MQTT-4.4.0-1].
+    pub fn resume(&mut self) {
+        self.cursor = self.front();
+        self.unsent = self.exchanges.len().saturating_sub(self.releasing);
+        let mut next = self.cursor;
+        while let Some(id) = next {
+            next = self.exchanges.following(id);
+            if let Some(exchange) = self.exchanges.get_mut(id) {
+                exchange.resend = true;
+            }
+        }
+    }
+
+    /// The next exchange to send again: PUBREL if it waits for PUBCOMP, otherwise PUBLISH. It stays the next until
+    /// [`note_start`](Self::note_start) or [`remove`](Self::remove).
+    pub fn next_resend(&mut self) -> Option<(PacketId, &mut Exchange<B>)> {
+        while let Some(id) = self.cursor {
+            if self
+                .exchanges
+                .get(id)
+                .is_some_and(|exchange| exchange.resend)
+            {
+                break;
+            }
+            self.cursor = self.exchanges.following(id);
+        }
+        let id = self.cursor?;
+        self.exchanges.get_mut(id).map(|exchange| (id, exchange))
+    }
+
+    /// How many PUBLISHes were sent on the current connection and are not finished.
+    pub fn sent_here(&self) -> usize {
+        self.exchanges
+            .len()
+            .saturating_sub(self.releasing)
+            .saturating_sub(self.unsent)
+    }
+
+    /// Whether something is to be sent again before anything new.
+    pub fn is_resuming(&mut self) -> bool {
+        self.next_resend().is_some()
     }
 
     /// The exchange with this identifier.
@@ -176,9 +316,20 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
         self.exchanges.get(id)
     }
 
+    /// The identifier of the oldest exchange.
+    pub fn front(&self) -> Option<PacketId> {
+        self.exchanges.front().map(|(id, _)| id)
+    }
+
+    /// The identifier of the exchange after that of `id`.
+    pub fn following(&self, id: PacketId) -> Option<PacketId> {
+        self.exchanges.following(id)
+    }
+
     /// Takes the oldest exchange out, whatever it waits for.
     pub fn pop_front(&mut self) -> Option<(PacketId, Exchange<B>)> {
-        self.exchanges.pop_front()
+        let (id, _) = self.exchanges.front()?;
+        self.remove(id).map(|exchange| (id, exchange))
     }
 }
 

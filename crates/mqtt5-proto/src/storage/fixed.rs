@@ -6,11 +6,11 @@ use core::str;
 use heapless::{Deque, Vec};
 
 use super::sealed::Sealed;
-use super::{Arrived, Body, Queue, Receive, Storage, Table, Transmit};
+use super::{Arrived, Body, Queue, Receive, Storage, Table, Transmit, set_message_expiry};
 use crate::client::Outbound;
 use crate::packet::{Delivery, Publish, PublishLayout};
 use crate::qos::{Exchange, Held};
-use crate::session::{Pending, Request};
+use crate::session::{Kept, Pending, Request};
 use crate::{
     Decoding, EncodeError, FixedHeader, Packet, PacketId, Properties, ProtocolVersion, TopicName,
 };
@@ -43,7 +43,7 @@ impl<const RX: usize, const TX: usize, const BODY: usize, const OUT: usize, cons
     for Fixed<RX, TX, BODY, OUT, IN>
 {
     type Body = FixedBody<BODY>;
-    type Exchanges = FixedTable<Exchange<FixedBody<BODY>>, OUT>;
+    type Exchanges = FixedTable<Exchange<Kept<FixedBody<BODY>>>, OUT>;
     type Inbound = FixedTable<Held, IN>;
     type Requests = FixedTable<Request, 4>;
     type Pending = FixedQueue<Pending<FixedBody<BODY>>, OUT>;
@@ -94,6 +94,17 @@ impl<T, const N: usize> Table<T> for FixedTable<T, N> {
 
     fn front(&self) -> Option<(PacketId, &T)> {
         self.0.first().map(|(id, entry)| (*id, entry))
+    }
+
+    fn following(&self, id: PacketId) -> Option<PacketId> {
+        let (id, _) = self.0.get(self.position(id)?.saturating_add(1))?;
+        Some(*id)
+    }
+
+    fn move_to_back(&mut self, id: PacketId) {
+        if let Some(rest) = self.position(id).and_then(|at| self.0.get_mut(at..)) {
+            rest.rotate_left(1);
+        }
     }
 
     fn len(&self) -> usize {
@@ -151,6 +162,10 @@ impl<T, const N: usize> Queue<T> for FixedQueue<T, N> {
     fn len(&self) -> usize {
         self.0.len()
     }
+
+    fn capacity(&self) -> usize {
+        N
+    }
 }
 
 /// Topic, properties and payload of a publish in at most `N` bytes.
@@ -187,6 +202,11 @@ impl<const N: usize> Body for FixedBody<N> {
         })
     }
 
+    fn set_message_expiry(&mut self, seconds: u32) {
+        let range = self.topic_len..self.properties_end;
+        set_message_expiry(self.block.get_mut(range), self.properties_present, seconds);
+    }
+
     fn publish(&self, delivery: Delivery) -> Publish<'_> {
         let (head, payload) = self
             .block
@@ -212,6 +232,11 @@ impl<const N: usize> Body for FixedBody<N> {
 pub(crate) struct FixedTransmit<const N: usize, const BODY: usize> {
     bytes: Vec<u8, N>,
     sent: usize,
+    /// How many of `bytes` the driver has seen.
+    seen: usize,
+    encoded: u64,
+    /// Bytes that were encoded and will never be seen.
+    dropped: u64,
     body: PhantomData<FixedBody<BODY>>,
 }
 
@@ -220,6 +245,9 @@ impl<const N: usize, const BODY: usize> Default for FixedTransmit<N, BODY> {
         Self {
             bytes: Vec::new(),
             sent: 0,
+            seen: 0,
+            encoded: 0,
+            dropped: 0,
             body: PhantomData,
         }
     }
@@ -231,6 +259,7 @@ impl<const N: usize, const BODY: usize> FixedTransmit<N, BODY> {
         let rest = self.bytes.len().saturating_sub(self.sent);
         self.bytes.copy_within(self.sent.., 0);
         self.bytes.truncate(rest);
+        self.seen = self.seen.saturating_sub(self.sent);
         self.sent = 0;
     }
 }
@@ -267,6 +296,7 @@ impl<const N: usize, const BODY: usize> Transmit for FixedTransmit<N, BODY> {
         if self.bytes.resize(start.saturating_add(needed), 0).is_err() {
             return Err(EncodeError::BufferTooSmall { needed });
         }
+        self.encoded = self.encoded.saturating_add(needed as u64);
         packet.encode(version, self.bytes.get_mut(start..).unwrap_or_default())
     }
 
@@ -288,7 +318,19 @@ impl<const N: usize, const BODY: usize> Transmit for FixedTransmit<N, BODY> {
         self.push(&Packet::Publish(body.publish(delivery)), version)
     }
 
-    fn first(&self) -> &[u8] {
+    fn encoded(&self) -> u64 {
+        self.encoded
+    }
+
+    fn taken(&self) -> u64 {
+        let unseen = self.bytes.len().saturating_sub(self.seen);
+        self.encoded
+            .saturating_sub(self.dropped)
+            .saturating_sub(unseen as u64)
+    }
+
+    fn first(&mut self) -> &[u8] {
+        self.seen = self.bytes.len();
         self.bytes.get(self.sent..).unwrap_or_default()
     }
 
@@ -297,8 +339,17 @@ impl<const N: usize, const BODY: usize> Transmit for FixedTransmit<N, BODY> {
     }
 
     fn clear(&mut self) {
+        let unseen = self.bytes.len().saturating_sub(self.seen);
+        self.dropped = self.dropped.saturating_add(unseen as u64);
         self.bytes.clear();
         self.sent = 0;
+        self.seen = 0;
+    }
+
+    fn reset(&mut self) {
+        self.clear();
+        self.encoded = 0;
+        self.dropped = 0;
     }
 }
 

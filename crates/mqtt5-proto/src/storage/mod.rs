@@ -15,8 +15,10 @@ pub use heap::HeapTable;
 use crate::client::Outbound;
 use crate::packet::{Delivery, Publish, PublishLayout};
 use crate::qos::{Exchange, Held};
-use crate::session::{Pending, Request};
-use crate::{DecodeError, Decoding, EncodeError, FixedHeader, Packet, PacketId, ProtocolVersion};
+use crate::session::{Kept, Pending, Request};
+use crate::{
+    DecodeError, Decoding, EncodeError, FixedHeader, Packet, PacketId, Properties, ProtocolVersion,
+};
 
 pub(crate) mod sealed {
     /// Keeps the traits of this module to this crate.
@@ -30,7 +32,7 @@ pub(crate) trait Storage: Sealed + Sized {
     /// What is kept of a publish until it is acknowledged.
     type Body: Body;
     /// Publishes that were encoded and are not finished, by their Packet Identifiers.
-    type Exchanges: Table<Exchange<Self::Body>>;
+    type Exchanges: Table<Exchange<Kept<Self::Body>>>;
     /// Received publishes that are not finished, by their Packet Identifiers.
     type Inbound: Table<Held>;
     /// SUBSCRIBEs and UNSUBSCRIBEs without an answer, by their Packet Identifiers.
@@ -59,6 +61,10 @@ pub trait Table<T>: Sealed + Default {
     fn remove(&mut self, id: PacketId) -> Option<T>;
     /// The oldest entry.
     fn front(&self) -> Option<(PacketId, &T)>;
+    /// The identifier of the entry after that of `id`; `None` at the end.
+    fn following(&self, id: PacketId) -> Option<PacketId>;
+    /// Makes the entry of `id` the newest.
+    fn move_to_back(&mut self, id: PacketId);
     /// How many entries there are.
     fn len(&self) -> usize;
     /// How many entries there may be at most.
@@ -94,6 +100,8 @@ pub(crate) trait Queue<T>: Sealed + Default {
     fn remove_first(&mut self, matches: impl Fn(&T) -> bool) -> Option<T>;
     /// How many items there are.
     fn len(&self) -> usize;
+    /// How many items there may be at most.
+    fn capacity(&self) -> usize;
 }
 
 /// What is kept of a publish until it is acknowledged.
@@ -103,6 +111,8 @@ pub(crate) trait Body: Sealed + Sized {
 
     /// Keeps a copy, or a share of the payload; `None` when it does not fit.
     fn retain(publish: &Outbound<'_>) -> Option<Self>;
+    /// Sets the Message Expiry Interval, in seconds, if the message has one.
+    fn set_message_expiry(&mut self, seconds: u32);
     /// The packet, with the whole payload.
     fn publish(&self, delivery: Delivery) -> Publish<'_>;
     /// What it occupies, in bytes.
@@ -151,12 +161,18 @@ pub(crate) trait Transmit: Sealed + Default {
         delivery: Delivery,
         version: ProtocolVersion,
     ) -> Result<usize, EncodeError>;
-    /// The first bytes to send.
-    fn first(&self) -> &[u8];
+    /// How many bytes were encoded on this connection.
+    fn encoded(&self) -> u64;
+    /// How many bytes the driver has taken or seen on this connection.
+    fn taken(&self) -> u64;
+    /// The first bytes to send, which count as taken with this.
+    fn first(&mut self) -> &[u8];
     /// So many of the first bytes were sent.
     fn advance(&mut self, count: usize);
-    /// Forgets everything: nothing more may be written.
+    /// Drops what is not sent: nothing more may be written.
     fn clear(&mut self);
+    /// Begins a new connection.
+    fn reset(&mut self);
 }
 
 /// What stands at the beginning of the received bytes.
@@ -193,4 +209,18 @@ pub(crate) trait Receive: Sealed + Default {
     fn message(&self, layout: &PublishLayout) -> Self::Message<'_>;
     /// Forgets everything.
     fn clear(&mut self);
+}
+
+/// Overwrites the Message Expiry Interval in an encoded property block, if it has one.
+fn set_message_expiry(block: Option<&mut [u8]>, present: u64, seconds: u32) {
+    const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
+    let Some(block) = block else { return };
+    let Some(end) = Properties::from_validated(block, present).end_of(MESSAGE_EXPIRY_INTERVAL)
+    else {
+        return;
+    };
+    let start = end.saturating_sub(size_of::<u32>());
+    if let Some(value) = block.get_mut(start..end) {
+        value.copy_from_slice(&seconds.to_be_bytes());
+    }
 }

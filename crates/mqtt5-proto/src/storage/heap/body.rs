@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::transmit::SHARE_FROM;
 use crate::client::{Outbound, Payload};
 use crate::packet::{Delivery, Publish};
-use crate::storage::Body;
 use crate::storage::sealed::Sealed;
+use crate::storage::{Body, set_message_expiry};
 use crate::{Properties, TopicName};
 
 /// Topic, properties and a small payload in one block; a large payload that the caller shares stays shared.
@@ -63,6 +63,11 @@ impl Body for Retained {
             shared,
             retain: publish.retain,
         })
+    }
+
+    fn set_message_expiry(&mut self, seconds: u32) {
+        let range = self.topic_len..self.properties_end;
+        set_message_expiry(self.block.get_mut(range), self.properties_present, seconds);
     }
 
     fn publish(&self, delivery: Delivery) -> Publish<'_> {

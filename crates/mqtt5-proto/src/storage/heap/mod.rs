@@ -24,7 +24,7 @@ impl Sealed for Heap {}
 
 impl Storage for Heap {
     type Body = body::Retained;
-    type Exchanges = HeapTable<crate::qos::Exchange<body::Retained>>;
+    type Exchanges = HeapTable<crate::qos::Exchange<crate::session::Kept<body::Retained>>>;
     type Inbound = HeapTable<crate::qos::Held>;
     type Requests = HeapTable<crate::session::Request>;
     type Pending = HeapQueue<crate::session::Pending<body::Retained>>;

@@ -43,4 +43,8 @@ impl<T> Queue<T> for HeapQueue<T> {
     fn len(&self) -> usize {
         self.0.len()
     }
+
+    fn capacity(&self) -> usize {
+        usize::MAX
+    }
 }

@@ -191,6 +191,24 @@ impl<T> Table<T> for HeapTable<T> {
         slot.entry.as_ref().map(|(id, entry)| (*id, entry))
     }
 
+    fn following(&self, id: PacketId) -> Option<PacketId> {
+        let next = self.slot(self.lookup(id)?)?.next;
+        let (id, _) = self.slot(next)?.entry.as_ref()?;
+        Some(*id)
+    }
+
+    fn move_to_back(&mut self, id: PacketId) {
+        let Some(index) = self.lookup(id) else { return };
+        let Some(slot) = self.slot(index) else { return };
+        let (previous, next) = (slot.previous, slot.next);
+        if next != NONE {
+            self.link(previous, next);
+            let newest = self.newest;
+            self.link(newest, index);
+            self.link(index, NONE);
+        }
+    }
+
     fn len(&self) -> usize {
         self.len
     }
@@ -215,6 +233,13 @@ mod tests {
             let id =
                 PacketId::new((random >> 16) as u16 % 700 + 1 + (step / 50_000 * 20_000) as u16);
             let id = id.unwrap();
+            if step % 5 == 0 {
+                table.move_to_back(id);
+                if let Some(at) = model.iter().position(|(k, _)| *k == id.value()) {
+                    let entry = model.remove(at).unwrap();
+                    model.push_back(entry);
+                }
+            }
             match random >> 8 & 3 {
                 0 | 1 => {
                     let taken = model.iter().any(|(k, _)| *k == id.value());
@@ -234,6 +259,9 @@ mod tests {
                 }
             }
             assert_eq!(table.len(), model.len());
+            let next = table.following(id).map(PacketId::value);
+            let at = model.iter().position(|(k, _)| *k == id.value());
+            assert_eq!(next, at.and_then(|at| model.get(at + 1)).map(|(k, _)| *k));
             assert_eq!(
                 table.front().map(|(id, v)| (id.value(), *v)),
                 model.front().copied()

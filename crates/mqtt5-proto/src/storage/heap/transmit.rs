@@ -146,6 +146,11 @@ pub(crate) struct HeapTransmit {
     queued: Segments,
     /// Bytes that the driver has taken and not yet reported as sent.
     taken: usize,
+    /// Bytes at the front of `queued` that the driver has seen.
+    seen: usize,
+    encoded: u64,
+    /// Bytes that were encoded and will never be seen.
+    dropped: u64,
 }
 
 impl HeapTransmit {
@@ -154,6 +159,7 @@ impl HeapTransmit {
         if outgoing.is_empty() && self.queued.len > 0 {
             core::mem::swap(&mut self.queued, &mut outgoing.segments);
             self.taken = outgoing.len();
+            self.seen = 0;
         }
     }
 
@@ -169,6 +175,11 @@ impl HeapTransmit {
         outgoing.connection = connection;
     }
 
+    fn note_encoded(&mut self, length: usize) {
+        self.queued.len = self.queued.len.saturating_add(length);
+        self.encoded = self.encoded.saturating_add(length as u64);
+    }
+
     /// Encodes a PUBLISH whose payload is sent from where it is.
     fn push_shared(
         &mut self,
@@ -179,7 +190,7 @@ impl HeapTransmit {
         let bytes = &mut self.queued.bytes;
         let length = publish.encode_head(version, bytes)?;
         self.queued.shared.push_back((bytes.len(), payload.clone()));
-        self.queued.len = self.queued.len.saturating_add(length);
+        self.note_encoded(length);
         Ok(length)
     }
 }
@@ -211,7 +222,7 @@ impl Transmit for HeapTransmit {
         version: ProtocolVersion,
     ) -> Result<usize, EncodeError> {
         let length = packet.encode_to_vec(version, &mut self.queued.bytes)?;
-        self.queued.len = self.queued.len.saturating_add(length);
+        self.note_encoded(length);
         Ok(length)
     }
 
@@ -243,17 +254,40 @@ impl Transmit for HeapTransmit {
         }
     }
 
-    fn first(&self) -> &[u8] {
-        self.queued.first()
+    fn encoded(&self) -> u64 {
+        self.encoded
+    }
+
+    fn taken(&self) -> u64 {
+        let unseen = self.queued.len.saturating_sub(self.seen);
+        self.encoded
+            .saturating_sub(self.dropped)
+            .saturating_sub(unseen as u64)
+    }
+
+    fn first(&mut self) -> &[u8] {
+        let first = self.queued.first();
+        self.seen = self.seen.max(first.len());
+        first
     }
 
     fn advance(&mut self, count: usize) {
         self.queued.advance(count);
+        self.seen = self.seen.saturating_sub(count);
     }
 
     fn clear(&mut self) {
+        let unseen = self.queued.len.saturating_sub(self.seen);
+        self.dropped = self.dropped.saturating_add(unseen as u64);
         self.queued.clear();
         self.taken = 0;
+        self.seen = 0;
+    }
+
+    fn reset(&mut self) {
+        self.clear();
+        self.encoded = 0;
+        self.dropped = 0;
     }
 }
 
