@@ -49,7 +49,7 @@ mod wire;
 pub use client::Client;
 pub use client::{
     AckToken, Config, DisconnectCause, DisconnectReason, Event, Op, Outbound, Outcome, Payload,
-    Refused, RejectReason, SessionLoss, Statistics, Violation, fixed,
+    Refused, RejectReason, SessionLoss, Statistics, TopicAliases, Violation, fixed,
 };
 pub use connection::{Negotiated, State, TimerReason};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};

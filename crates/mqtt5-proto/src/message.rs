@@ -17,16 +17,23 @@ use crate::{PacketId, Properties, QoS, TopicName};
 pub struct Message {
     frame: Bytes,
     layout: PublishLayout,
+    /// The topic that a Topic Alias stands for.
+    alias: Option<Bytes>,
 }
 
 impl Message {
-    pub(crate) const fn new(frame: Bytes, layout: PublishLayout) -> Self {
-        Self { frame, layout }
+    pub(crate) const fn new(frame: Bytes, layout: PublishLayout, alias: Option<Bytes>) -> Self {
+        Self {
+            frame,
+            layout,
+            alias,
+        }
     }
 
-    /// The Topic Name.
+    /// The Topic Name, also when a Topic Alias stood for it.
     pub fn topic(&self) -> &str {
-        str::from_utf8(self.layout.topic(&self.frame)).unwrap_or_default()
+        let topic = self.layout.topic(&self.frame);
+        str::from_utf8(self.alias.as_deref().unwrap_or(topic)).unwrap_or_default()
     }
 
     /// The Topic Name as a type.
@@ -98,6 +105,7 @@ impl Message {
         Self {
             frame: Bytes::copy_from_slice(&self.frame),
             layout: self.layout,
+            alias: self.alias.clone(),
         }
     }
 }

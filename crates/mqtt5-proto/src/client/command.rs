@@ -5,14 +5,15 @@ use core::time::Duration;
 use super::handle::Step;
 use super::machine::{Machine, Statistics};
 use super::types::{delivery, redelivery};
-use super::{AckToken, DisconnectReason, Op, Outbound, Refused, RejectReason};
+use super::{AckToken, DisconnectReason, Op, Outbound, Refused, RejectReason, TopicAliases};
 use crate::connection::{Announced, Negotiated, State, Trigger};
 use crate::packet::{
-    Acknowledgement, Connect, Disconnect, Subscribe, SubscribeFilter, Unsubscribe,
+    Acknowledgement, Connect, Delivery, Disconnect, Subscribe, SubscribeFilter, Unsubscribe,
 };
+use crate::property::TOPIC_ALIAS_LEN;
 use crate::qos::Phase;
 use crate::session::{Kept, Loss, Pending, Request, RequestKind};
-use crate::storage::{Body, Receive, Storage, Table, Transmit};
+use crate::storage::{Alias, Body, Receive, Storage, Table, Transmit};
 use crate::{
     DisconnectCause, Instant, Packet, PacketId, Properties, ProtocolVersion, QoS, ReasonCode,
     TopicFilter,
@@ -30,12 +31,11 @@ impl<S: Storage> Machine<S> {
             return Err(Refused::EventsPending);
         }
         refuse_properties(&connect.properties, &[AUTHENTICATION_METHOD])?;
-        if connect.properties.topic_alias_maximum().unwrap_or(0) > 0 {
-            return Err(Refused::PropertyNotSupported(TOPIC_ALIAS_MAXIMUM));
-        }
         let announced = Announced::new(connect);
         let fits = usize::from(announced.receive_maximum) <= self.session.receiver.capacity()
-            && announced.maximum_packet_size as usize <= self.connection.receive.capacity();
+            && announced.maximum_packet_size as usize <= self.connection.receive.capacity()
+            && usize::from(announced.topic_alias_maximum)
+                <= self.connection.receive.alias_capacity();
         if !fits {
             return Err(Refused::CapacityNotAnnounced);
         }
@@ -55,9 +55,10 @@ impl<S: Storage> Machine<S> {
             if qos == QoS::AtMostOnce {
                 self.note_encoding(now);
                 let delivery = delivery(qos, PacketId::FIRST);
+                let alias = self.alias(message.topic.as_str(), message.alias, length);
                 self.connection
                     .transmit
-                    .push_outbound(message, delivery, VERSION)?;
+                    .push_outbound(message, delivery, alias, VERSION)?;
                 Statistics::add(&mut self.statistics.packets_sent, 1);
                 return Ok(self.session.next_op());
             }
@@ -70,9 +71,13 @@ impl<S: Storage> Machine<S> {
                 let kept = keep::<S>(now, message, length)?;
                 let start = self.connection.transmit.encoded();
                 self.note_encoding(now);
-                self.connection
-                    .transmit
-                    .push_outbound(message, delivery(qos, id), VERSION)?;
+                let alias = self.alias(message.topic.as_str(), message.alias, length);
+                self.connection.transmit.push_outbound(
+                    message,
+                    delivery(qos, id),
+                    alias,
+                    VERSION,
+                )?;
                 Statistics::add(&mut self.statistics.packets_sent, 1);
                 let op = self.session.next_op();
                 self.session.begin(id, op, kept, start);
@@ -149,6 +154,13 @@ impl<S: Storage> Machine<S> {
             && (retained <= self.config.maximum_retained_bytes || in_flight == 0)
     }
 
+    /// The Topic Alias for a message that is encoded at once.
+    fn alias(&mut self, topic: &str, asked: bool, length: usize) -> Option<Alias> {
+        let negotiated = *self.negotiated()?;
+        let maximum = alias_maximum(self.config.topic_aliases, &negotiated, asked, topic, length)?;
+        self.connection.transmit.alias(topic, maximum)
+    }
+
     fn note_encoding(&mut self, now: Instant) {
         let unsent = self.connection.transmit.unsent();
         self.connection.liveness.encoding(now, unsent);
@@ -190,10 +202,9 @@ impl<S: Storage> Machine<S> {
             let unsent = self.connection.transmit.unsent();
             self.connection.liveness.encoding(now, unsent);
             // It was measured when it was accepted.
-            let _ = self
-                .connection
-                .transmit
-                .push_body(&message.body, delivery, VERSION);
+            let transmit = &mut self.connection.transmit;
+            let alias = alias::<S>(transmit, self.config.topic_aliases, &negotiated, message);
+            let _ = transmit.push_body(&message.body, delivery, alias, VERSION);
             Statistics::add(&mut self.statistics.packets_sent, 1);
             self.session.sender.note_start(id, start);
         }
@@ -223,10 +234,9 @@ impl<S: Storage> Machine<S> {
             let start = self.connection.transmit.encoded();
             self.note_encoding(now);
             // It was measured when it was accepted.
-            let _ = self
-                .connection
-                .transmit
-                .push_body(&message.body, delivery(qos, id), VERSION);
+            let transmit = &mut self.connection.transmit;
+            let alias = alias::<S>(transmit, self.config.topic_aliases, &negotiated, &message);
+            let _ = transmit.push_body(&message.body, delivery(qos, id), alias, VERSION);
             Statistics::add(&mut self.statistics.packets_sent, 1);
             if qos == QoS::AtMostOnce {
                 return Some(Step::Accepted(op));
@@ -366,7 +376,6 @@ impl<S: Storage> Machine<S> {
 
 const SUBSCRIPTION_IDENTIFIER: u8 = 0x0B;
 const AUTHENTICATION_METHOD: u8 = 0x15;
-const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
 const TOPIC_ALIAS: u8 = 0x23;
 
 fn refuse_properties(properties: &Properties<'_>, identifiers: &[u8]) -> Result<(), Refused> {
@@ -389,6 +398,7 @@ fn keep<S: Storage>(
         qos: message.qos,
         length,
         expires: expiry.map(|s| now.saturating_add(Duration::from_secs(u64::from(s)))),
+        alias: message.alias,
         body,
     })
 }
@@ -416,4 +426,35 @@ fn check_limits<S: Storage>(
         return Err(Refused::TooLarge { length, maximum });
     }
     Ok(())
+}
+
+/// How many Topic Aliases may be used for this message; `None` when none is to be.
+fn alias_maximum(
+    mode: TopicAliases,
+    negotiated: &Negotiated,
+    asked: bool,
+    topic: &str,
+    length: usize,
+) -> Option<u16> {
+    let ours = match mode {
+        TopicAliases::OnRequest(maximum) if asked => maximum,
+        TopicAliases::Auto(maximum) if topic.len() > TOPIC_ALIAS_LEN => maximum,
+        _ => 0,
+    };
+    let maximum = ours.min(negotiated.topic_alias_maximum);
+    // The alias itself, and what it may add to the length fields.
+    let longest = length.saturating_add(TOPIC_ALIAS_LEN).saturating_add(2);
+    (maximum > 0 && longest <= negotiated.maximum_packet_size as usize).then_some(maximum)
+}
+
+/// The Topic Alias for a message that was kept.
+fn alias<S: Storage>(
+    transmit: &mut S::Transmit,
+    mode: TopicAliases,
+    negotiated: &Negotiated,
+    message: &Kept<S::Body>,
+) -> Option<Alias> {
+    let topic = message.body.publish(Delivery::AtMostOnce).topic?.as_str();
+    let maximum = alias_maximum(mode, negotiated, message.alias, topic, message.length)?;
+    transmit.alias(topic, maximum)
 }

@@ -139,6 +139,9 @@ pub enum Violation {
     /// A Topic Alias above the maximum that we announced (3.3.4).
     #[error("topic alias above our Topic Alias Maximum")]
     TopicAliasInvalid,
+    /// A Topic Alias without a Topic Name that was not mapped on this connection (3.3.4).
+    #[error("unknown topic alias")]
+    UnknownTopicAlias,
     /// An identifier that belongs to an open exchange of another kind [MQTT-2.2.1-4].
     #[error("packet identifier in use")]
     PacketIdInUse,

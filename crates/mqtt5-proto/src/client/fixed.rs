@@ -18,6 +18,7 @@ use crate::{Instant, Properties, ReasonCode, TopicFilter};
 /// * `BODY`: bytes of topic, properties and payload of a QoS 1 or 2 publish, or of one that waits.
 /// * `OUT`: publishes in flight, and as many again that wait.
 /// * `IN`: received QoS 1 and 2 publishes that are not finished.
+/// * `ALIASES`: Topic Aliases in each direction, for topics of at most `BODY` bytes; none if left out.
 ///
 /// CONNECT must announce a Receive Maximum of at most `IN` and a Maximum Packet Size of at most `RX`.
 ///
@@ -42,10 +43,17 @@ pub struct Client<
     const BODY: usize,
     const OUT: usize,
     const IN: usize,
->(Machine<Fixed<RX, TX, BODY, OUT, IN>>);
+    const ALIASES: usize = 0,
+>(Machine<Fixed<RX, TX, BODY, OUT, IN, ALIASES>>);
 
-impl<const RX: usize, const TX: usize, const BODY: usize, const OUT: usize, const IN: usize>
-    Client<RX, TX, BODY, OUT, IN>
+impl<
+    const RX: usize,
+    const TX: usize,
+    const BODY: usize,
+    const OUT: usize,
+    const IN: usize,
+    const ALIASES: usize,
+> Client<RX, TX, BODY, OUT, IN, ALIASES>
 {
     /// A machine without a connection.
     pub fn new(config: Config) -> Self {

@@ -155,17 +155,33 @@ impl<S: Storage> Machine<S> {
         let mut reader = Reader::new(body, header.header_len);
         let (publish, layout) =
             Publish::read(&mut reader, header, &self.decoding()).map_err(|error| error.kind)?;
-        // No Topic Alias Maximum was announced, so every alias is above it.
-        if publish.properties.topic_alias().is_some() {
-            return Err(Violation::TopicAliasInvalid);
-        }
-        let Some(id) = publish.delivery.packet_id() else {
+        let (delivery, named) = (publish.delivery, publish.topic.is_some());
+        self.handle_alias(&layout, named)?;
+        let Some(id) = delivery.packet_id() else {
             return Ok(Some(Step::Message {
                 layout,
                 token: None,
             }));
         };
         self.handle_arrival(now, id, layout)
+    }
+
+    /// Keeps the inbound Topic Aliases (3.3.4).
+    fn handle_alias(&mut self, layout: &PublishLayout, named: bool) -> Result<(), Violation> {
+        if layout.topic_alias == 0 {
+            return Ok(());
+        }
+        if layout.topic_alias > self.connection.announced.topic_alias_maximum {
+            return Err(Violation::TopicAliasInvalid);
+        }
+        let receive = &mut self.connection.receive;
+        if named && !receive.learn_alias(layout) {
+            return Err(Violation::TopicAliasInvalid);
+        }
+        if !receive.knows_alias(layout.topic_alias) {
+            return Err(Violation::UnknownTopicAlias);
+        }
+        Ok(())
     }
 
     fn handle_arrival(&mut self, now: Instant, id: PacketId, layout: PublishLayout) -> Handled {

@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::handle::Step;
-use super::{Event, Outcome, SessionLoss};
+use super::{Event, Outcome, SessionLoss, TopicAliases};
 use crate::connection::{Connection, Negotiated, State, TimerReason, Trigger};
 use crate::packet::{Acknowledgement, Disconnect};
 use crate::session::{Loss, Session};
@@ -27,6 +27,8 @@ pub struct Config {
     pub assume_session: bool,
     /// What becomes of unacknowledged publishes when the server no longer has the session.
     pub session_loss: SessionLoss,
+    /// When Topic Aliases are used towards the server.
+    pub topic_aliases: TopicAliases,
     /// How many publishes may wait to be encoded.
     pub maximum_pending: usize,
     /// How many bytes of publishes may wait to be encoded; a single larger one is allowed alone.
@@ -45,6 +47,7 @@ impl Default for Config {
             lenient: false,
             assume_session: false,
             session_loss: SessionLoss::default(),
+            topic_aliases: TopicAliases::Off,
             maximum_pending: 1024,
             maximum_pending_bytes: 4 * 1024 * 1024,
             maximum_in_flight: u16::MAX,

@@ -15,6 +15,7 @@ pub use heap::Client;
 pub use machine::{Config, Statistics};
 pub use types::{
     AckToken, DisconnectReason, Op, Outbound, Payload, Refused, RejectReason, SessionLoss,
+    TopicAliases,
 };
 
 /// The methods that both faces of the machine have.

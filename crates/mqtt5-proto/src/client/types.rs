@@ -60,6 +60,8 @@ pub struct Outbound<'a> {
     pub properties: Properties<'a>,
     /// What.
     pub payload: Payload<'a>,
+    /// Asks for a Topic Alias where the machine uses them on request only.
+    pub alias: bool,
 }
 
 impl<'a> Outbound<'a> {
@@ -71,6 +73,7 @@ impl<'a> Outbound<'a> {
             retain: false,
             properties: Properties::EMPTY,
             payload: payload.into(),
+            alias: false,
         }
     }
 
@@ -114,6 +117,21 @@ pub struct AckToken {
     pub(crate) id: PacketId,
     pub(crate) qos: QoS,
     pub(crate) arrival: u64,
+}
+
+/// When the machine uses Topic Aliases towards the server, within the server's Topic Alias Maximum (3.3.2.3.4).
+///
+/// An alias is chosen when a packet is encoded, is never stored, and ends with its connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TopicAliases {
+    /// Never.
+    #[default]
+    Off,
+    /// For publishes that ask for it, and at most this many.
+    OnRequest(u16),
+    /// For every publish whose topic is longer than an alias, and at most this many; the one not used for longest gives
+    /// way.
+    Auto(u16),
 }
 
 /// What becomes of unacknowledged publishes when the server no longer has the session.
@@ -255,8 +273,8 @@ pub enum Refused {
     /// The machine handles this property itself, or does not offer what it asks for.
     #[error("property {0:#04x} is not the caller's to set")]
     PropertyNotSupported(u8),
-    /// A machine of fixed capacity must announce Receive Maximum and Maximum Packet Size within it.
-    #[error("Receive Maximum or Maximum Packet Size exceed the capacity of the machine")]
+    /// A machine of fixed capacity must announce Receive Maximum, Maximum Packet Size and Topic Alias Maximum within it.
+    #[error("Receive Maximum, Maximum Packet Size or Topic Alias Maximum exceed the capacity")]
     CapacityNotAnnounced,
     /// The packet cannot be encoded.
     #[error(transparent)]

@@ -15,6 +15,7 @@ pub(crate) struct Announced {
     pub(crate) session_expiry_interval: u32,
     pub(crate) receive_maximum: u16,
     pub(crate) maximum_packet_size: u32,
+    pub(crate) topic_alias_maximum: u16,
     pub(crate) request_problem_information: bool,
 }
 
@@ -28,6 +29,7 @@ impl Announced {
             session_expiry_interval: properties.session_expiry_interval().unwrap_or(0),
             receive_maximum: properties.receive_maximum().unwrap_or(u16::MAX),
             maximum_packet_size: properties.maximum_packet_size().unwrap_or(NO_LIMIT),
+            topic_alias_maximum: properties.topic_alias_maximum().unwrap_or(0),
             request_problem_information: properties.request_problem_information().unwrap_or(true),
         }
     }

@@ -129,6 +129,7 @@ impl<'a> Publish<'a> {
             properties_len: properties.received_len(),
             properties_present: properties.present(),
             payload_start,
+            topic_alias: properties.topic_alias().unwrap_or(0),
         };
         Ok((publish, layout))
     }
@@ -212,15 +213,17 @@ pub(crate) struct PublishLayout {
     pub(crate) properties_len: usize,
     pub(crate) properties_present: u64,
     pub(crate) payload_start: usize,
+    /// 0 is none.
+    pub(crate) topic_alias: u16,
 }
 
 impl PublishLayout {
-    /// The view of the frame.
-    pub(crate) fn publish<'a>(&self, frame: &'a [u8]) -> Publish<'a> {
+    /// The view of the frame, with the topic that a Topic Alias stands for.
+    pub(crate) fn publish<'a>(&self, frame: &'a [u8], alias: Option<&'a [u8]>) -> Publish<'a> {
         Publish {
             delivery: self.delivery,
             retain: self.retain,
-            topic: core::str::from_utf8(self.topic(frame))
+            topic: core::str::from_utf8(alias.unwrap_or_else(|| self.topic(frame)))
                 .ok()
                 .filter(|topic| !topic.is_empty())
                 .map(TopicName::from_validated),

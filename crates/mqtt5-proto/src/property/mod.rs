@@ -9,6 +9,7 @@ mod view;
 #[cfg(feature = "alloc")]
 pub use buffer::PropertyBuffer;
 pub use table::Property;
+pub(crate) use view::TOPIC_ALIAS_LEN;
 pub use view::{Properties, PropertyIter};
 
 use crate::PacketType;

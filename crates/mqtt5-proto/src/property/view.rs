@@ -9,6 +9,10 @@ use crate::{DecodeError, DecodeErrorKind as Kind, EncodeError};
 
 const USER_PROPERTY: u8 = 0x26;
 const SUBSCRIPTION_IDENTIFIER: u8 = 0x0B;
+const TOPIC_ALIAS: u8 = 0x23;
+
+/// Bytes of a Topic Alias on the wire, identifier included.
+pub(crate) const TOPIC_ALIAS_LEN: usize = 3;
 
 /// A bit of `present` that no identifier has: the received bytes hold a Variable Byte Integer longer than needed, and
 /// so must not be sent as they are [MQTT-1.5.5-1].
@@ -36,6 +40,8 @@ pub struct Properties<'a> {
     source: Source<'a>,
     /// One bit for each identifier that occurs, and [`NOT_MINIMAL`].
     present: u64,
+    /// A Topic Alias after all others, which the machine adds; 0 is none.
+    topic_alias: u16,
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +60,7 @@ impl<'a> Properties<'a> {
     pub const EMPTY: Self = Self {
         source: Source::List(&[]),
         present: 0,
+        topic_alias: 0,
     };
 
     /// Properties to send, in this order.
@@ -77,6 +84,7 @@ impl<'a> Properties<'a> {
         Ok(Self {
             source: Source::List(list),
             present,
+            topic_alias: 0,
         })
     }
 
@@ -122,6 +130,7 @@ impl<'a> Properties<'a> {
         Ok(Self {
             source: Source::Encoded { bytes, text },
             present,
+            topic_alias: 0,
         })
     }
 
@@ -136,6 +145,7 @@ impl<'a> Properties<'a> {
                 text: str::from_utf8(bytes).ok(),
             },
             present,
+            topic_alias: 0,
         }
     }
 
@@ -149,6 +159,15 @@ impl<'a> Properties<'a> {
         match self.source {
             Source::Encoded { bytes, .. } => bytes.len(),
             Source::List(_) => 0,
+        }
+    }
+
+    /// The same with a Topic Alias at the end.
+    pub(crate) const fn with_topic_alias(self, topic_alias: u16) -> Self {
+        Self {
+            present: self.present | bit(TOPIC_ALIAS),
+            topic_alias,
+            ..self
         }
     }
 
@@ -166,6 +185,7 @@ impl<'a> Properties<'a> {
                     Cursor::Encoded(Reader::with_text(bytes, text, 0))
                 }
             },
+            topic_alias: self.topic_alias,
         }
     }
 
@@ -247,13 +267,19 @@ impl<'a> Properties<'a> {
 
     /// The length of the properties on the wire, without their length field.
     pub(crate) fn content_len(&self) -> usize {
-        match self.source {
-            Source::Encoded { bytes, .. } if self.present & NOT_MINIMAL == 0 => bytes.len(),
-            _ => self
+        let length = match self.source {
+            Source::Encoded { bytes, .. } => bytes.len(),
+            Source::List(list) => list
                 .iter()
-                .map(|property| property.len())
+                .map(Property::len)
                 .fold(0, usize::saturating_add),
-        }
+        };
+        let alias = if self.topic_alias == 0 {
+            0
+        } else {
+            TOPIC_ALIAS_LEN
+        };
+        length.saturating_add(alias)
     }
 
     /// Writes the block with its length, which [`encoded_len`](Self::encoded_len) has checked.
@@ -319,6 +345,7 @@ impl<'a> IntoIterator for Properties<'a> {
 #[derive(Clone)]
 pub struct PropertyIter<'a> {
     cursor: Cursor<'a>,
+    topic_alias: u16,
 }
 
 impl fmt::Debug for PropertyIter<'_> {
@@ -338,13 +365,25 @@ impl<'a> Iterator for PropertyIter<'a> {
     type Item = Property<'a>;
 
     fn next(&mut self) -> Option<Property<'a>> {
-        match &mut self.cursor {
-            Cursor::List(list) => {
+        let topic_alias = |alias: &mut u16| match core::mem::take(alias) {
+            0 => None,
+            alias => Some(Property::TopicAlias(alias)),
+        };
+        self.cursor
+            .next()
+            .or_else(|| topic_alias(&mut self.topic_alias))
+    }
+}
+
+impl<'a> Cursor<'a> {
+    fn next(&mut self) -> Option<Property<'a>> {
+        match self {
+            Self::List(list) => {
                 let (first, rest) = list.split_first()?;
                 *list = rest;
                 Some(*first)
             }
-            Cursor::Encoded(reader) => {
+            Self::Encoded(reader) => {
                 let identifier = u8::try_from(reader.varint(true).ok()?).ok()?;
                 Property::read(identifier, reader, true).ok()
             }
@@ -391,6 +430,7 @@ impl<'a> Properties<'a> {
             present: list
                 .iter()
                 .fold(0, |present, property| present | bit(property.identifier())),
+            topic_alias: 0,
         }
     }
 

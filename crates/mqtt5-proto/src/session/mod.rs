@@ -15,6 +15,8 @@ pub(crate) struct Kept<B> {
     pub(crate) length: usize,
     /// When its Message Expiry Interval ends.
     pub(crate) expires: Option<Instant>,
+    /// It asks for a Topic Alias.
+    pub(crate) alias: bool,
     pub(crate) body: B,
 }
 

@@ -6,7 +6,7 @@ use core::str;
 use heapless::{Deque, Vec};
 
 use super::sealed::Sealed;
-use super::{Arrived, Body, Queue, Receive, Storage, Table, Transmit, set_message_expiry};
+use super::{Alias, Arrived, Body, Queue, Receive, Storage, Table, Transmit, set_message_expiry};
 use crate::client::Outbound;
 use crate::packet::{Delivery, Publish, PublishLayout};
 use crate::qos::{Exchange, Held};
@@ -25,6 +25,7 @@ const RESERVE: usize = 32;
 /// * `BODY`: bytes of topic, properties and payload of a QoS 1 or 2 publish, or of one that waits.
 /// * `OUT`: publishes in flight, and as many again that wait.
 /// * `IN`: received QoS 1 and 2 publishes that are not finished; the Receive Maximum may be no larger.
+/// * `ALIASES`: Topic Aliases in each direction, for topics of at most `BODY` bytes.
 #[derive(Debug)]
 pub(crate) enum Fixed<
     const RX: usize,
@@ -32,23 +33,36 @@ pub(crate) enum Fixed<
     const BODY: usize,
     const OUT: usize,
     const IN: usize,
+    const ALIASES: usize,
 > {}
 
-impl<const RX: usize, const TX: usize, const BODY: usize, const OUT: usize, const IN: usize> Sealed
-    for Fixed<RX, TX, BODY, OUT, IN>
+impl<
+    const RX: usize,
+    const TX: usize,
+    const BODY: usize,
+    const OUT: usize,
+    const IN: usize,
+    const ALIASES: usize,
+> Sealed for Fixed<RX, TX, BODY, OUT, IN, ALIASES>
 {
 }
 
-impl<const RX: usize, const TX: usize, const BODY: usize, const OUT: usize, const IN: usize> Storage
-    for Fixed<RX, TX, BODY, OUT, IN>
+impl<
+    const RX: usize,
+    const TX: usize,
+    const BODY: usize,
+    const OUT: usize,
+    const IN: usize,
+    const ALIASES: usize,
+> Storage for Fixed<RX, TX, BODY, OUT, IN, ALIASES>
 {
     type Body = FixedBody<BODY>;
     type Exchanges = FixedTable<Exchange<Kept<FixedBody<BODY>>>, OUT>;
     type Inbound = FixedTable<Held, IN>;
     type Requests = FixedTable<Request, 4>;
     type Pending = FixedQueue<Pending<FixedBody<BODY>>, OUT>;
-    type Transmit = FixedTransmit<TX, BODY>;
-    type Receive = FixedReceive<RX>;
+    type Transmit = FixedTransmit<TX, BODY, ALIASES>;
+    type Receive = FixedReceive<RX, BODY, ALIASES>;
 }
 
 /// A table of at most `N` entries; looks through them one by one.
@@ -229,7 +243,7 @@ impl<const N: usize> Body for FixedBody<N> {
 
 /// A transmit buffer of `N` bytes for publishes of at most `BODY` bytes.
 #[derive(Debug)]
-pub(crate) struct FixedTransmit<const N: usize, const BODY: usize> {
+pub(crate) struct FixedTransmit<const N: usize, const BODY: usize, const ALIASES: usize> {
     bytes: Vec<u8, N>,
     sent: usize,
     /// How many of `bytes` the driver has seen.
@@ -237,10 +251,15 @@ pub(crate) struct FixedTransmit<const N: usize, const BODY: usize> {
     encoded: u64,
     /// Bytes that were encoded and will never be seen.
     dropped: u64,
+    /// The topics that have an alias, 1 first, the least recently used one by its age.
+    aliases: Vec<(Vec<u8, BODY>, u64), ALIASES>,
+    alias_uses: u64,
     body: PhantomData<FixedBody<BODY>>,
 }
 
-impl<const N: usize, const BODY: usize> Default for FixedTransmit<N, BODY> {
+impl<const N: usize, const BODY: usize, const ALIASES: usize> Default
+    for FixedTransmit<N, BODY, ALIASES>
+{
     fn default() -> Self {
         Self {
             bytes: Vec::new(),
@@ -248,12 +267,14 @@ impl<const N: usize, const BODY: usize> Default for FixedTransmit<N, BODY> {
             seen: 0,
             encoded: 0,
             dropped: 0,
+            aliases: Vec::new(),
+            alias_uses: 0,
             body: PhantomData,
         }
     }
 }
 
-impl<const N: usize, const BODY: usize> FixedTransmit<N, BODY> {
+impl<const N: usize, const BODY: usize, const ALIASES: usize> FixedTransmit<N, BODY, ALIASES> {
     /// Moves what is not yet sent to the front.
     fn compact(&mut self) {
         let rest = self.bytes.len().saturating_sub(self.sent);
@@ -264,9 +285,14 @@ impl<const N: usize, const BODY: usize> FixedTransmit<N, BODY> {
     }
 }
 
-impl<const N: usize, const BODY: usize> Sealed for FixedTransmit<N, BODY> {}
+impl<const N: usize, const BODY: usize, const ALIASES: usize> Sealed
+    for FixedTransmit<N, BODY, ALIASES>
+{
+}
 
-impl<const N: usize, const BODY: usize> Transmit for FixedTransmit<N, BODY> {
+impl<const N: usize, const BODY: usize, const ALIASES: usize> Transmit
+    for FixedTransmit<N, BODY, ALIASES>
+{
     type Body = FixedBody<BODY>;
 
     fn unsent(&self) -> usize {
@@ -304,18 +330,50 @@ impl<const N: usize, const BODY: usize> Transmit for FixedTransmit<N, BODY> {
         &mut self,
         outbound: &Outbound<'_>,
         delivery: Delivery,
+        alias: Option<Alias>,
         version: ProtocolVersion,
     ) -> Result<usize, EncodeError> {
-        self.push(&Packet::Publish(outbound.publish(delivery)), version)
+        let publish = Alias::apply(alias, outbound.publish(delivery));
+        self.push(&Packet::Publish(publish), version)
     }
 
     fn push_body(
         &mut self,
         body: &FixedBody<BODY>,
         delivery: Delivery,
+        alias: Option<Alias>,
         version: ProtocolVersion,
     ) -> Result<usize, EncodeError> {
-        self.push(&Packet::Publish(body.publish(delivery)), version)
+        let publish = Alias::apply(alias, body.publish(delivery));
+        self.push(&Packet::Publish(publish), version)
+    }
+
+    fn alias(&mut self, topic: &str, maximum: u16) -> Option<Alias> {
+        let topic = Vec::from_slice(topic.as_bytes()).ok()?;
+        self.alias_uses = self.alias_uses.saturating_add(1);
+        let uses = self.alias_uses;
+        let known = self.aliases.iter().position(|(known, _)| *known == topic);
+        let free = self.aliases.len() < usize::from(maximum).min(ALIASES);
+        let index = match known {
+            Some(index) => index,
+            None if free => {
+                self.aliases.push((topic.clone(), uses)).ok()?;
+                self.aliases.len().saturating_sub(1)
+            }
+            None => {
+                let oldest = self
+                    .aliases
+                    .iter()
+                    .enumerate()
+                    .min_by_key(|(_, (_, used))| *used);
+                oldest.map(|(index, _)| index)?
+            }
+        };
+        *self.aliases.get_mut(index)? = (topic, uses);
+        Some(Alias {
+            number: u16::try_from(index.saturating_add(1)).ok()?,
+            known: known.is_some(),
+        })
     }
 
     fn encoded(&self) -> u64 {
@@ -350,33 +408,52 @@ impl<const N: usize, const BODY: usize> Transmit for FixedTransmit<N, BODY> {
         self.clear();
         self.encoded = 0;
         self.dropped = 0;
+        self.aliases.clear();
     }
 }
 
 /// A receive buffer of `N` bytes.
 #[derive(Debug)]
-pub(crate) struct FixedReceive<const N: usize> {
+pub(crate) struct FixedReceive<const N: usize, const BODY: usize, const ALIASES: usize> {
     bytes: [u8; N],
     filled: usize,
     /// Where the current packet is.
     start: usize,
     end: usize,
+    /// The topics of the Topic Aliases, 1 first; empty is not mapped.
+    aliases: [Vec<u8, BODY>; ALIASES],
 }
 
-impl<const N: usize> Default for FixedReceive<N> {
+impl<const N: usize, const BODY: usize, const ALIASES: usize> Default
+    for FixedReceive<N, BODY, ALIASES>
+{
     fn default() -> Self {
         Self {
             bytes: [0; N],
             filled: 0,
             start: 0,
             end: 0,
+            aliases: [const { Vec::new() }; ALIASES],
         }
     }
 }
 
-impl<const N: usize> Sealed for FixedReceive<N> {}
+impl<const N: usize, const BODY: usize, const ALIASES: usize> Sealed
+    for FixedReceive<N, BODY, ALIASES>
+{
+}
 
-impl<const N: usize> Receive for FixedReceive<N> {
+impl<const N: usize, const BODY: usize, const ALIASES: usize> FixedReceive<N, BODY, ALIASES> {
+    fn alias_topic(&self, alias: u16) -> Option<&[u8]> {
+        let index = usize::from(alias).checked_sub(1)?;
+        let topic = self.aliases.get(index)?;
+        (!topic.is_empty()).then_some(topic)
+    }
+}
+
+impl<const N: usize, const BODY: usize, const ALIASES: usize> Receive
+    for FixedReceive<N, BODY, ALIASES>
+{
     type Message<'a> = Publish<'a>;
 
     fn capacity(&self) -> usize {
@@ -415,12 +492,35 @@ impl<const N: usize> Receive for FixedReceive<N> {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }
 
+    fn alias_capacity(&self) -> usize {
+        ALIASES
+    }
+
+    fn learn_alias(&mut self, layout: &PublishLayout) -> bool {
+        let frame = self.bytes.get(self.start..self.end).unwrap_or_default();
+        let topic = Vec::from_slice(layout.topic(frame));
+        let index = usize::from(layout.topic_alias).checked_sub(1);
+        match (topic, index.and_then(|index| self.aliases.get_mut(index))) {
+            (Ok(topic), Some(known)) => {
+                *known = topic;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn knows_alias(&self, alias: u16) -> bool {
+        self.alias_topic(alias).is_some()
+    }
+
     fn message(&self, layout: &PublishLayout) -> Publish<'_> {
-        layout.publish(self.frame())
+        let alias = (layout.topic_len == 0).then(|| self.alias_topic(layout.topic_alias));
+        layout.publish(self.frame(), alias.flatten())
     }
 
     fn clear(&mut self) {
         self.filled = 0;
+        self.aliases.iter_mut().for_each(Vec::clear);
         self.start = 0;
         self.end = 0;
     }

@@ -119,6 +119,28 @@ pub(crate) trait Body: Sealed + Sized {
     fn occupied(&self) -> usize;
 }
 
+/// A Topic Alias to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alias {
+    pub(crate) number: u16,
+    /// The other side knows it, so that the Topic Name is left out.
+    pub(crate) known: bool,
+}
+
+impl Alias {
+    /// Puts an alias into a packet.
+    fn apply<'a>(alias: Option<Self>, publish: Publish<'a>) -> Publish<'a> {
+        match alias {
+            None => publish,
+            Some(alias) => Publish {
+                topic: publish.topic.filter(|_| !alias.known),
+                properties: publish.properties.with_topic_alias(alias.number),
+                ..publish
+            },
+        }
+    }
+}
+
 /// Bytes that wait to be sent on the current connection.
 pub(crate) trait Transmit: Sealed + Default {
     /// What is kept of a publish.
@@ -148,6 +170,7 @@ pub(crate) trait Transmit: Sealed + Default {
         &mut self,
         outbound: &Outbound<'_>,
         delivery: Delivery,
+        alias: Option<Alias>,
         version: ProtocolVersion,
     ) -> Result<usize, EncodeError>;
     /// The same for a PUBLISH that was kept.
@@ -159,8 +182,12 @@ pub(crate) trait Transmit: Sealed + Default {
         &mut self,
         body: &Self::Body,
         delivery: Delivery,
+        alias: Option<Alias>,
         version: ProtocolVersion,
     ) -> Result<usize, EncodeError>;
+    /// The Topic Alias for a topic, of at most `maximum` and of what there is room for: the one that it has, a free one,
+    /// or that of the topic that was not used for longest.
+    fn alias(&mut self, topic: &str, maximum: u16) -> Option<Alias>;
     /// How many bytes were encoded on this connection.
     fn encoded(&self) -> u64;
     /// How many bytes the driver has taken or seen on this connection.
@@ -205,7 +232,13 @@ pub(crate) trait Receive: Sealed + Default {
     fn next_frame(&mut self, decoding: &Decoding, limit: usize) -> Arrived;
     /// The current packet.
     fn frame(&self) -> &[u8];
-    /// The current packet as a message.
+    /// How many Topic Aliases can be known.
+    fn alias_capacity(&self) -> usize;
+    /// Maps the Topic Alias of the current packet to its Topic Name; false when there is no room for it.
+    fn learn_alias(&mut self, layout: &PublishLayout) -> bool;
+    /// Whether a Topic Alias is mapped.
+    fn knows_alias(&self, alias: u16) -> bool;
+    /// The current packet as a message; its Topic Alias, if it has no Topic Name, must be known.
     fn message(&self, layout: &PublishLayout) -> Self::Message<'_>;
     /// Forgets everything.
     fn clear(&mut self);

@@ -1,6 +1,8 @@
 //! Received bytes on the growable tier: read into one buffer, frozen when a whole packet is there, messages cut out
 //! of it without a copy.
 
+use alloc::vec::Vec;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::message::Message;
@@ -124,6 +126,8 @@ pub(crate) struct HeapReceive {
     start: usize,
     end: usize,
     incoming: Incoming,
+    /// The topics of the Topic Aliases, 1 first; empty is not mapped.
+    aliases: Vec<Bytes>,
 }
 
 impl HeapReceive {
@@ -142,6 +146,11 @@ impl HeapReceive {
             self.incoming.append(incoming.received());
         }
         incoming.clear();
+    }
+
+    fn alias_topic(&self, alias: u16) -> Option<&Bytes> {
+        let index = usize::from(alias).checked_sub(1)?;
+        self.aliases.get(index).filter(|topic| !topic.is_empty())
     }
 
     /// Moves what is left of the chunk, the beginning of a packet, in front of what comes next.
@@ -233,8 +242,38 @@ impl Receive for HeapReceive {
         self.chunk.get(self.start..self.end).unwrap_or_default()
     }
 
+    fn alias_capacity(&self) -> usize {
+        usize::from(u16::MAX)
+    }
+
+    fn learn_alias(&mut self, layout: &PublishLayout) -> bool {
+        let Some(index) = usize::from(layout.topic_alias).checked_sub(1) else {
+            return false;
+        };
+        let frame = self.chunk.get(self.start..self.end).unwrap_or_default();
+        let topic = layout.topic(frame);
+        if self.aliases.len() <= index {
+            self.aliases.resize(index.saturating_add(1), Bytes::new());
+        }
+        match self.aliases.get_mut(index) {
+            // A copy, so that a short topic does not keep its chunk.
+            Some(known) if known != topic => *known = Bytes::copy_from_slice(topic),
+            _ => {}
+        }
+        true
+    }
+
+    fn knows_alias(&self, alias: u16) -> bool {
+        self.alias_topic(alias).is_some()
+    }
+
     fn message(&self, layout: &PublishLayout) -> Message {
-        Message::new(self.chunk.slice(self.start..self.end), *layout)
+        let alias = (layout.topic_len == 0).then(|| self.alias_topic(layout.topic_alias));
+        Message::new(
+            self.chunk.slice(self.start..self.end),
+            *layout,
+            alias.flatten().cloned(),
+        )
     }
 
     fn clear(&mut self) {
@@ -242,5 +281,6 @@ impl Receive for HeapReceive {
         self.start = 0;
         self.end = 0;
         self.incoming.clear();
+        self.aliases = Vec::new();
     }
 }

@@ -9,8 +9,9 @@ use super::body::Retained;
 use crate::client::{Outbound, Payload};
 use crate::packet::{Delivery, Publish};
 use crate::storage::sealed::Sealed;
-use crate::storage::{Body, Transmit};
+use crate::storage::{Alias, Body, Transmit};
 use crate::{EncodeError, Packet, ProtocolVersion};
+use alloc::boxed::Box;
 
 /// A payload of at least so many bytes is sent from where it is, not copied.
 pub(super) const SHARE_FROM: usize = 4 * 1024;
@@ -151,6 +152,9 @@ pub(crate) struct HeapTransmit {
     encoded: u64,
     /// Bytes that were encoded and will never be seen.
     dropped: u64,
+    /// The topics that have an alias, 1 first, each with when it was last used.
+    aliases: Vec<(Box<str>, u64)>,
+    alias_uses: u64,
 }
 
 impl HeapTransmit {
@@ -230,9 +234,10 @@ impl Transmit for HeapTransmit {
         &mut self,
         outbound: &Outbound<'_>,
         delivery: Delivery,
+        alias: Option<Alias>,
         version: ProtocolVersion,
     ) -> Result<usize, EncodeError> {
-        let publish = outbound.publish(delivery);
+        let publish = Alias::apply(alias, outbound.publish(delivery));
         match &outbound.payload {
             Payload::Shared(payload) if payload.len() >= SHARE_FROM => {
                 self.push_shared(publish, payload, version)
@@ -245,13 +250,44 @@ impl Transmit for HeapTransmit {
         &mut self,
         body: &Retained,
         delivery: Delivery,
+        alias: Option<Alias>,
         version: ProtocolVersion,
     ) -> Result<usize, EncodeError> {
-        let publish = body.publish(delivery);
+        let publish = Alias::apply(alias, body.publish(delivery));
         match body.shared() {
             Some(payload) => self.push_shared(publish, payload, version),
             None => self.push(&Packet::Publish(publish), version),
         }
+    }
+
+    fn alias(&mut self, topic: &str, maximum: u16) -> Option<Alias> {
+        self.alias_uses = self.alias_uses.saturating_add(1);
+        let uses = self.alias_uses;
+        let known = self.aliases.iter().position(|(known, _)| **known == *topic);
+        let index = match known {
+            Some(index) => index,
+            None if self.aliases.len() < usize::from(maximum) => {
+                self.aliases.push((topic.into(), uses));
+                self.aliases.len().saturating_sub(1)
+            }
+            None => {
+                let oldest = self
+                    .aliases
+                    .iter()
+                    .enumerate()
+                    .min_by_key(|(_, (_, used))| *used);
+                oldest.map(|(index, _)| index)?
+            }
+        };
+        let entry = self.aliases.get_mut(index)?;
+        if known.is_none() {
+            entry.0 = topic.into();
+        }
+        entry.1 = uses;
+        Some(Alias {
+            number: u16::try_from(index.saturating_add(1)).ok()?,
+            known: known.is_some(),
+        })
     }
 
     fn encoded(&self) -> u64 {
@@ -288,6 +324,7 @@ impl Transmit for HeapTransmit {
         self.clear();
         self.encoded = 0;
         self.dropped = 0;
+        self.aliases = Vec::new();
     }
 }
 
