@@ -48,8 +48,9 @@ mod wire;
 #[cfg(feature = "alloc")]
 pub use client::Client;
 pub use client::{
-    AckToken, Config, DisconnectCause, DisconnectReason, Event, Op, Outbound, Outcome, Payload,
-    Refused, RejectReason, SessionLoss, Statistics, TopicAliases, Violation, fixed,
+    AckToken, Authenticate, Config, ContentPolicy, DisconnectCause, DisconnectReason, Event, Op,
+    Outbound, Outcome, Payload, Refused, RejectReason, SessionLoss, Statistics, TopicAliases,
+    Violation, fixed,
 };
 pub use connection::{Negotiated, State, TimerReason};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};

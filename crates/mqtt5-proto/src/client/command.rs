@@ -6,7 +6,7 @@ use super::handle::Step;
 use super::machine::{Machine, Statistics};
 use super::types::{delivery, redelivery};
 use super::{AckToken, DisconnectReason, Op, Outbound, Refused, RejectReason, TopicAliases};
-use crate::connection::{Announced, Negotiated, State, Trigger};
+use crate::connection::{Announced, Authentication, Negotiated, State, Trigger};
 use crate::packet::{
     Acknowledgement, Connect, Delivery, Disconnect, Subscribe, SubscribeFilter, Unsubscribe,
 };
@@ -30,7 +30,8 @@ impl<S: Storage> Machine<S> {
         if self.cause_is_pending() {
             return Err(Refused::EventsPending);
         }
-        refuse_properties(&connect.properties, &[AUTHENTICATION_METHOD])?;
+        let authentication = Authentication::new(connect.properties.authentication_method())
+            .ok_or(Refused::AuthenticationMethodTooLong)?;
         let announced = Announced::new(connect);
         let fits = usize::from(announced.receive_maximum) <= self.session.receiver.capacity()
             && announced.maximum_packet_size as usize <= self.connection.receive.capacity()
@@ -41,7 +42,7 @@ impl<S: Storage> Machine<S> {
         }
         let packet = Packet::Connect(*connect);
         self.check_length(packet.encoded_len(VERSION)?, usize::MAX)?;
-        self.connection.open(now, announced);
+        self.connection.open(now, announced, authentication);
         self.send(now, &packet);
         self.connection.state = self.connection.state.after(Trigger::Connect);
         Ok(())
@@ -375,7 +376,6 @@ impl<S: Storage> Machine<S> {
 }
 
 const SUBSCRIPTION_IDENTIFIER: u8 = 0x0B;
-const AUTHENTICATION_METHOD: u8 = 0x15;
 const TOPIC_ALIAS: u8 = 0x23;
 
 fn refuse_properties(properties: &Properties<'_>, identifiers: &[u8]) -> Result<(), Refused> {

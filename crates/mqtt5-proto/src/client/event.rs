@@ -10,6 +10,15 @@ use crate::{DecodeErrorKind, PacketType, Properties, ReasonCode};
 pub enum Event<'a, M> {
     /// CONNACK has accepted the connection.
     Connected(Connack<'a>),
+    /// The server has taken a step in an enhanced authentication; answer with
+    /// [`authenticate`](crate::Client::authenticate).
+    AuthChallenge {
+        /// Continue authentication for a challenge; success when the server has accepted and its final data is to be
+        /// checked, and then nothing more is handled until it is.
+        reason: ReasonCode,
+        /// With the Authentication Data, of AUTH or of CONNACK.
+        properties: Properties<'a>,
+    },
     /// A message has arrived.
     Message {
         /// The message.
@@ -53,6 +62,8 @@ pub enum Outcome<'a> {
     Subscribed(SubscribeAcknowledgement<'a>),
     /// The server has answered an UNSUBSCRIBE; each filter has its own code.
     Unsubscribed(SubscribeAcknowledgement<'a>),
+    /// The connection is authenticated again.
+    Authenticated,
     /// The exchange was open when the session ended: the message may have been delivered or not.
     Unknown,
     /// The message was never encoded.
@@ -87,6 +98,9 @@ pub enum DisconnectCause {
     /// [`disconnect`](crate::Client::disconnect) was called.
     #[error("ended by the client")]
     Requested,
+    /// The server's authentication was not right, or could not be answered.
+    #[error("authentication aborted by the client")]
+    AuthenticationAborted,
     /// The server broke the protocol.
     #[error("protocol violation: {0}")]
     Violation(Violation),
@@ -130,9 +144,15 @@ pub enum Violation {
     /// No Assigned Client Identifier in answer to an empty one [MQTT-3.2.2-16].
     #[error("no Assigned Client Identifier")]
     MissingClientIdentifier,
-    /// Enhanced authentication that we did not begin [MQTT-4.12.0-6].
+    /// Enhanced authentication that we did not begin [MQTT-4.12.0-6], with another method [MQTT-4.12.0-5], or out of turn.
     #[error("authentication that was not asked for")]
     UnexpectedAuthentication,
+    /// More challenges than ten in one authentication.
+    #[error("too many rounds of authentication")]
+    TooManyRounds,
+    /// Content that no publisher may send, when that is not tolerated (3.3.2.3.2, [MQTT-3.3.2-14], 1.5.4).
+    #[error("content that is not allowed")]
+    Content,
     /// More unfinished publishes than the Receive Maximum that we announced [MQTT-3.3.4-9].
     #[error("more publishes than our Receive Maximum")]
     ReceiveMaximumExceeded,
@@ -162,7 +182,7 @@ impl Violation {
         match self {
             Self::Decode(kind) => kind.reason_code(),
             Self::PacketTooLarge => ReasonCode::PACKET_TOO_LARGE,
-            Self::ConnackTooLarge => ReasonCode::QUOTA_EXCEEDED,
+            Self::ConnackTooLarge | Self::TooManyRounds => ReasonCode::QUOTA_EXCEEDED,
             Self::ReceiveMaximumExceeded => ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
             Self::TopicAliasInvalid => ReasonCode::TOPIC_ALIAS_INVALID,
             _ => ReasonCode::PROTOCOL_ERROR,

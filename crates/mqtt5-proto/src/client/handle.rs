@@ -2,7 +2,7 @@
 
 use super::machine::{Machine, Statistics};
 use super::{AckToken, Op};
-use crate::connection::{Negotiated, State, Trigger};
+use crate::connection::{Authentication, AuthenticationStep, Negotiated, Stage, State, Trigger};
 use crate::packet::{
     Acknowledgement, Connack, Disconnect, Publish, PublishLayout, SubscribeAcknowledgement,
 };
@@ -11,8 +11,8 @@ use crate::session::{Loss, RequestKind};
 use crate::storage::{Arrived, Receive, Storage, Table};
 use crate::wire::Reader;
 use crate::{
-    DisconnectCause, FixedHeader, Instant, Packet, PacketId, PacketType, Properties, ReasonCode,
-    Role, Violation,
+    ContentPolicy, DisconnectCause, FixedHeader, Instant, Packet, PacketId, PacketType, Properties,
+    Property, ReasonCode, Role, TopicName, Violation,
 };
 
 /// No CONNACK is longer than this, whatever we announced.
@@ -29,11 +29,14 @@ pub(crate) enum Step {
     /// The current packet answers this operation; for QoS 2 with the reason of the PUBREC.
     Answered(Op, ReasonCode),
     Accepted(Op),
+    /// The current packet is a step of the server in an authentication.
+    Challenge,
+    Authenticated(Op),
     Lost(Op, Loss),
     Disconnected,
 }
 
-type Handled = Result<Option<Step>, Violation>;
+pub(super) type Handled = Result<Option<Step>, Violation>;
 
 impl<S: Storage> Machine<S> {
     /// Handles the next received packet: `None` when there is none or reading is paused, `Some(None)` when it was
@@ -91,7 +94,7 @@ impl<S: Storage> Machine<S> {
             .map_err(|error| error.kind)?;
         match (connection.state, packet) {
             (State::Connecting, Packet::Connack(connack)) => {
-                let facts = ConnackFacts::new(&connack);
+                let facts = ConnackFacts::new(&connack, &connection.authentication);
                 let negotiated = Negotiated::new(&connection.announced, &connack);
                 self.handle_connack(facts, negotiated)
             }
@@ -99,6 +102,13 @@ impl<S: Storage> Machine<S> {
                 let cause = by_server(&disconnect);
                 self.connection.abort(cause);
                 Ok(None)
+            }
+            (_, Packet::Auth(auth)) => {
+                self.check_problem_information(&packet)?;
+                let authentication = &connection.authentication;
+                let matching = authentication.is_method(auth.properties.authentication_method());
+                let with_data = auth.properties.authentication_data().is_some();
+                self.handle_auth(auth.reason, matching, with_data)
             }
             (State::Connected, packet) => {
                 self.check_problem_information(&packet)?;
@@ -124,7 +134,7 @@ impl<S: Storage> Machine<S> {
             }
         }
         let announced = &self.connection.announced;
-        if connack.authentication {
+        if !connack.method_matches {
             return Err(Violation::UnexpectedAuthentication);
         }
         if announced.empty_client_id && !connack.assigned_client_id {
@@ -134,16 +144,34 @@ impl<S: Storage> Machine<S> {
         if negotiated.session_present && (announced.clean_start || !known) {
             return Err(Violation::UnexpectedSessionPresent);
         }
-        if negotiated.session_present {
-            self.session.sender.resume();
-        } else {
-            self.session.lose(self.config.session_loss);
-        }
-        self.session.exists = negotiated.session_expiry_interval > 0;
-        self.connection.session_expiry_interval = negotiated.session_expiry_interval;
         self.connection.negotiated = Some(negotiated);
+        let authentication = &mut self.connection.authentication;
+        if authentication.stage == Stage::Off {
+            return Ok(Some(self.accept()));
+        }
+        if connack.authentication_data {
+            authentication.step(AuthenticationStep::AcceptWithData);
+            return Ok(Some(Step::Challenge));
+        }
+        if !authentication.step(AuthenticationStep::Accept) {
+            return Err(Violation::UnexpectedAuthentication);
+        }
+        Ok(Some(self.accept()))
+    }
+
+    /// The connection is accepted by both sides.
+    pub(super) fn accept(&mut self) -> Step {
+        if let Some(negotiated) = &self.connection.negotiated {
+            if negotiated.session_present {
+                self.session.sender.resume();
+            } else {
+                self.session.lose(self.config.session_loss);
+            }
+            self.session.exists = negotiated.session_expiry_interval > 0;
+            self.connection.session_expiry_interval = negotiated.session_expiry_interval;
+        }
         self.connection.state = self.connection.state.after(Trigger::Accept);
-        Ok(Some(Step::Connected))
+        Step::Connected
     }
 
     fn handle_publish(&mut self, now: Instant, header: &FixedHeader) -> Handled {
@@ -156,6 +184,9 @@ impl<S: Storage> Machine<S> {
         let (publish, layout) =
             Publish::read(&mut reader, header, &self.decoding()).map_err(|error| error.kind)?;
         let (delivery, named) = (publish.delivery, publish.topic.is_some());
+        if self.config.content == ContentPolicy::Strict && !content_is_allowed(&publish) {
+            return Err(Violation::Content);
+        }
         self.handle_alias(&layout, named)?;
         let Some(id) = delivery.packet_id() else {
             return Ok(Some(Step::Message {
@@ -310,15 +341,18 @@ impl<S: Storage> Machine<S> {
 struct ConnackFacts {
     reason: ReasonCode,
     assigned_client_id: bool,
-    authentication: bool,
+    method_matches: bool,
+    authentication_data: bool,
 }
 
 impl ConnackFacts {
-    fn new(connack: &Connack<'_>) -> Self {
+    fn new(connack: &Connack<'_>, authentication: &Authentication) -> Self {
+        let properties = &connack.properties;
         Self {
             reason: connack.reason,
-            assigned_client_id: connack.properties.assigned_client_identifier().is_some(),
-            authentication: connack.properties.authentication_method().is_some(),
+            assigned_client_id: properties.assigned_client_identifier().is_some(),
+            method_matches: authentication.is_method(properties.authentication_method()),
+            authentication_data: properties.authentication_data().is_some(),
         }
     }
 }
@@ -349,6 +383,31 @@ impl ControlPacket {
             _ => Self::Other(packet_type),
         }
     }
+}
+
+/// What a publisher must not send, and servers forward all the same.
+fn content_is_allowed(publish: &Publish<'_>) -> bool {
+    let properties = &publish.properties;
+    let text = |text: &str| !text.chars().any(is_discouraged);
+    let format = properties.payload_format_indicator().unwrap_or_default();
+    let payload = format == 0 || (format == 1 && core::str::from_utf8(publish.payload).is_ok());
+    let response = properties
+        .response_topic()
+        .is_none_or(|topic| TopicName::new(topic).is_ok());
+    payload
+        && response
+        && publish.topic.is_none_or(|topic| text(topic.as_str()))
+        && properties.iter().all(|property| match property {
+            Property::ContentType(value) | Property::ResponseTopic(value) => text(value),
+            Property::UserProperty(name, value) => text(name) && text(value),
+            _ => true,
+        })
+}
+
+/// Control characters and non-characters, which strings should not include (1.5.4).
+const fn is_discouraged(character: char) -> bool {
+    let code = character as u32;
+    code & 0xFFFE == 0xFFFE || matches!(code, 0x01..=0x1F | 0x7F..=0x9F | 0xFDD0..=0xFDEF)
 }
 
 fn by_server(disconnect: &Disconnect<'_>) -> DisconnectCause {

@@ -2,8 +2,8 @@
 
 use super::machine::Machine;
 use super::{
-    AckToken, Config, DisconnectReason, Event, Op, Outbound, Refused, RejectReason, Statistics,
-    face,
+    AckToken, Authenticate, Config, DisconnectReason, Event, Op, Outbound, Refused, RejectReason,
+    Statistics, face,
 };
 use crate::connection::{Negotiated, State, TimerReason};
 use crate::message::Message;

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::handle::Step;
 use super::{Event, Outcome, SessionLoss, TopicAliases};
-use crate::connection::{Connection, Negotiated, State, TimerReason, Trigger};
+use crate::connection::{Connection, Negotiated, Purpose, State, TimerReason, Trigger};
 use crate::packet::{Acknowledgement, Disconnect};
 use crate::session::{Loss, Session};
 use crate::storage::{Receive, Storage, Table, Transmit};
@@ -27,6 +27,8 @@ pub struct Config {
     pub assume_session: bool,
     /// What becomes of unacknowledged publishes when the server no longer has the session.
     pub session_loss: SessionLoss,
+    /// What to do with content that no publisher may send.
+    pub content: ContentPolicy,
     /// When Topic Aliases are used towards the server.
     pub topic_aliases: TopicAliases,
     /// How many publishes may wait to be encoded.
@@ -47,6 +49,7 @@ impl Default for Config {
             lenient: false,
             assume_session: false,
             session_loss: SessionLoss::default(),
+            content: ContentPolicy::Deliver,
             topic_aliases: TopicAliases::Off,
             maximum_pending: 1024,
             maximum_pending_bytes: 4 * 1024 * 1024,
@@ -54,6 +57,18 @@ impl Default for Config {
             maximum_retained_bytes: 64 * 1024 * 1024,
         }
     }
+}
+
+/// What to do with content that no publisher may send and servers forward all the same: a payload that is not the UTF-8 it
+/// claims to be, a Response Topic with a wildcard, control characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContentPolicy {
+    /// Hands it over; see [`Message::content_faults`](crate::Message::content_faults). One bad publisher cannot
+    /// disconnect its subscribers.
+    #[default]
+    Deliver,
+    /// Ends the connection with 0x82.
+    Strict,
 }
 
 /// What a machine has counted since it was made.
@@ -91,6 +106,8 @@ pub(crate) struct Machine<S: Storage> {
     now: Instant,
     /// `Disconnected` is to be told.
     closed: bool,
+    /// The application has approved of the server's final data of an authentication.
+    pub(super) checked: Option<Purpose>,
 }
 
 impl<S: Storage> fmt::Debug for Machine<S> {
@@ -116,6 +133,7 @@ impl<S: Storage> Machine<S> {
             statistics: Statistics::default(),
             now: Instant::ZERO,
             closed: false,
+            checked: None,
         }
     }
 
@@ -172,6 +190,7 @@ impl<S: Storage> Machine<S> {
             self.session.lose(self.config.session_loss);
         }
         self.closed = true;
+        self.checked = None;
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
@@ -225,6 +244,9 @@ impl<S: Storage> Machine<S> {
         if let Some((op, loss)) = self.session.poll_loss() {
             return Some(Step::Lost(op, loss));
         }
+        if let Some(step) = self.poll_checked() {
+            return Some(step);
+        }
         loop {
             self.send_answers(now);
             if let Some(step) = self.resend(now).or_else(|| self.encode_pending(now)) {
@@ -249,7 +271,9 @@ impl<S: Storage> Machine<S> {
             (Step::Disconnected | Step::Connected | Step::Message { .. }, packet) => {
                 return self.disconnected(packet);
             }
+            (Step::Challenge, packet) => return challenge(packet),
             (Step::Accepted(op), _) => (op, Outcome::Accepted),
+            (Step::Authenticated(op), _) => (op, Outcome::Authenticated),
             (Step::Lost(op, loss), _) => (op, lost(loss)),
             (Step::Answered(op, reason), Some(packet)) => (op, answered(&packet, reason)),
             (Step::Answered(op, _), None) => (op, Outcome::ConnectionLost),
@@ -369,6 +393,15 @@ impl<S: Storage> Machine<S> {
     pub(crate) fn requests(&self) -> usize {
         self.session.requests.len()
     }
+}
+
+fn challenge<'a, M>(packet: Option<Packet<'a>>) -> Event<'a, M> {
+    let (reason, properties) = match packet {
+        Some(Packet::Auth(packet)) => (packet.reason, packet.properties),
+        Some(Packet::Connack(packet)) => (packet.reason, packet.properties),
+        _ => (ReasonCode::SUCCESS, Properties::EMPTY),
+    };
+    Event::AuthChallenge { reason, properties }
 }
 
 const fn lost(loss: Loss) -> Outcome<'static> {

@@ -1,5 +1,6 @@
 //! The client machine: a session and at most one connection.
 
+mod authenticate;
 mod command;
 mod event;
 pub mod fixed;
@@ -12,10 +13,10 @@ mod types;
 pub use event::{DisconnectCause, Event, Outcome, Violation};
 #[cfg(feature = "alloc")]
 pub use heap::Client;
-pub use machine::{Config, Statistics};
+pub use machine::{Config, ContentPolicy, Statistics};
 pub use types::{
-    AckToken, DisconnectReason, Op, Outbound, Payload, Refused, RejectReason, SessionLoss,
-    TopicAliases,
+    AckToken, Authenticate, DisconnectReason, Op, Outbound, Payload, Refused, RejectReason,
+    SessionLoss, TopicAliases,
 };
 
 /// The methods that both faces of the machine have.
@@ -82,6 +83,29 @@ macro_rules! face {
         /// Refuses a received message: as [`ack`](Self::ack), with a failure.
         pub fn reject(&mut self, now: Instant, token: AckToken, reason: RejectReason) {
             self.0.reject(now, token, reason);
+        }
+
+        /// Takes the application's step after [`Event::AuthChallenge`].
+        ///
+        /// # Errors
+        ///
+        /// No challenge is open, or the packet cannot be sent.
+        pub fn authenticate(
+            &mut self,
+            now: Instant,
+            step: Authenticate<'_>,
+        ) -> Result<(), Refused> {
+            self.0.authenticate(now, step)
+        }
+
+        /// Authenticates the connection again, with the method of CONNECT (4.12.1). Messages flow meanwhile. Ends in
+        /// [`Event::Completed`].
+        ///
+        /// # Errors
+        ///
+        /// Not connected, no method, an authentication is under way, or the packet cannot be sent.
+        pub fn reauthenticate(&mut self, now: Instant, data: Option<&[u8]>) -> Result<Op, Refused> {
+            self.0.reauthenticate(now, data)
         }
 
         /// Takes a publish back that was never encoded: true if so, and then nothing more is told of it.

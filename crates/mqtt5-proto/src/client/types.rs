@@ -1,5 +1,7 @@
 //! What commands take and give.
 
+use core::fmt;
+
 use crate::packet::{Delivery, Publish};
 use crate::{EncodeError, PacketId, Properties, QoS, ReasonCode, TopicName};
 
@@ -117,6 +119,28 @@ pub struct AckToken {
     pub(crate) id: PacketId,
     pub(crate) qos: QoS,
     pub(crate) arrival: u64,
+}
+
+/// The application's step in an enhanced authentication (section 4.12).
+#[derive(Clone, Copy)]
+pub enum Authenticate<'a> {
+    /// Answers a challenge with this Authentication Data.
+    Continue(&'a [u8]),
+    /// The server's final data is right.
+    Accept,
+    /// The server's data is wrong, or the challenge cannot be answered: the connection ends.
+    Abort,
+}
+
+impl fmt::Debug for Authenticate<'_> {
+    /// Prints the length of the data, not the data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Continue(data) => write!(f, "Continue({} bytes)", data.len()),
+            Self::Accept => f.write_str("Accept"),
+            Self::Abort => f.write_str("Abort"),
+        }
+    }
 }
 
 /// When the machine uses Topic Aliases towards the server, within the server's Topic Alias Maximum (3.3.2.3.4).
@@ -276,6 +300,15 @@ pub enum Refused {
     /// A machine of fixed capacity must announce Receive Maximum, Maximum Packet Size and Topic Alias Maximum within it.
     #[error("Receive Maximum, Maximum Packet Size or Topic Alias Maximum exceed the capacity")]
     CapacityNotAnnounced,
+    /// An Authentication Method of more than 64 bytes.
+    #[error("authentication method of more than 64 bytes")]
+    AuthenticationMethodTooLong,
+    /// CONNECT named no Authentication Method.
+    #[error("the connection was made without enhanced authentication")]
+    NoAuthentication,
+    /// No challenge is open, or an authentication is under way already.
+    #[error("not the time for this step of authentication")]
+    AuthenticationOutOfTurn,
     /// The packet cannot be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),

@@ -1,9 +1,11 @@
 //! What dies with a connection: its state, negotiated values, timers and buffers.
 
+mod authentication;
 mod liveness;
 mod negotiated;
 mod state;
 
+pub(crate) use authentication::{Authentication, Purpose, Stage, Step as AuthenticationStep};
 pub(crate) use liveness::Liveness;
 pub use liveness::TimerReason;
 pub(crate) use negotiated::Announced;
@@ -30,6 +32,7 @@ pub(crate) struct Connection<S: Storage> {
     pub(crate) negotiated: Option<Negotiated>,
     /// How long the session outlives this connection, in seconds, as far as is agreed.
     pub(crate) session_expiry_interval: u32,
+    pub(crate) authentication: Authentication,
     pub(crate) liveness: Liveness,
     pub(crate) transmit: S::Transmit,
     pub(crate) receive: S::Receive,
@@ -48,6 +51,7 @@ impl<S: Storage> Connection<S> {
             announced: Announced::default(),
             negotiated: None,
             session_expiry_interval: 0,
+            authentication: Authentication::default(),
             liveness: Liveness::default(),
             transmit: S::Transmit::default(),
             receive: S::Receive::default(),
@@ -57,12 +61,18 @@ impl<S: Storage> Connection<S> {
     }
 
     /// A new connection begins.
-    pub(crate) fn open(&mut self, now: Instant, announced: Announced) {
+    pub(crate) fn open(
+        &mut self,
+        now: Instant,
+        announced: Announced,
+        authentication: Authentication,
+    ) {
         self.number = self.number.wrapping_add(1);
         self.transmit.reset();
         self.receive.clear();
         self.cause = None;
         self.announced = announced;
+        self.authentication = authentication;
         self.negotiated = None;
         self.answers = 0;
         self.paused = false;
@@ -89,7 +99,7 @@ impl<S: Storage> Connection<S> {
 
     /// Whether a received packet may be handled.
     pub(crate) fn may_handle(&self) -> bool {
-        !self.paused && self.has_answer_room()
+        !self.paused && !self.authentication.is_checking() && self.has_answer_room()
     }
 
     /// Bytes were written.

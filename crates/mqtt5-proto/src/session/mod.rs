@@ -78,6 +78,8 @@ pub(crate) struct Session<S: Storage> {
     pub(crate) sender: Sender<Kept<S::Body>, S::Exchanges>,
     pub(crate) receiver: Receiver<S::Inbound>,
     pub(crate) requests: S::Requests,
+    /// The authentication that is under way on an established connection.
+    pub(crate) reauthentication: Option<Op>,
     pending: S::Pending,
     /// Sum of the lengths in `pending`, in bytes.
     pending_bytes: usize,
@@ -100,6 +102,7 @@ impl<S: Storage> Session<S> {
             sender: Sender::new(),
             receiver: Receiver::new(),
             requests: S::Requests::default(),
+            reauthentication: None,
             pending: S::Pending::default(),
             pending_bytes: 0,
             retained_bytes: 0,
@@ -274,6 +277,9 @@ impl<S: Storage> Session<S> {
     /// The next operation that ended with the connection or the session.
     pub(crate) fn poll_loss(&mut self) -> Option<(Op, Loss)> {
         if self.closed {
+            if let Some(op) = self.reauthentication.take() {
+                return Some((op, Loss::ConnectionLost));
+            }
             if let Some((_, request)) = self.requests.pop_front() {
                 return Some((request.op, Loss::ConnectionLost));
             }
