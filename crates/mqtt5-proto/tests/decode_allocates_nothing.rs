@@ -89,19 +89,23 @@ fn decode_allocates_nothing() {
         (from, frame)
     });
 
-    let region = Region::new(ALLOCATOR);
-    for _ in 0..10_000 {
-        for (from, frame) in &frames {
-            let packet = Packet::decode(black_box(frame), &Decoding::new(*from)).unwrap();
-            if let Packet::Publish(publish) = black_box(packet) {
-                assert_eq!(publish.properties.user_properties().count(), 2);
-                assert_eq!(
-                    publish.properties.correlation_data(),
-                    Some(&b"\xFF\x00"[..])
-                );
-            }
+    // The counter sees the whole process, and the test harness has a thread of its own: a single quiet round is what
+    // counts, and a decoder that allocates has none.
+    let quiet = (0..20).any(|_| {
+        let region = Region::new(ALLOCATOR);
+        for _ in 0..1_000 {
+            frames.iter().for_each(|(from, frame)| decode(*from, frame));
         }
+        let change = region.change();
+        (change.allocations, change.reallocations) == (0, 0)
+    });
+    assert!(quiet);
+}
+
+fn decode(from: Role, frame: &[u8]) {
+    let packet = Packet::decode(black_box(frame), &Decoding::new(from)).unwrap();
+    if let Packet::Publish(publish) = black_box(packet) {
+        assert_eq!(publish.properties.user_properties().count(), 2);
+        assert_eq!(publish.properties.correlation_data(), Some(&b"\xFF\x00"[..]));
     }
-    let change = region.change();
-    assert_eq!((change.allocations, change.reallocations), (0, 0));
 }

@@ -4,10 +4,14 @@
 //! exchange, [`Proxy`] is a link that can be cut, stalled and slowed down, and [`ScriptedPeer`] plays bytes that no
 //! real broker sends on purpose. [`open_file_descriptors`] and [`thread_count`] find what a test left behind.
 //!
+//! With the feature `behaviour`, the module of this name has what every adapter of the client must do.
+//!
 //! Everything blocks, and everything ends what it started when it is dropped.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "behaviour")]
+pub mod behaviour;
 mod child;
 mod clock;
 mod lines;
@@ -25,3 +29,8 @@ pub use proxy::{Direction, Proxy};
 pub use scripted::{Script, ScriptError, ScriptedPeer};
 pub use soak::{open_file_descriptors, resident_bytes, thread_count};
 pub use temp::TempDir;
+
+/// The programs of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
