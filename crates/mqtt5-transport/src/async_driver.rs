@@ -1,6 +1,8 @@
 //! The driver loop of the adapters whose runtimes poll futures.
 
 mod dialing;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 use core::future::Future;
@@ -74,7 +76,8 @@ pub struct AsyncDriver<R: Runtime> {
 /// Where the transport is in its life.
 enum Link<S> {
     Closed,
-    Dialing(Dialing<S>),
+    /// Boxed, because it is large and soon over.
+    Dialing(Box<Dialing<S>>),
     Open(Open<S>),
     Leaving(Leaving<S>),
 }
@@ -147,7 +150,7 @@ impl<R: Runtime> AsyncDriver<R> {
     fn obey(&mut self, action: Action) -> Next {
         match action {
             Action::Dial { attempt, endpoint } => {
-                self.link = Link::Dialing(Dialing::new(attempt, endpoint));
+                self.link = Link::Dialing(Box::new(Dialing::new(attempt, endpoint)));
             }
             Action::CancelDial(attempt) => {
                 if matches!(&self.link, Link::Dialing(dialing) if dialing.attempt == attempt) {

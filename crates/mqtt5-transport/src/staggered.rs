@@ -85,9 +85,8 @@ impl StaggeredDial {
     /// Says what to do now.
     #[must_use = "an address that is not tried keeps the others waiting"]
     pub fn poll(&mut self, now: Instant) -> Step {
-        if self.next_start.is_none_or(|at| at <= now)
-            && let Some(address) = self.waiting.pop_front()
-        {
+        let is_due = self.next_start.is_none_or(|at| at <= now);
+        if let Some(address) = is_due.then(|| self.waiting.pop_front()).flatten() {
             self.open += 1;
             self.next_start = Some(now + STAGGER);
             return Step::Start(address);

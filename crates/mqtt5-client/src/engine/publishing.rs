@@ -129,6 +129,14 @@ impl Engine {
         let outbound = &draft.outbound;
         let deadline = draft.deadline;
         if self.state() == State::Online && self.waiting.is_empty() {
+            // The caller keeps its message until it can be encoded at once: a copy would cost an allocation. Behind
+            // others that wait it takes its place, so that they cannot hold it back for ever.
+            if outbound.qos == QoS::AtMostOnce
+                && self.machine.pending() == 0
+                && self.machine.unsent() >= UNSENT
+            {
+                return Err(NotAccepted::NoRoom);
+            }
             let (op, encoded) = self
                 .enter(now, outbound)
                 .map_err(|refused| self.refused(refused))?;
@@ -330,5 +338,7 @@ fn kind_of(refused: Refused) -> PublishErrorKind {
     }
 }
 
+/// The machine encodes no PUBLISH while so many bytes are unsent.
+const UNSENT: usize = 64 * 1024;
 /// What a message costs beyond its own bytes, so that empty messages do not come for free.
 const MESSAGE_OVERHEAD: usize = 64;
