@@ -25,7 +25,6 @@ mod stack;
 mod staggered;
 
 pub use async_driver::{AsyncDriver, Pending, Runtime, Socket};
-
-pub use settings::{Settings, TcpKeepalive, TcpSettings};
+pub use settings::{Settings, TcpSettings};
 pub use stack::{Stack, check_supported};
 pub use staggered::{StaggeredDial, Step};

@@ -56,15 +56,10 @@ impl Engine {
         self.update_pause(now);
     }
 
-    /// Moves the queue of a subscription into `batch`, which must be used up: that is when its messages cease to count.
-    pub(crate) fn fetch(
-        &mut self,
-        now: Instant,
-        subscription: Key,
-        batch: &mut VecDeque<Entry>,
-    ) -> Fetched {
+    /// The batch that a subscription fetched is used up: its messages cease to count.
+    pub(crate) fn return_batch(&mut self, now: Instant, subscription: Key) {
         let Some(local) = self.registry.local_mut(subscription) else {
-            return Fetched::Ended;
+            return;
         };
         let returned = core::mem::take(&mut local.lent);
         local.load.remove(returned);
@@ -72,7 +67,15 @@ impl Engine {
             local.pausing = false;
             self.pause.full_queues -= 1;
         }
-        let fetched = match (local.queue.is_empty(), local.ended) {
+        self.update_pause(now);
+    }
+
+    /// Moves the queue of a subscription into `batch`, which must be used up and [returned](Self::return_batch).
+    pub(crate) fn fetch(&mut self, subscription: Key, batch: &mut VecDeque<Entry>) -> Fetched {
+        let Some(local) = self.registry.local_mut(subscription) else {
+            return Fetched::Ended;
+        };
+        match (local.queue.is_empty(), local.ended) {
             (false, _) => {
                 core::mem::swap(&mut local.queue, batch);
                 local.lent = local.load;
@@ -81,9 +84,7 @@ impl Engine {
             }
             (true, false) => Fetched::Empty,
             (true, true) => Fetched::Ended,
-        };
-        self.update_pause(now);
-        fetched
+        }
     }
 
     /// Answers for one subscription that has a message; `false` when the message must not be handed over any more.

@@ -24,7 +24,7 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(super) queue: VecDeque<Entry>,
-    /// Messages that no acknowledgement waits for, those lent to the application included: they count until it comes back for more.
+    /// Messages that no acknowledgement waits for, those lent to the application included: they count until it has taken the last of them.
     pub(super) load: Load,
     pub(super) lent: Load,
     pub(super) chunks: Chunks,

@@ -216,10 +216,12 @@ impl Inner {
         &mut self,
         waker: &mut Option<core::task::Waker>,
     ) -> Result<Option<Message>, Ended> {
-        while self.batch.front().is_some_and(|entry| entry.hold.is_none()) {
-            if let Some(entry) = self.batch.pop_front() {
-                return Ok(Some(Message::new(entry.message, entry.arrived, None)));
+        if let Some(entry) = self.next_unheld() {
+            if self.batch.is_empty() {
+                let now = self.shared.now();
+                self.shared.lock().return_batch(now, self.local);
             }
+            return Ok(Some(Message::new(entry.message, entry.arrived, None)));
         }
         let Self {
             shared,
@@ -232,12 +234,15 @@ impl Inner {
         let mut engine = shared.lock();
         loop {
             if let Some(entry) = batch.pop_front() {
+                if batch.is_empty() {
+                    engine.return_batch(now, *local);
+                }
                 match hand_over(shared, *local, *ack_mode, &mut engine, now, entry) {
                     Some(message) => return Ok(Some(message)),
                     None => continue,
                 }
             }
-            match engine.fetch(now, *local, batch) {
+            match engine.fetch(*local, batch) {
                 Fetched::Some => {}
                 Fetched::Ended => return Err(Ended),
                 Fetched::Empty => {
@@ -250,6 +255,12 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// The next message of the batch, if taking it needs no lock.
+    fn next_unheld(&mut self) -> Option<Entry> {
+        let unheld = self.batch.front()?.hold.is_none();
+        unheld.then(|| self.batch.pop_front()).flatten()
     }
 
     fn is_watched_by(&self, context: &Context<'_>) -> bool {

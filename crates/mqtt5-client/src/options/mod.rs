@@ -203,7 +203,9 @@ impl Options {
 
     /// Sets how many messages beyond our Receive Maximum R are tolerated: max(8, R / 4) by default, 0 is strict.
     ///
-    /// More than that ends the connection with reason code 0x93 (3.3.4). Some servers overshoot in ordinary use.
+    /// More than that ends the connection with reason code 0x93 (3.3.4). Mosquitto 2.0 overshoots without a bound while it
+    /// works off a long queue; towards it, set [`u16::MAX`], which only counts. Memory stays bounded by
+    /// [`inbound_bytes`](Self::inbound_bytes).
     pub fn inbound_margin(mut self, messages: u16) -> Self {
         self.inbound_margin = Some(messages);
         self

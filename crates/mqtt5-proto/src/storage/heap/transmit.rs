@@ -280,7 +280,7 @@ impl Transmit for HeapTransmit {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
     use std::io::IoSlice;
