@@ -1,5 +1,5 @@
 //! The buffers that a driver holds, and how much memory the growable machine keeps (HB-03, HB-06, T5).
-#![cfg(feature = "alloc")]
+#![cfg(feature = "std")]
 
 mod machine;
 
