@@ -106,6 +106,9 @@ fn decode(from: Role, frame: &[u8]) {
     let packet = Packet::decode(black_box(frame), &Decoding::new(from)).unwrap();
     if let Packet::Publish(publish) = black_box(packet) {
         assert_eq!(publish.properties.user_properties().count(), 2);
-        assert_eq!(publish.properties.correlation_data(), Some(&b"\xFF\x00"[..]));
+        assert_eq!(
+            publish.properties.correlation_data(),
+            Some(&b"\xFF\x00"[..])
+        );
     }
 }

@@ -41,7 +41,10 @@ const fn step(name: &'static str, action: fn() -> Result<()>) -> Step {
 }
 
 /// Integration tests that mean something only when optimised: package and test.
-const RELEASE_TESTS: [(&str, &str); 0] = [];
+const RELEASE_TESTS: [(&str, &str); 2] = [
+    ("mqtt5-proto", "decode_allocates_nothing"),
+    ("mqtt5-tokio", "allocations"),
+];
 
 /// Runs the steps that are named, or all; the first failure ends it.
 pub(crate) fn run(names: &[String]) -> Result<()> {

@@ -111,7 +111,8 @@ impl Broker {
         };
         // What earlier connections left does not count for this one.
         let maximum = usize::from(self.config.receive_maximum.max(1)) + connection.inherited;
-        match entry.receiver.publish(id, publication.qos, maximum) {
+        // Everything is acknowledged on the connection on which it arrives, so that DUP never matters.
+        match entry.receiver.publish(id, publication.qos, false, maximum) {
             Arrival::New(arrival) => {
                 let reason = self.forward(session, publication);
                 self.acknowledge(slot, session, id, publication.qos, arrival, reason);

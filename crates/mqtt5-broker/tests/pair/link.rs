@@ -34,7 +34,7 @@ pub(crate) trait Embedded {
     fn subscribe(&mut self, now: Instant, filter: SubscribeFilter<'_>) -> Op;
     fn ack(&mut self, now: Instant, token: AckToken);
     fn disconnect(&mut self, now: Instant);
-    fn outgoing(&self) -> &[u8];
+    fn outgoing(&mut self) -> &[u8];
     fn handle_transmitted(&mut self, now: Instant, count: usize);
     fn receive_space(&mut self) -> &mut [u8];
     fn handle_received(&mut self, now: Instant, count: usize);
@@ -71,7 +71,7 @@ macro_rules! embedded {
                 let reason = DisconnectReason::Normal;
                 self.disconnect(now, reason, Properties::EMPTY).unwrap();
             }
-            fn outgoing(&self) -> &[u8] {
+            fn outgoing(&mut self) -> &[u8] {
                 self.outgoing()
             }
             fn handle_transmitted(&mut self, now: Instant, count: usize) {

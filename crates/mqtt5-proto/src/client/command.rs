@@ -310,10 +310,7 @@ impl<S: Storage> Machine<S> {
         let negotiated = self.negotiated().ok_or(Refused::NotConnected)?;
         let length = packet(PacketId::FIRST).encoded_len(VERSION)?;
         self.check_length(length, negotiated.maximum_packet_size as usize)?;
-        let requests = &self.session.requests;
-        let room = self.connection.transmit.room();
-        let slack = self.connection.transmit.capacity().min(room);
-        if length > slack || requests.len() >= requests.capacity() {
+        if !self.has_request_room(length) {
             return Err(Refused::Full);
         }
         let id = self
@@ -322,10 +319,23 @@ impl<S: Storage> Machine<S> {
             .ok_or(Refused::PacketIdsExhausted)?;
         let op = self.session.next_op();
         self.send(now, &packet(id));
+        let unsent = &mut self.connection.requests;
+        *unsent = unsent.saturating_add(length);
         let request = Request { op, kind, filters };
         // There is room, and the identifier is free.
         let _ = self.session.requests.insert(id, request);
         Ok(op)
+    }
+
+    /// Requests never wait unencoded, but they are bounded in number and bytes like what does.
+    fn has_request_room(&self, length: usize) -> bool {
+        let connection = &self.connection;
+        let transmit = &connection.transmit;
+        let requests = &self.session.requests;
+        let bytes = connection.requests.saturating_add(length);
+        length <= transmit.capacity().saturating_sub(transmit.unsent())
+            && requests.len() < requests.capacity()
+            && (bytes <= self.config.maximum_pending_bytes || connection.requests == 0)
     }
 
     pub(crate) fn acknowledge(&mut self, now: Instant, token: AckToken, reason: ReasonCode) {
@@ -350,6 +360,7 @@ impl<S: Storage> Machine<S> {
         if !self.connection.state.is_open() {
             return Err(Refused::NotConnected);
         }
+        refuse_properties(&properties, &[SERVER_REFERENCE])?;
         let kept = properties.session_expiry_interval().unwrap_or(0) > 0;
         if kept && self.connection.announced.session_expiry_interval == 0 {
             return Err(Refused::InvalidSessionExpiry);
@@ -376,6 +387,7 @@ impl<S: Storage> Machine<S> {
 }
 
 const SUBSCRIPTION_IDENTIFIER: u8 = 0x0B;
+const SERVER_REFERENCE: u8 = 0x1C;
 const TOPIC_ALIAS: u8 = 0x23;
 
 fn refuse_properties(properties: &Properties<'_>, identifiers: &[u8]) -> Result<(), Refused> {

@@ -171,6 +171,9 @@ pub enum Violation {
     /// Not one reason code for each filter [MQTT-3.8.4-6].
     #[error("not one reason code for each filter")]
     WrongReasonCount,
+    /// A Session Expiry Interval in a DISCONNECT of the server, which had this code [MQTT-3.14.2-2]. It is told nothing.
+    #[error("session expiry interval sent by the server in DISCONNECT {0}")]
+    SessionExpiryFromServer(ReasonCode),
     /// Reason String or User Property although Request Problem Information is 0 [MQTT-3.1.2-29].
     #[error("problem information that was not asked for")]
     UnexpectedProblemInformation,

@@ -16,7 +16,7 @@ use crate::{Instant, Properties, ReasonCode, TopicFilter};
 /// * `RX`, `TX`: bytes of the receive and of the transmit buffer. A packet must fit as a whole; 32 bytes of `TX` are kept
 ///   for acknowledgements, PINGREQ and DISCONNECT.
 /// * `BODY`: bytes of topic, properties and payload of a QoS 1 or 2 publish, or of one that waits.
-/// * `OUT`: publishes in flight, and as many again that wait.
+/// * `OUT`: publishes that are kept: in flight, or waiting.
 /// * `IN`: received QoS 1 and 2 publishes that are not finished.
 /// * `ALIASES`: Topic Aliases in each direction, for topics of at most `BODY` bytes; none if left out.
 ///

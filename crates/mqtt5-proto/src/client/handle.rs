@@ -53,7 +53,7 @@ impl<S: Storage> Machine<S> {
                 return None;
             }
             Arrived::Malformed(error) => Err(error.kind.into()),
-            Arrived::TooLarge => Err(self.too_large()),
+            Arrived::TooLarge(length) => Err(self.too_large(length)),
             Arrived::Frame(header) => {
                 Statistics::add(&mut self.statistics.packets_received, 1);
                 self.connection.liveness.completed();
@@ -78,12 +78,11 @@ impl<S: Storage> Machine<S> {
         }
     }
 
-    fn too_large(&self) -> Violation {
-        let announced = self.connection.announced.maximum_packet_size as usize;
-        if self.connection.state == State::Connecting && announced > MAXIMUM_CONNACK {
-            Violation::ConnackTooLarge
-        } else {
+    fn too_large(&self, length: usize) -> Violation {
+        if length > self.connection.announced.maximum_packet_size as usize {
             Violation::PacketTooLarge
+        } else {
+            Violation::ConnackTooLarge
         }
     }
 
@@ -412,6 +411,9 @@ const fn is_discouraged(character: char) -> bool {
 
 fn by_server(disconnect: &Disconnect<'_>) -> DisconnectCause {
     let reason = disconnect.reason;
+    if disconnect.properties.session_expiry_interval().is_some() {
+        return DisconnectCause::Violation(Violation::SessionExpiryFromServer(reason));
+    }
     let defined = reason.is_defined_for(PacketType::Disconnect, Role::Server);
     DisconnectCause::ByServer { reason, defined }
 }

@@ -85,7 +85,8 @@ impl Client {
         self.0.note_received(now, count);
     }
 
-    /// Moves what may be sent now into `outgoing`, if that is empty; what it holds of an earlier connection is dropped.
+    /// Moves what may be sent now into `outgoing`, if that is empty; what it holds of an earlier connection, or of one on
+    /// which nothing may be written any more, is dropped.
     pub fn take_outgoing(&mut self, outgoing: &mut Outgoing) {
         let number = self.0.connection.number;
         if outgoing.connection != number {
@@ -98,7 +99,7 @@ impl Client {
     pub fn handle_sent(&mut self, now: Instant, outgoing: &mut Outgoing, count: usize) {
         let number = self.0.connection.number;
         if outgoing.connection == number && self.0.connection.state != State::Disconnected {
-            self.0.connection.transmit.sent(outgoing, count);
+            let count = self.0.connection.transmit.sent(outgoing, count);
             self.0.note_sent(now, count);
         } else {
             HeapTransmit::reset(outgoing, number);

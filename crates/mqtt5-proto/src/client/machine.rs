@@ -154,11 +154,10 @@ impl<S: Storage> Machine<S> {
 
     pub(crate) fn handle_received(&mut self, now: Instant, count: usize) {
         let now = self.tick(now);
-        if !self.connection.state.is_open() {
-            return;
+        if self.connection.state.is_open() {
+            let count = self.connection.receive.filled(count);
+            self.note_received(now, count);
         }
-        self.connection.receive.filled(count);
-        self.note_received(now, count);
     }
 
     pub(super) fn note_received(&mut self, now: Instant, count: usize) {
@@ -183,7 +182,7 @@ impl<S: Storage> Machine<S> {
             .cause
             .get_or_insert(DisconnectCause::TransportClosed);
         self.connection.state = self.connection.state.after(Trigger::TransportClosed);
-        self.connection.transmit.clear();
+        self.connection.void_buffers();
         self.session.handle_closed(self.connection.transmit.taken());
         let accepted = self.connection.negotiated.is_some();
         if accepted && self.connection.session_expiry_interval == 0 {
@@ -195,15 +194,17 @@ impl<S: Storage> Machine<S> {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
+        let mut pinged = false;
         while let Some((deadline, reason)) = self.poll_timeout() {
             if deadline > now {
                 return;
             }
             match reason {
+                // At the end of time the next one is due at once, too.
+                TimerReason::KeepAlive if pinged => return,
                 TimerReason::KeepAlive => {
-                    self.send(now, &Packet::Pingreq);
-                    self.connection.liveness.sent(now);
-                    self.connection.liveness.pinged(now);
+                    self.ping(now);
+                    pinged = true;
                 }
                 TimerReason::Connect => self.connection.abort(DisconnectCause::ConnectTimeout),
                 TimerReason::PingResponse => {
@@ -215,6 +216,17 @@ impl<S: Storage> Machine<S> {
                 TimerReason::Write => self.connection.abort(DisconnectCause::WriteTimeout),
             }
         }
+    }
+
+    /// Sends PINGREQ, unless one still waits to be written; gives back what an idle connection does not need.
+    fn ping(&mut self, now: Instant) {
+        if !self.connection.liveness.ping_waits() {
+            self.connection.receive.release();
+            self.connection.transmit.release();
+            self.send(now, &Packet::Pingreq);
+        }
+        let unsent = self.connection.transmit.unsent();
+        self.connection.liveness.pinged(now, unsent);
     }
 
     pub(crate) fn set_reading(&mut self, now: Instant, reading: bool) {
@@ -261,22 +273,25 @@ impl<S: Storage> Machine<S> {
     /// Makes the event of a step; the packet that it came from is still the current one.
     fn event(&self, step: Step) -> Event<'_, <S::Receive as Receive>::Message<'_>> {
         let receive = &self.connection.receive;
-        if let Step::Message { layout, token } = step {
-            let message = receive.message(&layout);
-            return Event::Message { message, token };
-        }
-        let packet = Packet::decode(receive.frame(), &self.decoding()).ok();
-        let (op, outcome) = match (step, packet) {
-            (Step::Connected, Some(Packet::Connack(connack))) => return Event::Connected(connack),
-            (Step::Disconnected | Step::Connected | Step::Message { .. }, packet) => {
-                return self.disconnected(packet);
+        let packet = || Packet::decode(receive.frame(), &self.decoding()).ok();
+        let (op, outcome) = match step {
+            Step::Message { layout, token } => {
+                let message = receive.message(&layout);
+                return Event::Message { message, token };
             }
-            (Step::Challenge, packet) => return challenge(packet),
-            (Step::Accepted(op), _) => (op, Outcome::Accepted),
-            (Step::Authenticated(op), _) => (op, Outcome::Authenticated),
-            (Step::Lost(op, loss), _) => (op, lost(loss)),
-            (Step::Answered(op, reason), Some(packet)) => (op, answered(&packet, reason)),
-            (Step::Answered(op, _), None) => (op, Outcome::ConnectionLost),
+            Step::Connected => match packet() {
+                Some(Packet::Connack(connack)) => return Event::Connected(connack),
+                packet => return self.disconnected(packet),
+            },
+            Step::Disconnected => return self.disconnected(packet()),
+            Step::Challenge => return challenge(packet()),
+            Step::Accepted(op) => (op, Outcome::Accepted),
+            Step::Authenticated(op) => (op, Outcome::Authenticated),
+            Step::Lost(op, loss) => (op, lost(loss)),
+            Step::Answered(op, reason) => {
+                let outcome = packet().map(|packet| answered(&packet, reason));
+                (op, outcome.unwrap_or(Outcome::ConnectionLost))
+            }
         };
         Event::Completed { op, outcome }
     }
@@ -287,9 +302,11 @@ impl<S: Storage> Machine<S> {
             .cause
             .unwrap_or(DisconnectCause::TransportClosed);
         let properties = match (cause, packet) {
-            (DisconnectCause::ByServer { .. }, Some(Packet::Disconnect(packet))) => {
-                packet.properties
-            }
+            (
+                DisconnectCause::ByServer { .. }
+                | DisconnectCause::Violation(Violation::SessionExpiryFromServer(_)),
+                Some(Packet::Disconnect(packet)),
+            ) => packet.properties,
             (DisconnectCause::Refused(_), Some(Packet::Connack(packet))) => packet.properties,
             _ => Properties::EMPTY,
         };
@@ -353,8 +370,9 @@ impl<S: Storage> Machine<S> {
     }
 
     pub(super) fn answer(&mut self, now: Instant, packet: &Packet<'_>) {
-        self.connection.answer(now, packet);
-        Statistics::add(&mut self.statistics.packets_sent, 1);
+        if self.connection.answer(now, packet).is_ok() {
+            Statistics::add(&mut self.statistics.packets_sent, 1);
+        }
     }
 
     /// Sends the acknowledgements that are due.

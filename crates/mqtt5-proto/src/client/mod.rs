@@ -153,10 +153,14 @@ macro_rules! face {
             self.0.set_reading(now, reading);
         }
 
-        /// Where received bytes are to be put, for an embedder that holds no lock; see
-        /// [`wants_read`](Self::wants_read).
+        /// Where received bytes are to be put, for an embedder that holds no lock; empty when
+        /// [`wants_read`](Self::wants_read) is false.
         pub fn receive_space(&mut self) -> &mut [u8] {
-            self.0.connection.receive.space()
+            if self.0.wants_read() {
+                self.0.connection.receive.space()
+            } else {
+                &mut []
+            }
         }
 
         /// So many bytes were put into [`receive_space`](Self::receive_space).
@@ -171,7 +175,7 @@ macro_rules! face {
 
         /// So many bytes of [`outgoing`](Self::outgoing) were written.
         pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
-            self.0.connection.transmit.advance(count);
+            let count = self.0.connection.transmit.advance(count);
             self.0.note_sent(now, count);
         }
 

@@ -31,13 +31,22 @@ pub enum TimerReason {
     Write,
 }
 
+/// A PINGREQ that nothing was received after.
+#[derive(Clone, Copy, Debug)]
+struct Ping {
+    /// When it was encoded or, as long as it waits to be written, when the last byte before it was.
+    since: Instant,
+    /// How many bytes are to be written until it is.
+    ahead: usize,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
     opened: Instant,
+    /// When the last byte was written, or a PINGREQ was encoded.
     last_sent: Instant,
     last_received: Instant,
-    /// When a PINGREQ was encoded that nothing was received after.
-    pinged: Option<Instant>,
+    ping: Option<Ping>,
     /// Since when a packet is incomplete, and how long it is as far as is known.
     partial: Option<(Instant, usize)>,
     /// Since when no byte of what waits was written.
@@ -61,20 +70,35 @@ impl Liveness {
         }
     }
 
-    /// Bytes were written.
-    pub(crate) fn sent(&mut self, now: Instant) {
+    /// So many bytes were written.
+    pub(crate) fn sent(&mut self, now: Instant, count: usize) {
         self.last_sent = now;
         self.blocked = Some(now);
+        if let Some(ping) = self.ping.as_mut().filter(|ping| ping.ahead > 0) {
+            ping.since = now;
+            ping.ahead = ping.ahead.saturating_sub(count);
+        }
     }
 
     /// Bytes were received; every byte is a sign of life, whatever it belongs to.
     pub(crate) fn received(&mut self, now: Instant) {
         self.last_received = now;
-        self.pinged = None;
+        self.ping = None;
     }
 
-    pub(crate) fn pinged(&mut self, now: Instant) {
-        self.pinged = Some(now);
+    /// Whether a PINGREQ waits to be written.
+    pub(crate) fn ping_waits(&self) -> bool {
+        self.ping.is_some_and(|ping| ping.ahead > 0)
+    }
+
+    /// A PINGREQ is the last of so many bytes that wait, or one waited before.
+    pub(crate) fn pinged(&mut self, now: Instant, unsent: usize) {
+        let before = self.ping.filter(|ping| ping.ahead > 0);
+        self.ping = Some(Ping {
+            since: now,
+            ahead: before.map_or(unsent, |ping| ping.ahead),
+        });
+        self.last_sent = now;
     }
 
     /// All received packets are handled; what is left is a part of one if `partial`.
@@ -109,9 +133,9 @@ impl Liveness {
             return None;
         }
         let keep_alive = Duration::from_secs(u64::from(seconds));
-        if let (Some(pinged), true) = (self.pinged, reading) {
+        if let (Some(ping), true) = (self.ping, reading) {
             let wait = PING_RESPONSE.min(part(seconds, 2));
-            return Some((pinged.saturating_add(wait), TimerReason::PingResponse));
+            return Some((ping.since.saturating_add(wait), TimerReason::PingResponse));
         }
         let interval = keep_alive.saturating_sub(PING_AHEAD.min(part(seconds, 4)));
         let silent = self.last_sent.saturating_add(interval);

@@ -23,7 +23,7 @@ const MAXIMUM_ANSWERS: usize = 64 * 1024;
 const ANSWER_ROOM: usize = 16;
 
 pub(crate) struct Connection<S: Storage> {
-    /// Counts the connections, so that buffers of an earlier one are told from those of this one.
+    /// Changes whenever the buffers that a driver holds become void, so that it is told from those that it may use.
     pub(crate) number: u32,
     pub(crate) state: State,
     /// Why it ends, once that is known.
@@ -38,6 +38,10 @@ pub(crate) struct Connection<S: Storage> {
     pub(crate) receive: S::Receive,
     /// Unsent bytes of answers, at most.
     answers: usize,
+    /// Unsent bytes of SUBSCRIBEs and UNSUBSCRIBEs, at most.
+    pub(crate) requests: usize,
+    /// Reading has stopped because there was no room for an answer.
+    stalled: bool,
     /// The embedder has asked not to read.
     pub(crate) paused: bool,
 }
@@ -56,6 +60,8 @@ impl<S: Storage> Connection<S> {
             transmit: S::Transmit::default(),
             receive: S::Receive::default(),
             answers: 0,
+            requests: 0,
+            stalled: false,
             paused: false,
         }
     }
@@ -67,7 +73,7 @@ impl<S: Storage> Connection<S> {
         announced: Announced,
         authentication: Authentication,
     ) {
-        self.number = self.number.wrapping_add(1);
+        self.void_buffers();
         self.transmit.reset();
         self.receive.clear();
         self.cause = None;
@@ -75,21 +81,36 @@ impl<S: Storage> Connection<S> {
         self.authentication = authentication;
         self.negotiated = None;
         self.answers = 0;
+        self.requests = 0;
+        self.stalled = false;
         self.paused = false;
         self.liveness = Liveness::new(now);
     }
 
-    /// Encodes a packet of the client's own accord.
+    /// Encodes a packet of the client's own accord, unless the server does not take one of this size [MQTT-3.2.2-15].
     pub(crate) fn send(&mut self, now: Instant, packet: &Packet<'_>) -> Result<usize, EncodeError> {
+        if let Some(negotiated) = &self.negotiated {
+            let length = packet.encoded_len(ProtocolVersion::V5)?;
+            if length > negotiated.maximum_packet_size as usize {
+                return Err(EncodeError::PacketTooLarge);
+            }
+        }
         self.liveness.encoding(now, self.transmit.unsent());
-        self.transmit.push(packet, ProtocolVersion::V5)
+        let length = self.transmit.push(packet, ProtocolVersion::V5)?;
+        self.stalled |= !self.has_answer_room();
+        Ok(length)
     }
 
     /// Encodes an answer to the server; whether there is room was asked before.
-    pub(crate) fn answer(&mut self, now: Instant, packet: &Packet<'_>) {
-        if let Ok(length) = self.send(now, packet) {
-            self.answers = self.answers.saturating_add(length);
-        }
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+    ) -> Result<usize, EncodeError> {
+        let length = self.send(now, packet)?;
+        self.answers = self.answers.saturating_add(length);
+        self.stalled |= !self.has_answer_room();
+        Ok(length)
     }
 
     /// Whether an answer can be encoded.
@@ -106,8 +127,13 @@ impl<S: Storage> Connection<S> {
     pub(crate) fn sent(&mut self, now: Instant, count: usize) {
         let unsent = self.transmit.unsent();
         self.answers = self.answers.min(unsent);
+        self.requests = self.requests.min(unsent);
         if count > 0 {
-            self.liveness.sent(now);
+            self.liveness.sent(now, count);
+        }
+        if self.stalled && self.has_answer_room() {
+            self.stalled = false;
+            self.liveness.resume(now);
         }
     }
 
@@ -120,6 +146,12 @@ impl<S: Storage> Connection<S> {
     /// Ends the connection at once: nothing more is written.
     pub(crate) fn abort(&mut self, cause: DisconnectCause) {
         self.finish(cause);
+        self.void_buffers();
+    }
+
+    /// Drops what waits to be sent, in the hands of a driver too.
+    pub(crate) fn void_buffers(&mut self) {
+        self.number = self.number.wrapping_add(1);
         self.transmit.clear();
     }
 }

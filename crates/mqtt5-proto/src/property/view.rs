@@ -267,19 +267,21 @@ impl<'a> Properties<'a> {
 
     /// The length of the properties on the wire, without their length field.
     pub(crate) fn content_len(&self) -> usize {
-        let length = match self.source {
-            Source::Encoded { bytes, .. } => bytes.len(),
-            Source::List(list) => list
-                .iter()
-                .map(Property::len)
-                .fold(0, usize::saturating_add),
+        let encoded = match self.source {
+            Source::Encoded { bytes, .. } if self.present & NOT_MINIMAL == 0 => bytes,
+            _ => {
+                return self
+                    .iter()
+                    .map(|property| property.len())
+                    .fold(0, usize::saturating_add);
+            }
         };
         let alias = if self.topic_alias == 0 {
             0
         } else {
             TOPIC_ALIAS_LEN
         };
-        length.saturating_add(alias)
+        encoded.len().saturating_add(alias)
     }
 
     /// Writes the block with its length, which [`encoded_len`](Self::encoded_len) has checked.
@@ -295,7 +297,12 @@ impl<'a> Properties<'a> {
 
     fn encode_content(&self, writer: &mut Writer<'_>) {
         match self.source {
-            Source::Encoded { bytes, .. } if self.present & NOT_MINIMAL == 0 => writer.bytes(bytes),
+            Source::Encoded { bytes, .. } if self.present & NOT_MINIMAL == 0 => {
+                writer.bytes(bytes);
+                if self.topic_alias != 0 {
+                    Property::TopicAlias(self.topic_alias).write(writer);
+                }
+            }
             _ => self.iter().for_each(|property| property.write(writer)),
         }
     }

@@ -129,7 +129,7 @@ impl<S: Storage> Session<S> {
     /// Whether one more publish can be kept, in whatever state.
     pub(crate) fn has_room(&self) -> bool {
         let kept = self.pending.len().saturating_add(self.sender.in_flight());
-        kept < self.pending.capacity() && self.sender.has_room()
+        kept < self.pending.capacity()
     }
 
     /// Whether one more of those that wait can become an exchange.
@@ -283,17 +283,19 @@ impl<S: Storage> Session<S> {
             if let Some((_, request)) = self.requests.pop_front() {
                 return Some((request.op, Loss::ConnectionLost));
             }
-            let all = self.abandoned;
-            let dropped = |pending: &Pending<_>| all || pending.message.qos == QoS::AtMostOnce;
-            if let Some(op) = self.remove_pending(dropped) {
-                return Some((op, Loss::NotSent));
-            }
         }
         if let Some(lost) = self.lost.checked_sub(1) {
             self.lost = lost;
             let (_, exchange) = self.sender.pop_front()?;
             self.release(&exchange);
             return Some((Op(exchange.tag), Loss::Unknown));
+        }
+        if self.closed {
+            let all = self.abandoned;
+            let dropped = |pending: &Pending<_>| all || pending.message.qos == QoS::AtMostOnce;
+            if let Some(op) = self.remove_pending(dropped) {
+                return Some((op, Loss::NotSent));
+            }
         }
         self.closed = false;
         self.abandoned = false;

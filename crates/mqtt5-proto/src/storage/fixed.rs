@@ -23,7 +23,7 @@ const RESERVE: usize = 32;
 ///
 /// * `RX`, `TX`: bytes of the receive and of the transmit buffer. A packet must fit the buffer as a whole.
 /// * `BODY`: bytes of topic, properties and payload of a QoS 1 or 2 publish, or of one that waits.
-/// * `OUT`: publishes in flight, and as many again that wait.
+/// * `OUT`: publishes that are kept: in flight, or waiting.
 /// * `IN`: received QoS 1 and 2 publishes that are not finished; the Receive Maximum may be no larger.
 /// * `ALIASES`: Topic Aliases in each direction, for topics of at most `BODY` bytes.
 #[derive(Debug)]
@@ -317,7 +317,9 @@ impl<const N: usize, const BODY: usize, const ALIASES: usize> Transmit
         version: ProtocolVersion,
     ) -> Result<usize, EncodeError> {
         let needed = packet.encoded_len(version)?;
-        self.compact();
+        if self.sent > 0 {
+            self.compact();
+        }
         let start = self.bytes.len();
         if self.bytes.resize(start.saturating_add(needed), 0).is_err() {
             return Err(EncodeError::BufferTooSmall { needed });
@@ -392,8 +394,10 @@ impl<const N: usize, const BODY: usize, const ALIASES: usize> Transmit
         self.bytes.get(self.sent..).unwrap_or_default()
     }
 
-    fn advance(&mut self, count: usize) {
-        self.sent = self.sent.saturating_add(count).min(self.bytes.len());
+    fn advance(&mut self, count: usize) -> usize {
+        let count = count.min(self.unsent());
+        self.sent = self.sent.saturating_add(count);
+        count
     }
 
     fn clear(&mut self) {
@@ -461,22 +465,28 @@ impl<const N: usize, const BODY: usize, const ALIASES: usize> Receive
     }
 
     fn space(&mut self) -> &mut [u8] {
-        self.bytes.copy_within(self.end..self.filled, 0);
-        self.filled = self.filled.saturating_sub(self.end);
-        self.start = 0;
-        self.end = 0;
+        if self.end > 0 {
+            self.bytes.copy_within(self.end..self.filled, 0);
+            self.filled = self.filled.saturating_sub(self.end);
+            self.start = 0;
+            self.end = 0;
+        }
         self.bytes.get_mut(self.filled..).unwrap_or_default()
     }
 
-    fn filled(&mut self, count: usize) {
-        self.filled = self.filled.saturating_add(count).min(N);
+    fn filled(&mut self, count: usize) -> usize {
+        let count = count.min(N.saturating_sub(self.filled));
+        self.filled = self.filled.saturating_add(count);
+        count
     }
 
     fn next_frame(&mut self, decoding: &Decoding, limit: usize) -> Arrived {
         let rest = self.bytes.get(self.end..self.filled).unwrap_or_default();
         match FixedHeader::parse(rest, decoding) {
             Err(error) => Arrived::Malformed(error),
-            Ok(Some(header)) if header.total_len() > limit.min(N) => Arrived::TooLarge,
+            Ok(Some(header)) if header.total_len() > limit.min(N) => {
+                Arrived::TooLarge(header.total_len())
+            }
             Ok(Some(header)) if header.total_len() <= rest.len() => {
                 self.start = self.end;
                 self.end = self.end.saturating_add(header.total_len());

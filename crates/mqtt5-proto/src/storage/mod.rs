@@ -194,12 +194,14 @@ pub(crate) trait Transmit: Sealed + Default {
     fn taken(&self) -> u64;
     /// The first bytes to send, which count as taken with this.
     fn first(&mut self) -> &[u8];
-    /// So many of the first bytes were sent.
-    fn advance(&mut self, count: usize);
+    /// So many of the first bytes were sent, at most all; gives how many.
+    fn advance(&mut self, count: usize) -> usize;
     /// Drops what is not sent: nothing more may be written.
     fn clear(&mut self);
     /// Begins a new connection.
     fn reset(&mut self);
+    /// Gives back memory that is not needed now.
+    fn release(&mut self) {}
 }
 
 /// What stands at the beginning of the received bytes.
@@ -209,8 +211,8 @@ pub(crate) enum Arrived {
     Partial(Option<usize>),
     /// A whole packet, now the current one.
     Frame(FixedHeader),
-    /// A packet of more than the limit.
-    TooLarge,
+    /// A packet of more than the limit, with its length.
+    TooLarge(usize),
     /// No packet.
     Malformed(DecodeError),
 }
@@ -226,8 +228,8 @@ pub(crate) trait Receive: Sealed + Default {
     fn capacity(&self) -> usize;
     /// Where the next bytes are to be put; never empty unless a whole packet waits.
     fn space(&mut self) -> &mut [u8];
-    /// So many bytes were put there.
-    fn filled(&mut self, count: usize);
+    /// So many bytes were put there, at most as many as fit; gives how many.
+    fn filled(&mut self, count: usize) -> usize;
     /// Makes the next packet the current one, if there is a whole one of at most `limit` bytes.
     fn next_frame(&mut self, decoding: &Decoding, limit: usize) -> Arrived;
     /// The current packet.
@@ -242,6 +244,8 @@ pub(crate) trait Receive: Sealed + Default {
     fn message(&self, layout: &PublishLayout) -> Self::Message<'_>;
     /// Forgets everything.
     fn clear(&mut self);
+    /// Gives back memory that is not needed, as soon as there is nothing left to handle.
+    fn release(&mut self) {}
 }
 
 /// Overwrites the Message Expiry Interval in an encoded property block, if it has one.

@@ -5,6 +5,9 @@ use alloc::collections::VecDeque;
 use crate::storage::Queue;
 use crate::storage::sealed::Sealed;
 
+/// Room for more than so many items is given back when there is none.
+const KEEP: usize = 64;
+
 /// First in, first out, without a bound of its own.
 #[derive(Debug)]
 pub(crate) struct HeapQueue<T>(VecDeque<T>);
@@ -28,7 +31,11 @@ impl<T> Queue<T> for HeapQueue<T> {
     }
 
     fn pop_front(&mut self) -> Option<T> {
-        self.0.pop_front()
+        let item = self.0.pop_front();
+        if self.0.is_empty() && self.0.capacity() > KEEP {
+            self.0 = VecDeque::new();
+        }
+        item
     }
 
     fn any(&self, matches: impl Fn(&T) -> bool) -> bool {

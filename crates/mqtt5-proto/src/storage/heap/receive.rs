@@ -56,7 +56,11 @@ impl Incoming {
     /// Where the next bytes are to be read into; never empty.
     pub fn space(&mut self) -> &mut [u8] {
         let free = self.buffer.len().saturating_sub(self.filled);
-        if free < SMALLEST / 2 {
+        let enough = match self.needed.saturating_sub(self.filled) {
+            0 => SMALLEST / 2,
+            missing => missing.min(SMALLEST / 2),
+        };
+        if free < enough {
             self.grow();
         }
         self.buffer.get_mut(self.filled..).unwrap_or_default()
@@ -65,7 +69,7 @@ impl Incoming {
     /// The first `count` bytes of [`space`](Self::space) are received.
     pub fn filled(&mut self, count: usize) {
         let free = self.buffer.len().saturating_sub(self.filled);
-        if count >= free {
+        if count > 0 && count >= free {
             self.size = self.size.saturating_mul(2).min(LARGEST);
         }
         let count = count.min(free);
@@ -116,6 +120,14 @@ impl Incoming {
         self.needed = 0;
         self.fresh = 0;
     }
+
+    /// Gives a large buffer back if nothing is in it.
+    fn release(&mut self) {
+        self.size = SMALLEST;
+        if self.filled == 0 && self.buffer.len() > SMALLEST {
+            self.buffer = BytesMut::new();
+        }
+    }
 }
 
 /// The parsing side: at most one frozen chunk, and what was received after it.
@@ -128,6 +140,12 @@ pub(crate) struct HeapReceive {
     incoming: Incoming,
     /// The topics of the Topic Aliases, 1 first; empty is not mapped.
     aliases: Vec<Bytes>,
+    /// The driver has the buffer.
+    lent: bool,
+    /// The buffer that the driver has begins with a part of a packet, of this length as far as is known.
+    lent_part: Option<usize>,
+    /// Memory is to be given back as soon as nothing is left to handle.
+    release: bool,
 }
 
 impl HeapReceive {
@@ -135,11 +153,15 @@ impl HeapReceive {
     pub(crate) fn take(&mut self, incoming: &mut Incoming) {
         if incoming.is_empty() {
             core::mem::swap(&mut self.incoming, incoming);
+            self.lent_part = (!incoming.is_empty()).then_some(incoming.needed);
         }
+        self.lent = true;
     }
 
     /// Moves the buffer back; if something is here already, what comes back follows it.
     pub(crate) fn give(&mut self, incoming: &mut Incoming) {
+        self.lent = false;
+        self.lent_part = None;
         if self.incoming.is_empty() {
             core::mem::swap(&mut self.incoming, incoming);
         } else {
@@ -170,9 +192,24 @@ impl HeapReceive {
                 self.incoming = joined;
             }
         }
+        self.drop_chunk();
+    }
+
+    fn drop_chunk(&mut self) {
         self.chunk = Bytes::new();
         self.start = 0;
         self.end = 0;
+    }
+
+    /// All is handled but the part of a packet: how long that is, if there is one.
+    fn rest(&mut self, length: usize) -> Option<usize> {
+        self.incoming.needed = length;
+        if self.release && !self.lent {
+            self.release = false;
+            self.incoming.release();
+        }
+        let begun = !self.incoming.is_empty();
+        begun.then_some(length).or(self.lent_part)
     }
 }
 
@@ -180,7 +217,9 @@ impl HeapReceive {
 fn look(bytes: &[u8], decoding: &Decoding, limit: usize) -> Result<Option<FixedHeader>, Arrived> {
     match FixedHeader::parse(bytes, decoding) {
         Err(error) => Err(Arrived::Malformed(error)),
-        Ok(Some(header)) if header.total_len() > limit => Err(Arrived::TooLarge),
+        Ok(Some(header)) if header.total_len() > limit => {
+            Err(Arrived::TooLarge(header.total_len()))
+        }
         Ok(header) => Ok(header),
     }
 }
@@ -198,8 +237,9 @@ impl Receive for HeapReceive {
         self.incoming.space()
     }
 
-    fn filled(&mut self, count: usize) {
+    fn filled(&mut self, count: usize) -> usize {
         self.incoming.filled(count);
+        self.incoming.take_fresh()
     }
 
     fn next_frame(&mut self, decoding: &Decoding, limit: usize) -> Arrived {
@@ -209,6 +249,8 @@ impl Receive for HeapReceive {
             let bytes = if frozen {
                 rest
             } else {
+                // Without it the buffer can be used again once its messages are gone.
+                self.drop_chunk();
                 self.incoming.received()
             };
             let header = match look(bytes, decoding, limit) {
@@ -229,11 +271,7 @@ impl Receive for HeapReceive {
                     return Arrived::Frame(header);
                 }
                 _ if frozen => self.keep_rest(),
-                _ => {
-                    let begun = !bytes.is_empty();
-                    self.incoming.needed = length;
-                    return Arrived::Partial(begun.then_some(length));
-                }
+                _ => return Arrived::Partial(self.rest(length)),
             }
         }
     }
@@ -277,10 +315,15 @@ impl Receive for HeapReceive {
     }
 
     fn clear(&mut self) {
-        self.chunk = Bytes::new();
-        self.start = 0;
-        self.end = 0;
+        *self = Self {
+            incoming: core::mem::take(&mut self.incoming),
+            ..Self::default()
+        };
         self.incoming.clear();
         self.aliases = Vec::new();
+    }
+
+    fn release(&mut self) {
+        self.release = true;
     }
 }

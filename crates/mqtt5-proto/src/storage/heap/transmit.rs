@@ -22,6 +22,9 @@ const HIGH_WATER: usize = 64 * 1024;
 /// A buffer of more than this is given back when it is empty.
 const KEEP: usize = 2 * HIGH_WATER;
 
+/// What was sent is removed from a buffer that does not become empty when it is at least so many bytes.
+const COMPACT_FROM: usize = 4 * 1024;
+
 /// A sequence of bytes, of which large parts are shared with their owner.
 #[derive(Debug, Default)]
 pub(crate) struct Segments {
@@ -44,11 +47,12 @@ impl Segments {
         self.bytes.get(self.sent..end).unwrap_or_default()
     }
 
-    fn advance(&mut self, count: usize) {
-        let mut count = count.min(self.len);
+    fn advance(&mut self, count: usize) -> usize {
+        let count = count.min(self.len);
         self.len = self.len.saturating_sub(count);
-        while count > 0 {
-            let step = count.min(self.first().len());
+        let mut rest = count;
+        while rest > 0 {
+            let step = rest.min(self.first().len());
             match self.shared.front_mut() {
                 Some((at, payload)) if *at <= self.sent => {
                     let _ = payload.split_to(step);
@@ -58,11 +62,23 @@ impl Segments {
                 }
                 _ => self.sent = self.sent.saturating_add(step),
             }
-            count = count.saturating_sub(step);
+            rest = rest.saturating_sub(step);
         }
         if self.len == 0 {
             self.clear();
+        } else if self.sent >= COMPACT_FROM.max(self.bytes.len() / 2) {
+            self.compact();
         }
+        count
+    }
+
+    /// Moves what is not sent to the front.
+    fn compact(&mut self) {
+        self.bytes.drain(..self.sent);
+        for (at, _) in &mut self.shared {
+            *at = at.saturating_sub(self.sent);
+        }
+        self.sent = 0;
     }
 
     fn clear(&mut self) {
@@ -167,10 +183,11 @@ impl HeapTransmit {
         }
     }
 
-    /// So many bytes of `outgoing` were written.
-    pub(crate) fn sent(&mut self, outgoing: &mut Outgoing, count: usize) {
-        outgoing.segments.advance(count);
+    /// So many bytes of `outgoing` were written, at most all; gives how many.
+    pub(crate) fn sent(&mut self, outgoing: &mut Outgoing, count: usize) -> usize {
+        let count = outgoing.segments.advance(count);
         self.taken = outgoing.len();
+        count
     }
 
     /// Drops what `outgoing` holds of another connection.
@@ -307,9 +324,10 @@ impl Transmit for HeapTransmit {
         first
     }
 
-    fn advance(&mut self, count: usize) {
-        self.queued.advance(count);
+    fn advance(&mut self, count: usize) -> usize {
+        let count = self.queued.advance(count);
         self.seen = self.seen.saturating_sub(count);
+        count
     }
 
     fn clear(&mut self) {
@@ -326,9 +344,15 @@ impl Transmit for HeapTransmit {
         self.dropped = 0;
         self.aliases = Vec::new();
     }
+
+    fn release(&mut self) {
+        if self.queued.len == 0 {
+            self.queued = Segments::default();
+        }
+    }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
     use std::io::IoSlice;
@@ -348,6 +372,35 @@ mod tests {
             len: 11,
         };
         (segments, b"abcdefghijk".to_vec())
+    }
+
+    #[test]
+    fn what_was_sent_is_not_kept_although_something_always_waits() {
+        let (mut segments, mut expected) = (Segments::default(), Vec::new());
+        let mut out = Vec::new();
+        for n in 0..5_000_u32 {
+            let head = [n as u8; 100];
+            segments.bytes.extend_from_slice(&head);
+            expected.extend_from_slice(&head);
+            segments.len += head.len();
+            if n % 3 == 0 {
+                let at = segments.bytes.len();
+                segments
+                    .shared
+                    .push_back((at, Bytes::from_static(b"shared")));
+                expected.extend_from_slice(b"shared");
+                segments.len += 6;
+            }
+            while segments.len > 1 {
+                let part = segments.first();
+                let count = part.len().min(segments.len - 1);
+                out.extend_from_slice(&part[..count]);
+                segments.advance(count);
+            }
+            assert!(segments.bytes.len() <= 2 * COMPACT_FROM);
+        }
+        out.extend_from_slice(segments.first());
+        assert_eq!(out, expected);
     }
 
     #[test]

@@ -1,0 +1,130 @@
+//! Received messages whose acknowledgement waits for the application.
+
+use crate::slab::{Key, Slab};
+use mqtt5_proto::{AckToken, Instant, RejectReason};
+use std::collections::VecDeque;
+
+/// One message that is held, however many subscriptions have it.
+#[derive(Debug)]
+pub(super) struct HeldMessage {
+    token: AckToken,
+    /// How many subscriptions have not answered.
+    open: usize,
+    /// The first refusal among the answers.
+    refusal: Option<RejectReason>,
+    bytes: usize,
+    arrived: Instant,
+    /// Who is named when it blocks others.
+    subscription: Key,
+    told: bool,
+}
+
+/// What an answer led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// Others have still to answer.
+    Open,
+    /// That was the last one: this goes to the server.
+    Settled(AckToken, Option<RejectReason>),
+    /// The message is no longer held; its redelivery will be, if there is one.
+    Stale,
+}
+
+/// All held messages, in the order of arrival.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    messages: Slab<HeldMessage>,
+    order: VecDeque<Key>,
+    bytes: usize,
+}
+
+impl Held {
+    pub(super) fn insert(
+        &mut self,
+        now: Instant,
+        token: AckToken,
+        open: usize,
+        bytes: usize,
+        subscription: Key,
+    ) -> Key {
+        let key = self.messages.insert(HeldMessage {
+            token,
+            open,
+            refusal: None,
+            bytes,
+            arrived: now,
+            subscription,
+            told: false,
+        });
+        self.forget_settled();
+        self.order.push_back(key);
+        self.bytes += bytes;
+        key
+    }
+
+    pub(super) fn answer(&mut self, key: Key, refusal: Option<RejectReason>) -> Answered {
+        let Some(message) = self.messages.get_mut(key) else {
+            return Answered::Stale;
+        };
+        message.open = message.open.saturating_sub(1);
+        message.refusal = message.refusal.or(refusal);
+        if message.open > 0 {
+            return Answered::Open;
+        }
+        let settled = Answered::Settled(message.token, message.refusal);
+        self.bytes = self.bytes.saturating_sub(message.bytes);
+        self.messages.remove(key);
+        self.forget_settled();
+        settled
+    }
+
+    pub(super) fn contains(&self, key: Key) -> bool {
+        self.messages.get(key).is_some()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// When the oldest message will have blocked others for `patience`, unless that was told.
+    pub(super) fn blocks_until(&self, patience: core::time::Duration) -> Option<Instant> {
+        let oldest = self.oldest().filter(|message| !message.told)?;
+        (self.messages.len() > 1).then(|| oldest.arrived + patience)
+    }
+
+    /// The subscription to name for the oldest message; each message is told of once.
+    pub(super) fn tell_oldest(&mut self) -> Option<Key> {
+        let key = self.order.front()?;
+        let message = self
+            .messages
+            .get_mut(*key)
+            .filter(|message| !message.told)?;
+        message.told = true;
+        Some(message.subscription)
+    }
+
+    /// Forgets everything: the session it belonged to is over, or its redelivery will come.
+    pub(super) fn clear(&mut self) {
+        self.messages = Slab::starting_after(&self.messages);
+        self.order.clear();
+        self.bytes = 0;
+    }
+
+    fn oldest(&self) -> Option<&HeldMessage> {
+        self.messages.get(*self.order.front()?)
+    }
+
+    fn forget_settled(&mut self) {
+        while self
+            .order
+            .front()
+            .is_some_and(|key| self.messages.get(*key).is_none())
+        {
+            self.order.pop_front();
+        }
+    }
+}

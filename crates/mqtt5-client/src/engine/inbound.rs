@@ -1,0 +1,357 @@
+//! Received messages: who gets them, what happens when nobody takes them, when they are acknowledged.
+
+use super::Engine;
+use super::delivery::Answered;
+use super::notices::Event;
+use super::registry::{Entry, Local};
+use crate::error::ConnectionErrorKind;
+use crate::options::{AckMode, OnDrop, Overflow};
+use crate::slab::Key;
+use crate::subscription_id::SubscriptionId;
+use core::time::Duration;
+use mqtt5_proto::{AckToken, DisconnectReason, Instant, Message, Properties, RejectReason};
+use std::collections::VecDeque;
+
+/// What a subscription found in its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fetched {
+    /// The batch was filled.
+    Some,
+    /// Nothing yet.
+    Empty,
+    /// Nothing, and nothing will come.
+    Ended,
+}
+
+/// Why reading stands still.
+#[derive(Debug, Default)]
+pub(super) struct Pause {
+    /// Since when more bytes are held than may be.
+    since: Option<Instant>,
+    /// How many queues with [`Overflow::Pause`] are full.
+    full_queues: usize,
+    /// What the machine was told.
+    is_on: bool,
+}
+
+impl Engine {
+    /// Hands a message to every subscription that it matches.
+    pub(super) fn deliver(&mut self, now: Instant, message: Message, token: Option<AckToken>) {
+        self.statistics.messages_received += 1;
+        self.registry.route(&message);
+        let targets = self.registry.targets().len();
+        if targets == 0 {
+            // Acknowledged in its turn all the same [MQTT-4.5.0-2].
+            self.statistics.messages_unmatched += 1;
+            if let Some(token) = token {
+                self.machine.ack(now, token);
+            }
+            return;
+        }
+        let hold = token.and_then(|token| self.hold(now, &message, token));
+        for index in 1..targets {
+            self.enqueue(now, index, message.clone(), hold);
+        }
+        self.enqueue(now, 0, message, hold);
+        self.update_pause(now);
+    }
+
+    /// The batch that a subscription fetched is used up: its messages cease to count.
+    pub(crate) fn return_batch(&mut self, now: Instant, subscription: Key) {
+        let Some(local) = self.registry.local_mut(subscription) else {
+            return;
+        };
+        let returned = core::mem::take(&mut local.lent);
+        local.load.remove(returned);
+        if local.pausing && !local.load.is_full_for(0, local.behaviour.bound) {
+            local.pausing = false;
+            self.pause.full_queues -= 1;
+        }
+        self.update_pause(now);
+    }
+
+    /// Moves the queue of a subscription into `batch`, which must be used up and [returned](Self::return_batch).
+    pub(crate) fn fetch(&mut self, subscription: Key, batch: &mut VecDeque<Entry>) -> Fetched {
+        let Some(local) = self.registry.local_mut(subscription) else {
+            return Fetched::Ended;
+        };
+        match (local.queue.is_empty(), local.ended) {
+            (false, _) => {
+                core::mem::swap(&mut local.queue, batch);
+                local.lent = local.load;
+                local.chunks = Chunks::default();
+                Fetched::Some
+            }
+            (true, false) => Fetched::Empty,
+            (true, true) => Fetched::Ended,
+        }
+    }
+
+    /// Answers for one subscription that has a message; `false` when the message must not be handed over any more.
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        hold: Key,
+        refusal: Option<RejectReason>,
+    ) -> bool {
+        match self.held.answer(hold, refusal) {
+            Answered::Stale => return false,
+            Answered::Open => {}
+            Answered::Settled(token, None) => self.machine.ack(now, token),
+            Answered::Settled(token, Some(reason)) => self.machine.reject(now, token, reason),
+        }
+        self.update_pause(now);
+        true
+    }
+
+    /// Whether a held message is still to be handed over.
+    pub(crate) fn is_held(&self, hold: Key) -> bool {
+        self.held.contains(hold)
+    }
+
+    /// A message that was taken for manual acknowledgement went away unanswered.
+    pub(crate) fn abandon(
+        &mut self,
+        now: Instant,
+        subscription: SubscriptionId,
+        hold: Key,
+        on_drop: OnDrop,
+    ) {
+        if !self.held.contains(hold) {
+            return;
+        }
+        self.tell(Event::Unanswered { subscription });
+        if let OnDrop::Reject(reason) = on_drop {
+            self.answer(now, hold, Some(reason));
+        }
+    }
+
+    /// Answers for what a subscription leaves behind [MQTT-4.5.0-2].
+    pub(super) fn release(&mut self, now: Instant, entries: &VecDeque<Entry>) {
+        for hold in entries.iter().filter_map(|entry| entry.hold) {
+            self.answer(now, hold, None);
+        }
+    }
+
+    /// Ends a pause that lasted too long. What was not taken is discarded: the server will send it again.
+    pub(super) fn handle_stall(&mut self, now: Instant) {
+        if self
+            .pause
+            .since
+            .is_none_or(|since| since + self.config.stall_timeout > now)
+        {
+            return;
+        }
+        self.supervisor
+            .set_end(ConnectionErrorKind::ConsumerStalled.into());
+        for (_, local) in self.registry.locals_mut() {
+            local.queue.retain(|entry| entry.hold.is_none());
+        }
+        self.held.clear();
+        self.begin_close(now, DisconnectReason::QuotaExceeded, Properties::EMPTY);
+        self.update_pause(now);
+    }
+
+    /// Tells of a message that has blocked others for too long, or of a window that is half used up.
+    pub(super) fn watch_consumers(&mut self, now: Instant) {
+        let half = usize::from(self.config.receive_maximum.get())
+            .div_ceil(2)
+            .max(2);
+        let overdue = self
+            .held
+            .blocks_until(BLOCKING_IS_SLOW)
+            .is_some_and(|when| when <= now);
+        if !overdue && self.held.len() < half {
+            return;
+        }
+        let Some(subscription) = self.held.tell_oldest() else {
+            return;
+        };
+        self.tell_slow(subscription);
+    }
+
+    pub(super) fn inbound_deadline(&self) -> Option<Instant> {
+        let stall = self
+            .pause
+            .since
+            .map(|since| since + self.config.stall_timeout);
+        let slow = self.held.blocks_until(BLOCKING_IS_SLOW);
+        stall.into_iter().chain(slow).min()
+    }
+
+    /// Brings the machine's pause in line with what is held and queued.
+    pub(super) fn update_pause(&mut self, now: Instant) {
+        let over = self.held.bytes() > self.config.inbound_bytes;
+        self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
+        let pause = over || self.pause.full_queues > 0;
+        if core::mem::replace(&mut self.pause.is_on, pause) != pause {
+            self.machine.set_reading(now, !pause);
+            self.driver.news = true;
+            self.tell(if pause {
+                Event::ReadingPaused
+            } else {
+                Event::ReadingResumed
+            });
+        }
+    }
+
+    /// Holds the acknowledgement until all who wait for it have answered; `None` when none does.
+    fn hold(&mut self, now: Instant, message: &Message, token: AckToken) -> Option<Key> {
+        let registry = &self.registry;
+        let waits = |key: &Key| {
+            registry
+                .local(*key)
+                .is_some_and(|local| local.behaviour.ack_mode != AckMode::OnArrival)
+        };
+        let open = registry.targets().iter().filter(|key| waits(key)).count();
+        let Some(first) = registry.targets().iter().copied().find(waits) else {
+            self.machine.ack(now, token);
+            return None;
+        };
+        Some(
+            self.held
+                .insert(now, token, open, message.encoded_len(), first),
+        )
+    }
+
+    fn enqueue(&mut self, now: Instant, index: usize, message: Message, hold: Option<Key>) {
+        let Some(key) = self.registry.targets().get(index).copied() else {
+            return;
+        };
+        let Some(local) = self.registry.local_mut(key) else {
+            return;
+        };
+        let hold = hold.filter(|_| local.behaviour.ack_mode != AckMode::OnArrival);
+        let bytes = message.encoded_len();
+        let bound = local.behaviour.bound;
+        if hold.is_none() && local.load.is_full_for(bytes, bound) && local.load.messages > 0 {
+            let made_room = match local.behaviour.overflow {
+                Overflow::DropNewest => false,
+                Overflow::DropOldest => local.drop_oldest(),
+                Overflow::Pause => true,
+            };
+            if local.behaviour.overflow != Overflow::Pause {
+                self.count_dropped(now, key);
+            }
+            if !made_room {
+                return;
+            }
+        }
+        let Some(local) = self.registry.local_mut(key) else {
+            return;
+        };
+        if hold.is_none() {
+            local.load.add(bytes);
+            if local.behaviour.overflow == Overflow::Pause
+                && !local.pausing
+                && local.load.is_full_for(0, bound)
+            {
+                local.pausing = true;
+                self.pause.full_queues += 1;
+            }
+        }
+        local.push(Entry {
+            message,
+            hold,
+            arrived: now,
+        });
+        self.wakes.extend(local.waker.take());
+    }
+
+    /// A subscription that is gone keeps nobody waiting.
+    pub(super) fn forget_pausing(&mut self, now: Instant, removed: &Local) {
+        self.pause.full_queues -= usize::from(removed.pausing);
+        self.update_pause(now);
+    }
+
+    fn count_dropped(&mut self, now: Instant, subscription: Key) {
+        self.statistics.messages_dropped += 1;
+        let Some(local) = self.registry.local_mut(subscription) else {
+            return;
+        };
+        local.dropped += 1;
+        if local
+            .told_dropped
+            .is_none_or(|told| told + BETWEEN_TELLINGS <= now)
+        {
+            local.told_dropped = Some(now);
+            self.tell_slow(subscription);
+        }
+    }
+
+    fn tell_slow(&mut self, subscription: Key) {
+        let dropped = self
+            .registry
+            .local(subscription)
+            .map_or(0, |local| local.dropped);
+        let held = self.held.len();
+        self.tell(Event::SlowConsumer {
+            subscription: SubscriptionId::new(subscription),
+            held,
+            dropped,
+        });
+    }
+}
+
+impl Local {
+    /// Queues a message. When the queue keeps far more memory alive than it holds, its small messages get memory of their own.
+    fn push(&mut self, entry: Entry) {
+        let bytes = entry.message.encoded_len();
+        let block = entry.message.payload().as_ptr().addr() / CHUNK;
+        if self.chunks.last_block != block {
+            self.chunks.last_block = block;
+            self.chunks.kept += CHUNK.max(bytes);
+        }
+        self.chunks.used += bytes;
+        self.queue.push_back(entry);
+        if self.chunks.kept > self.behaviour.bound.bytes && self.chunks.kept > 2 * self.chunks.used
+        {
+            for entry in self
+                .queue
+                .iter_mut()
+                .skip(self.chunks.detached)
+                .filter(|entry| entry.message.encoded_len() < CHUNK / 2)
+            {
+                entry.message = entry.message.detach();
+            }
+            self.chunks.detached = self.queue.len();
+            self.chunks.kept = self.chunks.used;
+        }
+    }
+
+    /// Drops the oldest message that no acknowledgement waits for; `false` when there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let Some(at) = self.queue.iter().position(|entry| entry.hold.is_none()) else {
+            return false;
+        };
+        let Some(entry) = self.queue.remove(at) else {
+            return false;
+        };
+        let bytes = entry.message.encoded_len();
+        self.load
+            .remove(super::registry::Load { messages: 1, bytes });
+        self.chunks.used = self.chunks.used.saturating_sub(bytes);
+        self.chunks.detached = self.chunks.detached.saturating_sub(1);
+        true
+    }
+}
+
+/// What a queue keeps alive of receive chunks. Messages of one chunk lie close together, so that a change of the block of
+/// addresses stands for another chunk.
+#[derive(Debug, Default)]
+pub(super) struct Chunks {
+    last_block: usize,
+    /// Bytes kept alive, as an estimate from above.
+    kept: usize,
+    /// Bytes of the messages themselves.
+    used: usize,
+    /// How many messages at the front have memory of their own.
+    detached: usize,
+}
+
+/// How long a message may block others before its subscription is called slow.
+const BLOCKING_IS_SLOW: Duration = Duration::from_secs(1);
+/// The shortest time between two reports of dropped messages of one subscription.
+const BETWEEN_TELLINGS: Duration = Duration::from_secs(1);
+/// The size of the largest receive chunk that holds several packets.
+const CHUNK: usize = 128 * 1024;

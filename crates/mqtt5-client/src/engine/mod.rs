@@ -1,0 +1,219 @@
+//! The policy machine: a protocol machine and everything that is decided about it.
+//!
+//! Like the machine below it, the engine reads no clock, sleeps never and sees no socket: inputs and the current time come in,
+//! actions, bytes, wake-ups and outcomes go out. It lives behind the lock of [`Shared`](crate::shared::Shared); nothing in here
+//! wakes, clones or drops a waker, except by handing it to the caller or to `wakes`.
+
+mod delivery;
+mod inbound;
+mod lifecycle;
+mod notices;
+mod operations;
+mod publishing;
+mod registry;
+mod requests;
+mod supervisor;
+mod turn;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use lifecycle::Farewell;
+pub use notices::Event;
+pub(crate) use operations::{Outcome, Stage, Watch};
+pub(crate) use publishing::{Accepted, Draft, NotAccepted};
+pub(crate) use registry::{Behaviour, Entry};
+pub(crate) use requests::{SubscribeRequest, UnsubscribeRequest};
+pub use supervisor::State;
+pub(crate) use turn::Progress;
+
+use crate::connection_info::ConnectionInfo;
+use crate::endpoint::Endpoint;
+use crate::error::ConnectionError;
+use crate::options::{Config, Resume};
+use crate::slab::Key;
+use crate::statistics::Statistics;
+use core::task::Waker;
+use delivery::Held;
+pub(crate) use inbound::Fetched;
+use inbound::Pause;
+use lifecycle::Closing;
+use mqtt5_proto::{Client as Machine, Config as MachineConfig, Instant, Op, SessionLoss};
+use notices::Notices;
+use operations::Operations;
+use publishing::Waiting;
+use registry::Registry;
+use requests::Request;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use supervisor::Supervisor;
+
+/// The policy machine.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    machine: Machine,
+    config: Config,
+    supervisor: Supervisor,
+    operations: Operations,
+    /// What to do when the machine reports the end of an operation.
+    owners: HashMap<Op, Owner>,
+    registry: Registry,
+    held: Held,
+    pause: Pause,
+    waiting: Waiting,
+    requests: VecDeque<Request>,
+    next_identifier: u32,
+    notices: Notices,
+    connection: Option<Arc<ConnectionInfo>>,
+    statistics: Statistics,
+    closing: Option<Closing>,
+    /// When the current attempt, or the farewell, is given up.
+    patience: Option<Instant>,
+    /// What the driver sleeps on, and what it knows.
+    driver: DriverSide,
+    /// To be woken by whoever holds the lock, after unlocking.
+    pub(crate) wakes: Vec<Waker>,
+}
+
+/// Who waits for an operation of the machine.
+#[derive(Debug)]
+enum Owner {
+    Publish(Key),
+    Subscribe(Box<requests::SentSubscribe>),
+    Unsubscribe(Box<requests::SentUnsubscribe>),
+}
+
+/// The two sleeping places of the driver. A waker is here only while its side has nothing to do.
+#[derive(Debug, Default)]
+struct DriverSide {
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    /// The writer still has bytes: more of them are no news to it.
+    writing: bool,
+    /// The deadline that the writer was told.
+    told: Option<Instant>,
+    /// Something changed that it should look at, such as an earlier deadline.
+    news: bool,
+}
+
+impl Engine {
+    pub(crate) fn new(config: Config) -> Self {
+        let mut machine = MachineConfig::default();
+        machine.connect_timeout = config.connect_timeout;
+        machine.inbound_margin = config.margin();
+        machine.assume_session = config.resume == Resume::AssumeSession;
+        machine.session_loss = SessionLoss {
+            republish_qos1: false,
+            republish_qos2: false,
+        };
+        Self {
+            machine: Machine::new(machine),
+            config,
+            supervisor: Supervisor::new(),
+            operations: Operations::default(),
+            owners: HashMap::new(),
+            registry: Registry::default(),
+            held: Held::default(),
+            pause: Pause::default(),
+            waiting: Waiting::default(),
+            requests: VecDeque::new(),
+            next_identifier: 0,
+            notices: Notices::default(),
+            connection: None,
+            statistics: Statistics::default(),
+            closing: None,
+            patience: None,
+            driver: DriverSide::default(),
+            wakes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.supervisor.state()
+    }
+
+    /// Whether new operations are refused because the end is near or was reached.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closing.is_some() || matches!(self.state(), State::Closing | State::Stopped)
+    }
+
+    /// Why there is no connection any more; `None` also after a disconnect that was asked for.
+    pub(crate) fn end(&self) -> Option<&ConnectionError> {
+        self.supervisor.end()
+    }
+
+    pub(crate) fn connection(&self) -> Option<&Arc<ConnectionInfo>> {
+        self.connection.as_ref()
+    }
+
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        self.config.endpoint()
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        let (filters, subscriptions) = self.registry.counts();
+        Statistics {
+            filters,
+            subscriptions,
+            unacknowledged_publishes: self.machine.in_flight(),
+            waiting_publishes: self.waiting.len() + self.machine.pending(),
+            held_messages: self.held.len(),
+            held_bytes: self.held.bytes(),
+            ..self.statistics
+        }
+    }
+
+    /// The slots of everything that somebody waits for.
+    pub(crate) fn operations(&mut self) -> &mut Operations {
+        &mut self.operations
+    }
+
+    /// The subscriptions and their queues.
+    pub(crate) fn registry(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
+    pub(crate) fn notices(&mut self) -> &mut Notices {
+        &mut self.notices
+    }
+
+    /// Whether everything accepted was written.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.waiting.is_empty()
+            && self.requests.is_empty()
+            && self.machine.pending() == 0
+            && self.machine.unsent() == 0
+    }
+
+    /// Whether every accepted operation ended.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_flushed() && self.machine.in_flight() == 0 && self.owners.is_empty()
+    }
+
+    /// Opens a slot that waits for a condition, or for a deadline.
+    pub(crate) fn watch(&mut self, watch: Watch, deadline: Option<Instant>, waker: Waker) -> Key {
+        self.open_timed(Stage::Watch(watch), deadline, Some(waker))
+    }
+
+    /// Opens a slot and sees to it that the driver knows of its deadline.
+    pub(crate) fn open_timed(
+        &mut self,
+        stage: Stage,
+        deadline: Option<Instant>,
+        waker: Option<Waker>,
+    ) -> Key {
+        if let Some(deadline) = deadline {
+            self.arm(deadline);
+        }
+        self.operations.open(stage, deadline, waker)
+    }
+
+    /// Notes a deadline that the driver may not know of.
+    fn arm(&mut self, deadline: Instant) {
+        self.driver.news |= self.driver.told.is_none_or(|told| deadline < told);
+    }
+}

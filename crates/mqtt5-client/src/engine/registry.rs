@@ -1,0 +1,359 @@
+//! Subscriptions as desired state: which filters are wanted, by whom, and who gets a message.
+//!
+//! A filter is subscribed once at the server, however many subscriptions of this client want it.
+
+use super::inbound::Chunks;
+use crate::filter::Filter;
+use crate::options::{AckMode, Bound, Overflow};
+use crate::slab::{Key, Slab};
+use crate::trie::Trie;
+use core::task::Waker;
+use mqtt5_proto::{Instant, Message, QoS, ReasonCode, RetainHandling};
+use std::collections::{HashMap, VecDeque};
+
+/// A message in the queue of a subscription.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) message: Message,
+    /// The acknowledgement that waits for this subscription, if any does.
+    pub(crate) hold: Option<Key>,
+    pub(crate) arrived: Instant,
+}
+
+/// A subscription of the application.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(super) queue: VecDeque<Entry>,
+    /// Messages that no acknowledgement waits for, those lent to the application included: they count until it has taken the last of them.
+    pub(super) load: Load,
+    pub(super) lent: Load,
+    pub(super) chunks: Chunks,
+    /// It is full, and reading stands still because of it.
+    pub(super) pausing: bool,
+    pub(super) waker: Option<Waker>,
+    pub(super) filters: Vec<Key>,
+    pub(super) behaviour: Behaviour,
+    pub(super) ended: bool,
+    /// Messages dropped so far, and when that was last told.
+    pub(super) dropped: u64,
+    pub(super) told_dropped: Option<Instant>,
+    stamp: u64,
+}
+
+/// How a subscription treats its messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Behaviour {
+    pub(crate) bound: Bound,
+    pub(crate) overflow: Overflow,
+    pub(crate) ack_mode: AckMode,
+}
+
+/// Messages and bytes in a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Load {
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    pub(crate) fn remove(&mut self, other: Self) {
+        self.messages = self.messages.saturating_sub(other.messages);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+    }
+
+    /// Whether `bytes` more would pass the bound.
+    pub(crate) fn is_full_for(&self, bytes: usize, bound: Bound) -> bool {
+        self.messages >= bound.messages || self.bytes.saturating_add(bytes) > bound.bytes
+    }
+}
+
+/// A filter that at least one subscription wants.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) name: Box<str>,
+    /// The strongest Quality of Service that was asked for.
+    pub(super) qos: QoS,
+    no_local: bool,
+    retain_as_published: bool,
+    /// The Quality of Service that was last sent.
+    pub(super) sent: QoS,
+    /// The Subscription Identifier that it was last subscribed under.
+    pub(super) identifier: Option<u32>,
+    /// What the server last granted.
+    pub(super) granted: Option<ReasonCode>,
+    /// SUBSCRIBEs on their way that name it.
+    pub(super) asked: usize,
+    locals: Vec<Key>,
+    /// Whose SUBSCRIBE the retained copies answer.
+    retained_to: Option<Key>,
+}
+
+impl Wanted {
+    /// Whether the server already has it at least as strong as `filter` wants it, and owes it no retained messages.
+    pub(super) fn satisfies(&self, filter: &Filter) -> bool {
+        let granted = self.granted.is_some() && self.asked == 0 && self.sent >= filter.qos;
+        granted && filter.retain_handling != RetainHandling::SendAtSubscribe
+    }
+}
+
+/// A filter that nobody wants any more.
+#[derive(Debug)]
+pub(super) struct Abandoned {
+    pub(super) name: Box<str>,
+    /// Whether the server has it or was asked for it.
+    pub(super) at_server: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    trie: Trie<Key>,
+    names: HashMap<Box<str>, Key>,
+    wanted: Slab<Wanted>,
+    locals: Slab<Local>,
+    arrivals: u64,
+    matched: Vec<Key>,
+    targets: Vec<Key>,
+}
+
+impl Registry {
+    /// Opens a subscription for `filters`; `Err` when one of them is held with other No Local or Retain As Published.
+    pub(super) fn open(&mut self, filters: &[Filter], behaviour: Behaviour) -> Result<Key, ()> {
+        if filters.iter().any(|filter| self.is_in_conflict(filter)) {
+            return Err(());
+        }
+        let local = self.locals.insert(Local {
+            queue: VecDeque::new(),
+            load: Load::default(),
+            lent: Load::default(),
+            chunks: Chunks::default(),
+            pausing: false,
+            waker: None,
+            filters: Vec::with_capacity(filters.len()),
+            behaviour,
+            ended: false,
+            dropped: 0,
+            told_dropped: None,
+            stamp: 0,
+        });
+        for filter in filters {
+            let key = self.join(local, filter);
+            if let Some(local) = self
+                .locals
+                .get_mut(local)
+                .filter(|local| !local.filters.contains(&key))
+            {
+                local.filters.push(key);
+            }
+        }
+        Ok(local)
+    }
+
+    /// Takes a subscription out of one filter; tells when that was the last one.
+    pub(super) fn leave(&mut self, local: Key, filter: Key) -> Option<Abandoned> {
+        if let Some(local) = self.locals.get_mut(local) {
+            local.filters.retain(|known| *known != filter);
+            local.ended |= local.filters.is_empty();
+        }
+        let wanted = self.wanted.get_mut(filter)?;
+        wanted.locals.retain(|known| *known != local);
+        wanted.retained_to = wanted.retained_to.filter(|known| *known != local);
+        if wanted.locals.is_empty() {
+            self.forget(filter)
+        } else {
+            None
+        }
+    }
+
+    /// Takes everybody out of the filter of this name.
+    pub(super) fn leave_all(&mut self, name: &str, wakes: &mut Vec<Waker>) -> Option<Abandoned> {
+        let filter = *self.names.get(name)?;
+        for key in core::mem::take(&mut self.wanted.get_mut(filter)?.locals) {
+            let Some(local) = self.locals.get_mut(key) else {
+                continue;
+            };
+            local.filters.retain(|known| *known != filter);
+            if local.filters.is_empty() {
+                local.ended = true;
+                wakes.extend(local.waker.take());
+            }
+        }
+        self.forget(filter)
+    }
+
+    /// Removes a subscription; its filters must have been left before.
+    pub(super) fn remove(&mut self, local: Key) -> Option<Local> {
+        self.locals.remove(local)
+    }
+
+    /// Ends every subscription: what is queued can still be taken.
+    pub(super) fn end_all(&mut self, wakes: &mut Vec<Waker>) {
+        for (_, local) in self.locals.iter_mut() {
+            local.ended = true;
+            wakes.extend(local.waker.take());
+        }
+    }
+
+    /// Finds the subscriptions that get a message, each once; see [`targets`](Self::targets).
+    ///
+    /// Local matching decides. Subscription Identifiers only choose between copies: when the message carries one that a matching
+    /// filter was subscribed under, filters under others wait for their own copy [MQTT-3.3.4-4]. A retained message, on a filter
+    /// without Retain As Published, answers a SUBSCRIBE [MQTT-3.3.1-8] and goes to whom that was for.
+    pub(super) fn route(&mut self, message: &Message) {
+        self.arrivals += 1;
+        self.matched.clear();
+        self.targets.clear();
+        let matched = &mut self.matched;
+        self.trie
+            .matches(message.topic(), |filter| matched.push(filter));
+        let properties = message.properties();
+        let carries = |wanted: &Wanted| {
+            wanted
+                .identifier
+                .is_some_and(|own| properties.subscription_identifiers().any(|id| id == own))
+        };
+        let by_identifier = !properties.is_empty()
+            && matched
+                .iter()
+                .any(|key| self.wanted.get(*key).is_some_and(carries));
+        for wanted in matched.iter().filter_map(|key| self.wanted.get(*key)) {
+            if by_identifier && !carries(wanted) {
+                continue;
+            }
+            let receivers = match &wanted.retained_to {
+                Some(one) if message.retain() && !wanted.retain_as_published => {
+                    core::slice::from_ref(one)
+                }
+                _ => &wanted.locals,
+            };
+            for key in receivers {
+                let Some(local) = self.locals.get_mut(*key) else {
+                    continue;
+                };
+                if core::mem::replace(&mut local.stamp, self.arrivals) != self.arrivals {
+                    self.targets.push(*key);
+                }
+            }
+        }
+    }
+
+    /// The subscriptions that the last [`route`](Self::route) found.
+    pub(super) fn targets(&self) -> &[Key] {
+        &self.targets
+    }
+
+    pub(crate) fn local(&self, key: Key) -> Option<&Local> {
+        self.locals.get(key)
+    }
+
+    pub(crate) fn local_mut(&mut self, key: Key) -> Option<&mut Local> {
+        self.locals.get_mut(key)
+    }
+
+    pub(super) fn locals_mut(&mut self) -> impl Iterator<Item = (Key, &mut Local)> {
+        self.locals.iter_mut()
+    }
+
+    pub(super) fn wanted(&self, filter: Key) -> Option<&Wanted> {
+        self.wanted.get(filter)
+    }
+
+    pub(super) fn wanted_mut(&mut self, filter: Key) -> Option<&mut Wanted> {
+        self.wanted.get_mut(filter)
+    }
+
+    pub(super) fn key_of(&self, name: &str) -> Option<Key> {
+        self.names.get(name).copied()
+    }
+
+    /// How many filters are wanted, and how many subscriptions there are.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.wanted.len(), self.locals.len())
+    }
+
+    fn is_in_conflict(&self, filter: &Filter) -> bool {
+        let wanted = self
+            .names
+            .get(&*filter.name)
+            .and_then(|key| self.wanted.get(*key));
+        wanted.is_some_and(|wanted| {
+            wanted.no_local != filter.no_local
+                || wanted.retain_as_published != filter.retain_as_published
+        })
+    }
+
+    fn join(&mut self, local: Key, filter: &Filter) -> Key {
+        let key = match self.names.get(&*filter.name) {
+            Some(key) => *key,
+            None => self.want(filter),
+        };
+        if let Some(wanted) = self.wanted.get_mut(key) {
+            wanted.qos = wanted.qos.max(filter.qos);
+            if !wanted.locals.contains(&local) {
+                wanted.locals.push(local);
+            }
+            if wanted.retained_to.is_none()
+                || filter.retain_handling == RetainHandling::SendAtSubscribe
+            {
+                wanted.retained_to = Some(local);
+            }
+        }
+        key
+    }
+
+    fn want(&mut self, filter: &Filter) -> Key {
+        let name: Box<str> = filter.name.as_str().into();
+        let key = self.wanted.insert(Wanted {
+            name: name.clone(),
+            qos: filter.qos,
+            no_local: filter.no_local,
+            retain_as_published: filter.retain_as_published,
+            sent: QoS::AtMostOnce,
+            identifier: None,
+            granted: None,
+            asked: 0,
+            locals: Vec::new(),
+            retained_to: None,
+        });
+        self.trie.insert(without_share(&name), key);
+        self.names.insert(name, key);
+        key
+    }
+
+    fn forget(&mut self, filter: Key) -> Option<Abandoned> {
+        let wanted = self.wanted.remove(filter)?;
+        self.trie.remove(without_share(&wanted.name), filter);
+        self.names.remove(&wanted.name);
+        let at_server = wanted.granted.is_some() || wanted.asked > 0;
+        Some(Abandoned {
+            name: wanted.name,
+            at_server,
+        })
+    }
+}
+
+/// The part of a filter that topics are matched against [MQTT-4.8.2-1].
+fn without_share(filter: &str) -> &str {
+    filter
+        .strip_prefix("$share/")
+        .and_then(|shared| shared.split_once('/'))
+        .map_or(filter, |(_, filter)| filter)
+}
+
+impl Local {
+    /// Leaves a waker with the queue; the one it replaces takes its place, to be dropped after unlocking.
+    pub(crate) fn swap_waker(&mut self, waker: &mut Option<Waker>) {
+        core::mem::swap(&mut self.waker, waker);
+    }
+
+    /// Whether this very waker is with the queue.
+    pub(crate) fn is_watched_by(&self, waker: &Waker) -> bool {
+        self.waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker))
+    }
+}

@@ -1,0 +1,150 @@
+//! What the server answers to requests, or that it does not.
+
+use super::{SentSubscribe, SentUnsubscribe};
+use crate::engine::Engine;
+use crate::engine::operations::Outcome;
+use crate::error::{
+    Answer, Detail, SubscribeError, SubscribeErrorKind, UnsubscribeError, UnsubscribeErrorKind,
+};
+use crate::slab::Key;
+use mqtt5_proto::{Instant, PropertyBuffer, ReasonCode};
+
+impl Engine {
+    /// SUBACK.
+    pub(in crate::engine) fn subscribed(
+        &mut self,
+        now: Instant,
+        sent: SentSubscribe,
+        results: &[ReasonCode],
+        properties: PropertyBuffer,
+    ) {
+        let call = sent.call;
+        let mut reasons: Vec<_> = call
+            .filters
+            .iter()
+            .map(|(key, _)| self.granted(*key))
+            .collect();
+        for (&index, &reason) in sent.named.iter().zip(results) {
+            reasons[index] = reason;
+            let (key, _) = call.filters[index];
+            self.settle_filter(now, call.local, key, reason);
+        }
+        let results: Vec<_> = call
+            .filters
+            .iter()
+            .zip(&reasons)
+            .map(|((_, filter), reason)| (filter.name.clone(), *reason))
+            .collect();
+        let refusal = reasons.iter().find(|reason| reason.is_error()).copied();
+        let some_granted = reasons.iter().any(|reason| !reason.is_error());
+        match refusal {
+            Some(reason) if !(call.allow_partial && some_granted) => {
+                let (_, gone) = self.leave_filters(call.local);
+                self.give_up(now, gone);
+                let answer = Detail::Answer(Answer {
+                    reason,
+                    properties,
+                    results,
+                });
+                self.finish_subscribe(
+                    call.slot,
+                    Err(SubscribeError::new(SubscribeErrorKind::Rejected, answer)),
+                );
+            }
+            _ => self.finish_subscribe(call.slot, Ok(results)),
+        }
+    }
+
+    /// UNSUBACK.
+    pub(in crate::engine) fn unsubscribed(
+        &mut self,
+        sent: SentUnsubscribe,
+        results: &[ReasonCode],
+        properties: PropertyBuffer,
+    ) {
+        let refusal = results.iter().find(|reason| reason.is_error()).copied();
+        let results = sent
+            .names
+            .into_iter()
+            .zip(results.iter().copied())
+            .collect();
+        let result = match refusal {
+            None => Ok(results),
+            Some(reason) => {
+                let answer = Detail::Answer(Answer {
+                    reason,
+                    properties,
+                    results,
+                });
+                Err(UnsubscribeError::new(
+                    UnsubscribeErrorKind::Rejected,
+                    answer,
+                ))
+            }
+        };
+        self.finish_unsubscribe(sent.slot, result);
+    }
+
+    /// A SUBSCRIBE that will not be answered.
+    pub(in crate::engine) fn subscribe_lost(&mut self, sent: &SentSubscribe) {
+        for index in &sent.named {
+            if let Some(wanted) = self.registry.wanted_mut(sent.call.filters[*index].0) {
+                wanted.asked = wanted.asked.saturating_sub(1);
+            }
+        }
+        self.finish_subscribe(
+            sent.call.slot,
+            Err(SubscribeErrorKind::ConnectionLost.into()),
+        );
+    }
+
+    /// An UNSUBSCRIBE that will not be answered.
+    pub(in crate::engine) fn unsubscribe_lost(&mut self, sent: &SentUnsubscribe) {
+        self.finish_unsubscribe(sent.slot, Err(UnsubscribeErrorKind::ConnectionLost.into()));
+    }
+
+    pub(super) fn granted(&self, filter: Key) -> ReasonCode {
+        self.registry
+            .wanted(filter)
+            .and_then(|wanted| wanted.granted)
+            .unwrap_or(ReasonCode::SUCCESS)
+    }
+
+    pub(super) fn settle_filter(
+        &mut self,
+        now: Instant,
+        local: Key,
+        filter: Key,
+        reason: ReasonCode,
+    ) {
+        let Some(wanted) = self.registry.wanted_mut(filter) else {
+            return;
+        };
+        wanted.asked = wanted.asked.saturating_sub(1);
+        if !reason.is_error() {
+            wanted.granted = Some(reason);
+        } else if let Some(abandoned) = self.registry.leave(local, filter) {
+            self.give_up(now, vec![abandoned]);
+        }
+    }
+
+    pub(super) fn finish_subscribe(
+        &mut self,
+        slot: Key,
+        result: Result<Vec<(String, ReasonCode)>, SubscribeError>,
+    ) {
+        self.operations
+            .finish(slot, Outcome::Subscribed(result), &mut self.wakes);
+    }
+
+    pub(super) fn finish_unsubscribe(
+        &mut self,
+        slot: Option<Key>,
+        result: Result<Vec<(String, ReasonCode)>, UnsubscribeError>,
+    ) {
+        if let Some(slot) = slot {
+            self.operations
+                .finish(slot, Outcome::Unsubscribed(result), &mut self.wakes);
+        }
+    }
+}

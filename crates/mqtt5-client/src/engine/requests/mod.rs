@@ -1,0 +1,280 @@
+//! SUBSCRIBE and UNSUBSCRIBE: from the desired set to the server, in the order of the calls.
+
+mod answers;
+mod send;
+
+use super::operations::{Outcome, Stage, Watch};
+use super::registry::{Abandoned, Behaviour};
+use super::{Engine, State};
+use crate::error::{SubscribeErrorKind, UnsubscribeErrorKind};
+use crate::filter::Filter;
+use crate::options::Offline;
+use crate::properties::PropertyList;
+use crate::slab::Key;
+use core::task::Waker;
+use mqtt5_proto::{Instant, ReasonCode};
+
+/// A subscribe as the application asked for it; the filters are valid.
+#[derive(Debug)]
+pub(crate) struct SubscribeRequest {
+    pub(crate) filters: Vec<Filter>,
+    pub(crate) properties: PropertyList,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) allow_partial: bool,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// An unsubscribe as the application asked for it; the filters are valid.
+#[derive(Debug)]
+pub(crate) struct UnsubscribeRequest {
+    pub(crate) filters: Vec<String>,
+    pub(crate) properties: PropertyList,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// What waits to be sent.
+#[derive(Debug)]
+pub(super) enum Request {
+    Subscribe(SubscribeCall),
+    Unsubscribe(UnsubscribeCall),
+}
+
+#[derive(Debug)]
+pub(super) struct SubscribeCall {
+    local: Key,
+    slot: Key,
+    filters: Vec<(Key, Filter)>,
+    properties: PropertyList,
+    allow_partial: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct UnsubscribeCall {
+    names: Vec<String>,
+    properties: PropertyList,
+    /// `None` when a subscription was dropped and nobody waits.
+    slot: Option<Key>,
+}
+
+/// A SUBSCRIBE on its way, and which filters of the call it names.
+#[derive(Debug)]
+pub(super) struct SentSubscribe {
+    call: SubscribeCall,
+    named: Vec<usize>,
+}
+
+/// An UNSUBSCRIBE on its way.
+#[derive(Debug)]
+pub(super) struct SentUnsubscribe {
+    names: Vec<String>,
+    slot: Option<Key>,
+}
+
+impl Engine {
+    /// Adds filters to the desired set and asks the server for them; gives the subscription and the slot of the answer.
+    ///
+    /// `Ok(None)`: there is no room for another request now.
+    pub(crate) fn subscribe(
+        &mut self,
+        now: Instant,
+        request: &SubscribeRequest,
+        waker: &mut Option<Waker>,
+    ) -> Result<Option<(Key, Key)>, SubscribeErrorKind> {
+        if !self.admit(SubscribeErrorKind::Closed, SubscribeErrorKind::NotConnected)? {
+            return Ok(None);
+        }
+        let local = self
+            .registry
+            .open(&request.filters, request.behaviour)
+            .map_err(|()| SubscribeErrorKind::ConflictingOptions)?;
+        let filters = request
+            .filters
+            .iter()
+            .filter_map(|filter| Some((self.registry.key_of(&filter.name)?, filter.clone())))
+            .collect();
+        let slot = self.open_timed(Stage::Subscribe, request.deadline, waker.take());
+        let properties = request.properties.clone();
+        self.requests.push_back(Request::Subscribe(SubscribeCall {
+            local,
+            slot,
+            filters,
+            properties,
+            allow_partial: request.allow_partial,
+        }));
+        self.pump_requests(now);
+        Ok(Some((local, slot)))
+    }
+
+    /// Takes filters out of the desired set, whoever holds them, and tells the server. `Ok(None)`: as above.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        now: Instant,
+        request: &UnsubscribeRequest,
+        waker: &mut Option<Waker>,
+    ) -> Result<Option<Key>, UnsubscribeErrorKind> {
+        if !self.admit(
+            UnsubscribeErrorKind::Closed,
+            UnsubscribeErrorKind::NotConnected,
+        )? {
+            return Ok(None);
+        }
+        for name in &request.filters {
+            self.registry.leave_all(name, &mut self.wakes);
+        }
+        let slot = self.open_timed(Stage::Unsubscribe, request.deadline, waker.take());
+        let (names, properties) = (request.filters.clone(), request.properties.clone());
+        self.requests
+            .push_back(Request::Unsubscribe(UnsubscribeCall {
+                names,
+                properties,
+                slot: Some(slot),
+            }));
+        self.pump_requests(now);
+        Ok(Some(slot))
+    }
+
+    /// Ends a subscription and tells the server about the filters that nobody else wants; gives the slot of the answer.
+    pub(crate) fn end_subscription(
+        &mut self,
+        now: Instant,
+        local: Key,
+        waker: &mut Option<Waker>,
+    ) -> Result<Key, UnsubscribeErrorKind> {
+        if self.is_closed() {
+            return Err(UnsubscribeErrorKind::Closed);
+        }
+        let (kept, gone) = self.leave_filters(local);
+        let slot = self.open_timed(Stage::Unsubscribe, None, waker.take());
+        if gone.is_empty() {
+            let results = kept
+                .into_iter()
+                .map(|name| (name.into(), ReasonCode::SUCCESS))
+                .collect();
+            self.operations
+                .finish(slot, Outcome::Unsubscribed(Ok(results)), &mut self.wakes);
+        } else {
+            let names = gone.into_iter().map(|filter| filter.name.into()).collect();
+            let call = UnsubscribeCall {
+                names,
+                properties: PropertyList::default(),
+                slot: Some(slot),
+            };
+            self.requests.push_back(Request::Unsubscribe(call));
+            self.pump_requests(now);
+        }
+        Ok(slot)
+    }
+
+    /// Forgets a subscription whose handle is gone. `keep` leaves its filters with the server.
+    pub(crate) fn drop_subscription(
+        &mut self,
+        now: Instant,
+        local: Key,
+        keep: bool,
+    ) -> Option<Waker> {
+        let keep = keep || self.is_closed();
+        let (_, gone) = self.leave_filters(local);
+        self.requests
+            .retain(|request| !matches!(request, Request::Subscribe(call) if call.local == local));
+        let removed = self.registry.remove(local)?;
+        self.release(now, &removed.queue);
+        self.forget_pausing(now, &removed);
+        if !keep {
+            self.give_up(now, gone);
+        }
+        removed.waker
+    }
+
+    /// Sends requests, as many as the machine takes.
+    pub(super) fn pump_requests(&mut self, now: Instant) {
+        while self.state() == State::Online {
+            let Some(request) = self.requests.pop_front() else {
+                break;
+            };
+            let full = match request {
+                Request::Subscribe(call) => {
+                    self.send_subscribe(now, call).err().map(Request::Subscribe)
+                }
+                Request::Unsubscribe(call) => self
+                    .send_unsubscribe(now, call)
+                    .err()
+                    .map(Request::Unsubscribe),
+            };
+            if let Some(request) = full {
+                self.requests.push_front(request);
+                break;
+            }
+            self.operations.wake(Watch::Room, &mut self.wakes);
+        }
+    }
+
+    /// Ends every request that was not sent.
+    pub(super) fn fail_requests(&mut self) {
+        for request in core::mem::take(&mut self.requests) {
+            match request {
+                Request::Subscribe(call) => {
+                    self.finish_subscribe(call.slot, Err(SubscribeErrorKind::Closed.into()));
+                }
+                Request::Unsubscribe(call) => {
+                    self.finish_unsubscribe(call.slot, Err(UnsubscribeErrorKind::Closed.into()));
+                }
+            }
+        }
+    }
+
+    /// Whether a request may be accepted; `Ok(false)` when the queue of requests is full.
+    fn admit<K>(&self, closed: K, not_connected: K) -> Result<bool, K> {
+        if self.is_closed() {
+            return Err(closed);
+        }
+        if self.state() != State::Online && self.config.offline_subscribe == Offline::Fail {
+            return Err(not_connected);
+        }
+        Ok(self.requests.len() < self.config.offline_queue.messages)
+    }
+
+    /// Takes a subscription out of its filters; gives the names that others still want, and what nobody wants.
+    fn leave_filters(&mut self, local: Key) -> (Vec<Box<str>>, Vec<Abandoned>) {
+        let filters = self
+            .registry
+            .local(local)
+            .map_or_else(Vec::new, |local| local.filters.clone());
+        let (mut kept, mut gone) = (Vec::new(), Vec::new());
+        for filter in filters {
+            let name = self
+                .registry
+                .wanted(filter)
+                .map(|wanted| wanted.name.clone());
+            match self.registry.leave(local, filter) {
+                Some(abandoned) => gone.push(abandoned),
+                None => kept.extend(name),
+            }
+        }
+        (kept, gone)
+    }
+
+    /// Unsubscribes what nobody wants any more and the server has, without anybody waiting for the answer.
+    fn give_up(&mut self, now: Instant, gone: Vec<Abandoned>) {
+        let mut names: Vec<String> = gone
+            .into_iter()
+            .filter(|filter| filter.at_server)
+            .map(|filter| filter.name.into())
+            .collect();
+        if names.is_empty() || self.is_closed() {
+            return;
+        }
+        match self.requests.back_mut() {
+            Some(Request::Unsubscribe(call)) if call.slot.is_none() => {
+                call.names.append(&mut names);
+            }
+            _ => self
+                .requests
+                .push_back(Request::Unsubscribe(UnsubscribeCall {
+                    names,
+                    properties: PropertyList::default(),
+                    slot: None,
+                })),
+        }
+        self.pump_requests(now);
+    }
+}

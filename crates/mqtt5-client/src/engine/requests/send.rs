@@ -1,0 +1,161 @@
+//! Requests on their way out.
+
+use super::{SentSubscribe, SentUnsubscribe, SubscribeCall, UnsubscribeCall};
+use crate::engine::{Engine, Owner};
+use crate::error::{Detail, Error, SubscribeErrorKind, UnsubscribeErrorKind};
+use mqtt5_proto::packet::SubscribeFilter;
+use mqtt5_proto::{Instant, Op, Property, PropertyBuffer, Refused, TopicFilter};
+
+impl Engine {
+    /// Gives the call back when the machine is full.
+    pub(super) fn send_subscribe(
+        &mut self,
+        now: Instant,
+        call: SubscribeCall,
+    ) -> Result<(), SubscribeCall> {
+        if self.registry.local(call.local).is_none() {
+            return Ok(());
+        }
+        let mut named = Vec::with_capacity(call.filters.len());
+        let mut filters = Vec::with_capacity(call.filters.len());
+        for (index, (key, filter)) in call.filters.iter().enumerate() {
+            let Some(wanted) = self
+                .registry
+                .wanted(*key)
+                .filter(|wanted| !wanted.satisfies(filter))
+            else {
+                continue;
+            };
+            let Ok(topic_filter) = TopicFilter::new(&filter.name) else {
+                continue;
+            };
+            named.push(index);
+            filters.push(SubscribeFilter {
+                filter: topic_filter,
+                qos: wanted.qos,
+                no_local: filter.no_local,
+                retain_as_published: filter.retain_as_published,
+                retain_handling: filter.retain_handling,
+            });
+        }
+        if filters.is_empty() {
+            self.subscribed(
+                now,
+                SentSubscribe { call, named },
+                &[],
+                PropertyBuffer::new(),
+            );
+            return Ok(());
+        }
+        let identifier = self.identifier_for(&call, &named);
+        let mut properties = call.properties.clone();
+        identifier
+            .into_iter()
+            .for_each(|identifier| properties.push(Property::SubscriptionIdentifier(identifier)));
+        match self.machine.subscribe(now, &filters, properties.view()) {
+            Ok(op) => self.subscribe_sent(op, SentSubscribe { call, named }, identifier),
+            Err(Refused::Full | Refused::PacketIdsExhausted) => return Err(call),
+            Err(refused) => self.subscribe_refused(now, &call, refused),
+        }
+        Ok(())
+    }
+
+    pub(super) fn subscribe_sent(&mut self, op: Op, sent: SentSubscribe, identifier: Option<u32>) {
+        self.statistics.subscribes_sent += 1;
+        for index in &sent.named {
+            if let Some(wanted) = self.registry.wanted_mut(sent.call.filters[*index].0) {
+                wanted.asked += 1;
+                wanted.sent = wanted.qos;
+                wanted.identifier = identifier;
+            }
+        }
+        self.owners.insert(op, Owner::Subscribe(Box::new(sent)));
+    }
+
+    pub(super) fn subscribe_refused(
+        &mut self,
+        now: Instant,
+        call: &SubscribeCall,
+        refused: Refused,
+    ) {
+        let (_, gone) = self.leave_filters(call.local);
+        self.give_up(now, gone);
+        let error = match refused {
+            Refused::Encode(error) => {
+                Error::new(SubscribeErrorKind::InvalidProperty, Detail::Encode(error))
+            }
+            Refused::TooLarge { .. } => SubscribeErrorKind::TooLarge.into(),
+            Refused::WildcardSubscriptionsNotSupported => {
+                SubscribeErrorKind::WildcardsNotSupported.into()
+            }
+            Refused::SharedSubscriptionsNotSupported => {
+                SubscribeErrorKind::SharedSubscriptionsNotSupported.into()
+            }
+            _ => SubscribeErrorKind::NotConnected.into(),
+        };
+        self.finish_subscribe(call.slot, Err(error));
+    }
+
+    /// Gives the call back when the machine is full.
+    pub(super) fn send_unsubscribe(
+        &mut self,
+        now: Instant,
+        call: UnsubscribeCall,
+    ) -> Result<(), UnsubscribeCall> {
+        let filters: Vec<_> = call
+            .names
+            .iter()
+            .filter_map(|name| TopicFilter::new(name).ok())
+            .collect();
+        match self
+            .machine
+            .unsubscribe(now, &filters, call.properties.view())
+        {
+            Ok(op) => {
+                self.statistics.unsubscribes_sent += 1;
+                let sent = SentUnsubscribe {
+                    names: call.names,
+                    slot: call.slot,
+                };
+                self.owners.insert(op, Owner::Unsubscribe(Box::new(sent)));
+            }
+            Err(Refused::Full | Refused::PacketIdsExhausted) => return Err(call),
+            Err(refused) => {
+                let error = match refused {
+                    Refused::Encode(error) => {
+                        Error::new(UnsubscribeErrorKind::InvalidProperty, Detail::Encode(error))
+                    }
+                    Refused::TooLarge { .. } => UnsubscribeErrorKind::TooLarge.into(),
+                    _ => UnsubscribeErrorKind::NotConnected.into(),
+                };
+                self.finish_unsubscribe(call.slot, Err(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// The identifier of a SUBSCRIBE: the one that all its filters already have, or a new one; `None` when the server knows none.
+    pub(super) fn identifier_for(&mut self, call: &SubscribeCall, named: &[usize]) -> Option<u32> {
+        if !self
+            .machine
+            .negotiated()
+            .is_some_and(|negotiated| negotiated.subscription_identifier_available)
+        {
+            return None;
+        }
+        let mut known = named.iter().map(|index| {
+            self.registry
+                .wanted(call.filters[*index].0)
+                .and_then(|wanted| wanted.identifier)
+        });
+        let first = known.next().flatten();
+        if first.is_some() && known.all(|identifier| identifier == first) {
+            return first;
+        }
+        self.next_identifier = self.next_identifier % MAXIMUM_IDENTIFIER + 1;
+        Some(self.next_identifier)
+    }
+}
+
+/// The largest Subscription Identifier (3.8.2.1.2).
+const MAXIMUM_IDENTIFIER: u32 = 268_435_455;

@@ -1,0 +1,324 @@
+//! The end: asked for, by the last handle, by the driver.
+
+use super::executor::{Task, now};
+use super::subscribe::subscribe;
+use super::{Link, Peer, acknowledgement, online, options, scripted};
+use crate::{
+    Async, ConnectionErrorKind, DisconnectErrorKind, DisconnectReason, Event, PublishErrorKind,
+    QoS, ReasonCode, State, SubscribeErrorKind, UnsubscribeErrorKind,
+};
+use core::time::Duration;
+use mqtt5_proto::{Packet, Properties, Property};
+
+#[test]
+fn a_disconnect_waits_for_what_was_accepted() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    let mut events = client.events();
+    let mut delivery =
+        Task::new(now(client.publish("t", "x").qos(QoS::AtLeastOnce).start()).expect("accepted"));
+    let mut disconnect = Task::new(client.disconnect());
+    assert!(delivery.is_pending() && disconnect.is_pending());
+    assert_eq!(link.sent_types(), ["PUBLISH"]);
+    assert_eq!(
+        now(client.publish("t", "x")).map_err(|error| error.kind()),
+        Err(PublishErrorKind::Closed)
+    );
+    link.pass(Duration::from_secs(4));
+    assert_eq!(client.state(), State::Online);
+    link.send(Packet::Puback(acknowledgement(1, ReasonCode::SUCCESS)));
+    assert!(delivery.woken().is_ok());
+    link.sent(|packet| assert!(matches!(packet, Packet::Disconnect(packet) if packet.reason == ReasonCode::NORMAL_DISCONNECTION)));
+    assert_eq!(disconnect.woken(), Ok(()));
+    assert_eq!(
+        (now(client.closed()), now(client.disconnect())),
+        (Ok(()), Ok(()))
+    );
+    assert_eq!(
+        (events.try_recv(), events.try_recv()),
+        (Some(Event::Stopped), None)
+    );
+    assert!(link.finished);
+}
+
+#[test]
+fn a_disconnect_does_not_wait_for_ever() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    let mut open = Task::new(client.publish("t", "x").qos(QoS::ExactlyOnce));
+    assert!(open.is_pending());
+    let mut disconnect = Task::new(client.disconnect().drain(Duration::from_secs(2)));
+    assert!(disconnect.is_pending());
+    link.pass(Duration::from_secs(2));
+    assert_eq!(
+        disconnect.woken().map_err(|error| error.kind()),
+        Err(DisconnectErrorKind::NotDrained)
+    );
+    assert_eq!(
+        open.woken().map_err(|error| error.kind()),
+        Err(PublishErrorKind::Unknown)
+    );
+    assert_eq!(link.sent_types(), ["PUBLISH", "DISCONNECT"]);
+}
+
+#[test]
+fn a_disconnect_says_what_it_is_told_to() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    let disconnect = client
+        .disconnect()
+        .reason(DisconnectReason::WithWill)
+        .reason_string("so long")
+        .session_expiry_interval(7);
+    let mut disconnect = Task::new(disconnect.user_property("k", "v"));
+    assert!(disconnect.is_pending());
+    link.sent(|packet| {
+        let Packet::Disconnect(packet) = packet else {
+            panic!("{packet:?}")
+        };
+        assert_eq!(
+            (packet.reason, packet.properties.reason_string()),
+            (ReasonCode::DISCONNECT_WITH_WILL, Some("so long"))
+        );
+        assert_eq!(packet.properties.session_expiry_interval(), Some(7));
+        assert_eq!(
+            packet.properties.user_properties().collect::<Vec<_>>(),
+            [("k", "v")]
+        );
+    });
+    assert_eq!(disconnect.woken(), Ok(()));
+
+    let (client, _link) = scripted(options().session_expiry_interval(0), Properties::EMPTY);
+    let raised = now(client.disconnect().session_expiry_interval(1));
+    assert_eq!(
+        raised.map_err(|error| error.kind()),
+        Err(DisconnectErrorKind::InvalidSessionExpiry)
+    );
+    let unsendable = now(client.disconnect().reason_string("\0"));
+    assert_eq!(
+        unsendable.map_err(|error| error.kind()),
+        Err(DisconnectErrorKind::InvalidProperty)
+    );
+    assert!(client.is_connected(), "nothing was done");
+}
+
+#[test]
+fn a_server_that_accepts_no_large_disconnect_gets_a_small_one() {
+    let limits = [Property::MaximumPacketSize(20)];
+    let (client, mut link) = scripted(options(), Properties::new(&limits).expect("valid"));
+    let mut disconnect = Task::new(
+        client
+            .disconnect()
+            .reason_string("far too many words for this server"),
+    );
+    assert!(disconnect.is_pending());
+    link.sent(|packet| {
+        assert!(matches!(packet, Packet::Disconnect(packet) if packet.properties.is_empty()));
+    });
+    assert_eq!(disconnect.woken(), Ok(()));
+}
+
+#[test]
+fn a_disconnect_before_the_connection_cancels_it() {
+    let (client, mut link) = Link::new::<Async>(options(), Peer::Unreachable);
+    link.run();
+    let mut connected = Task::new(client.connected());
+    assert!(connected.is_pending());
+    assert_eq!(now(client.disconnect()), Ok(()));
+    link.run();
+    assert!(link.cancelled && link.finished);
+    assert_eq!(
+        connected.woken().map_err(|error| error.kind()),
+        Err(ConnectionErrorKind::Closed)
+    );
+
+    let (client, mut link) = Link::new::<Async>(options(), Peer::Script(Vec::new()));
+    link.run();
+    let mut disconnect = Task::new(client.disconnect());
+    assert!(disconnect.is_pending());
+    link.run();
+    assert_eq!(
+        (disconnect.woken(), client.state()),
+        (Ok(()), State::Stopped)
+    );
+}
+
+#[test]
+fn a_transport_that_takes_nothing_is_closed_after_a_while() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    // Bytes are taken from the engine, and none is reported as written.
+    now(client.publish("t", "x")).expect("accepted");
+    let turn = link.driver.turn_write(&mut link.outgoing, 0, &link.waker);
+    assert!(turn.action.is_none() && !link.outgoing.is_empty());
+    let mut disconnect = Task::new(client.disconnect().drain(Duration::ZERO));
+    assert!(disconnect.is_pending());
+    let turn = link.driver.turn_write(&mut link.outgoing, 0, &link.waker);
+    let deadline = turn.deadline.expect("it is not waited for ever");
+    assert!(turn.action.is_none() && deadline <= link.now() + Duration::from_secs(2));
+    link.clock
+        .0
+        .store(deadline.as_micros(), core::sync::atomic::Ordering::Relaxed);
+    let turn = link.driver.turn_write(&mut link.outgoing, 0, &link.waker);
+    assert!(matches!(
+        turn.action,
+        Some(crate::driver::Action::Hangup(_))
+    ));
+    link.cut();
+    assert_eq!(
+        disconnect.woken().map_err(|error| error.kind()),
+        Err(DisconnectErrorKind::NotDrained)
+    );
+}
+
+#[test]
+fn after_the_end_every_operation_says_so_at_once() {
+    let (client, mut link) = online(options());
+    let mut subscription = subscribe(&mut link, client.subscribe("a"));
+    let mut receiving = Task::new(subscription.recv());
+    assert!(receiving.is_pending());
+    link.cut();
+    assert!(receiving.woken().is_none());
+    drop(receiving);
+    assert!(subscription.try_recv().is_err());
+    assert_eq!(
+        now(client.publish("t", "x")).map_err(|error| error.kind()),
+        Err(PublishErrorKind::Closed)
+    );
+    assert_eq!(
+        now(client.publish("t", "x").qos(QoS::AtLeastOnce).start())
+            .map(drop)
+            .map_err(|error| error.kind()),
+        Err(PublishErrorKind::Closed)
+    );
+    assert_eq!(
+        client
+            .publish("t", "x")
+            .try_publish()
+            .map(drop)
+            .map_err(|error| error.kind()),
+        Err(PublishErrorKind::Closed)
+    );
+    assert_eq!(
+        now(client.subscribe("t"))
+            .map(drop)
+            .map_err(|error| error.kind()),
+        Err(SubscribeErrorKind::Closed)
+    );
+    assert_eq!(
+        now(client.unsubscribe("t")).map_err(|error| error.kind()),
+        Err(UnsubscribeErrorKind::Closed)
+    );
+    assert_eq!(
+        now(subscription.unsubscribe()).map_err(|error| error.kind()),
+        Err(UnsubscribeErrorKind::Closed)
+    );
+    for ended in [
+        now(client.flush()),
+        now(client.drain()),
+        now(client.connected()).map(drop),
+        now(client.closed()),
+    ] {
+        assert_eq!(
+            ended.map_err(|error| error.kind()),
+            Err(ConnectionErrorKind::TransportClosed)
+        );
+    }
+    assert_eq!(now(client.disconnect()), Ok(()));
+}
+
+#[test]
+fn the_last_handle_disconnects_and_leaves_the_filters() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    let second = client.clone();
+    let delivery = now(client.publish("t", "x").qos(QoS::AtLeastOnce).start()).expect("accepted");
+    drop(client);
+    assert_eq!(link.sent_types(), ["PUBLISH"]);
+    drop(second);
+    assert!(
+        link.sent_types().is_empty(),
+        "what was accepted gets half a second"
+    );
+    link.pass(Duration::from_millis(499));
+    assert!(link.sent_types().is_empty());
+    link.pass(Duration::from_millis(1));
+    assert_eq!(link.sent_types(), ["DISCONNECT"]);
+    assert!(link.finished);
+    assert_eq!(
+        now(delivery).map_err(|error| error.kind()),
+        Err(PublishErrorKind::Unknown)
+    );
+
+    let (client, mut link) = online(options());
+    let mut subscription = subscribe(&mut link, client.subscribe("a"));
+    now(client.publish("a", "x")).expect("accepted");
+    drop(client);
+    link.run();
+    assert!(
+        subscription
+            .try_recv()
+            .is_ok_and(|message| message.is_some())
+            && !link.finished,
+        "a subscription keeps the client alive"
+    );
+    drop(subscription);
+    link.run();
+    assert!(link.finished);
+    let sessions = link.broker().statistics();
+    assert_eq!(sessions.subscriptions, 1, "the session goes on collecting");
+}
+
+#[test]
+fn flush_and_drain_wait_for_what_they_say() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    assert_eq!((now(client.flush()), now(client.drain())), (Ok(()), Ok(())));
+    let mut publishing = Task::new(client.publish("t", "x").qos(QoS::AtLeastOnce));
+    assert!(publishing.is_pending());
+    let (mut flush, mut drain) = (Task::new(client.flush()), Task::new(client.drain()));
+    assert!(flush.is_pending() && drain.is_pending());
+    link.run();
+    assert_eq!(flush.woken(), Ok(()));
+    assert!(drain.flag.take() == 0 && drain.is_pending());
+    link.send(Packet::Puback(acknowledgement(1, ReasonCode::SUCCESS)));
+    assert_eq!(drain.woken(), Ok(()));
+}
+
+#[test]
+fn a_driver_that_goes_away_leaves_nobody_waiting() {
+    let (client, link) = scripted(options(), Properties::EMPTY);
+    let mut publishing = Task::new(client.publish("t", "x").qos(QoS::AtLeastOnce));
+    let mut closed = Task::new(client.closed());
+    assert!(publishing.is_pending() && closed.is_pending());
+    drop(link);
+    assert_eq!(
+        publishing.woken().map_err(|error| error.kind()),
+        Err(PublishErrorKind::NotSent)
+    );
+    assert_eq!(
+        closed.woken().map_err(|error| error.kind()),
+        Err(ConnectionErrorKind::Closed)
+    );
+
+    let (client, link) = Link::new::<Async>(options(), Peer::Unreachable);
+    let mut connected = Task::new(client.connected());
+    assert!(connected.is_pending());
+    drop(link);
+    assert_eq!(
+        connected.woken().map_err(|error| error.kind()),
+        Err(ConnectionErrorKind::Closed)
+    );
+}
+
+#[test]
+fn messages_that_arrived_can_be_taken_after_the_end() {
+    let (client, mut link) = online(options());
+    let mut subscription = subscribe(&mut link, client.subscribe("a"));
+    now(client.publish("a", "1")).expect("accepted");
+    link.run();
+    link.cut();
+    assert_eq!(
+        subscription
+            .try_recv()
+            .expect("not yet ended")
+            .expect("a message")
+            .payload(),
+        b"1"
+    );
+    assert!(subscription.try_recv().is_err());
+}

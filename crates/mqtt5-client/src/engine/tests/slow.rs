@@ -1,0 +1,284 @@
+//! Not taking messages.
+
+use super::consumers::{OK, answers, subscribed, take};
+use super::executor::{Flag, Task, now};
+use super::{acknowledgement, options, publish};
+use crate::{Bound, ConnectionErrorKind, Event, Overflow, QoS, ReasonCode};
+use core::time::Duration;
+use mqtt5_proto::Packet;
+
+#[test]
+fn qos_0_beyond_the_bound_is_dropped_newest_first_and_told() {
+    let bound = Bound {
+        messages: 3,
+        bytes: 1 << 20,
+    };
+    for (overflow, expected) in [
+        (Overflow::DropNewest, [0, 1, 2]),
+        (Overflow::DropOldest, [2, 3, 4]),
+    ] {
+        let (client, mut subscription, mut link) =
+            subscribed(options().subscription_queue(bound).overflow(overflow));
+        let mut events = client.events();
+        link.send(publish("a", QoS::AtLeastOnce, 1, b"kept"));
+        for number in 0..5 {
+            link.send(publish("a", QoS::AtMostOnce, 0, &[number]));
+        }
+        let slow = |dropped| Event::SlowConsumer {
+            subscription: subscription.id(),
+            held: 1,
+            dropped,
+        };
+        assert_eq!(
+            (events.try_recv(), events.try_recv()),
+            (Some(slow(1)), None),
+            "one report in a second"
+        );
+        assert_eq!(
+            (
+                client.statistics().messages_dropped,
+                client.statistics().messages_received
+            ),
+            (2, 6)
+        );
+        assert_eq!(
+            take(&mut subscription).payload(),
+            b"kept",
+            "QoS 1 is never dropped"
+        );
+        for number in expected {
+            assert_eq!(take(&mut subscription).payload(), [number]);
+        }
+        assert!(matches!(subscription.try_recv(), Ok(None)));
+        link.send(publish("a", QoS::AtMostOnce, 0, b"room again"));
+        assert_eq!(take(&mut subscription).payload(), b"room again");
+    }
+}
+
+#[test]
+fn pausing_stops_reading_until_the_queue_is_fetched() {
+    let bound = Bound {
+        messages: 2,
+        bytes: 1 << 20,
+    };
+    let (client, mut subscription, mut link) = subscribed(
+        options()
+            .subscription_queue(bound)
+            .overflow(Overflow::Pause),
+    );
+    let mut events = client.events();
+    for number in 0..7 {
+        publish("a", QoS::AtMostOnce, 0, &[number])
+            .encode_to_vec(mqtt5_proto::ProtocolVersion::V5, &mut link.inbound)
+            .expect("valid");
+    }
+    link.run();
+    assert!(!link.reading);
+    assert_eq!(events.try_recv(), Some(Event::ReadingPaused));
+    link.pass(Duration::from_secs(45));
+    assert!(
+        client.is_connected(),
+        "this pause has no end but the consumer's"
+    );
+    for number in 0..7 {
+        let mut task = Task::new(subscription.recv());
+        let message = match task.poll() {
+            core::task::Poll::Ready(message) => message,
+            core::task::Poll::Pending => {
+                link.run();
+                task.woken()
+            }
+        };
+        assert_eq!(message.expect("a message").payload(), [number]);
+    }
+    assert!(matches!(subscription.try_recv(), Ok(None)));
+    link.run();
+    assert!(link.reading && client.statistics().messages_dropped == 0);
+    assert_eq!(events.try_recv(), Some(Event::ReadingResumed));
+}
+
+#[test]
+fn a_paused_subscription_that_is_dropped_lets_the_others_go_on() {
+    let bound = Bound {
+        messages: 1,
+        bytes: 1 << 20,
+    };
+    let (client, subscription, mut link) = subscribed(
+        options()
+            .subscription_queue(bound)
+            .overflow(Overflow::Pause),
+    );
+    link.send(publish("a", QoS::AtMostOnce, 0, b""));
+    assert!(!link.reading);
+    link.wakes.take();
+    drop(subscription);
+    assert!(link.wakes.take() > 0, "the driver must be told");
+    link.run();
+    assert!(link.reading && client.is_connected());
+}
+
+#[test]
+fn both_sides_of_the_driver_are_told_when_reading_goes_on() {
+    let bound = Bound {
+        messages: 1,
+        bytes: 1 << 20,
+    };
+    let (_client, mut subscription, mut link) = subscribed(
+        options()
+            .subscription_queue(bound)
+            .overflow(Overflow::Pause),
+    );
+    let ((reader, reader_waker), (writer, writer_waker)) = (Flag::new(), Flag::new());
+    for _ in 0..2 {
+        publish("a", QoS::AtMostOnce, 0, b"x")
+            .encode_to_vec(mqtt5_proto::ProtocolVersion::V5, &mut link.inbound)
+            .expect("valid");
+    }
+    link.run();
+    assert!(!link.driver.turn_read(&mut link.incoming, &reader_waker));
+    let turn = link.driver.turn_write(&mut link.outgoing, 0, &writer_waker);
+    assert!(turn.action.is_none());
+    assert_eq!((reader.take(), writer.take()), (0, 0));
+    drop(take(&mut subscription));
+    assert_eq!(
+        (reader.take(), writer.take()),
+        (1, 1),
+        "what was received before may wait in the machine"
+    );
+}
+
+/// What was taken has room for as much again, whether or not the application has asked for more.
+#[test]
+fn taken_messages_cease_to_count() {
+    let bound = Bound {
+        messages: 3,
+        bytes: 1 << 20,
+    };
+    let (client, mut subscription, mut link) = subscribed(options().subscription_queue(bound));
+    for _ in 0..4 {
+        for _ in 0..3 {
+            link.send(publish("a", QoS::AtMostOnce, 0, b"x"));
+        }
+        for _ in 0..3 {
+            drop(take(&mut subscription));
+        }
+    }
+    assert_eq!(client.statistics().messages_dropped, 0);
+}
+
+#[test]
+fn held_bytes_stop_the_reading_and_a_stall_ends_the_connection() {
+    let (client, mut subscription, mut link) = subscribed(options().inbound_bytes(2_500));
+    let mut events = client.events();
+    for packet_id in 1..=5 {
+        publish("a", QoS::AtLeastOnce, packet_id, &[0; 1_000])
+            .encode_to_vec(mqtt5_proto::ProtocolVersion::V5, &mut link.inbound)
+            .expect("valid");
+    }
+    link.run();
+    assert!(!link.reading);
+    assert_eq!(client.statistics().held_messages, 3);
+    assert_eq!(events.try_recv(), Some(Event::ReadingPaused));
+    link.pass(Duration::from_secs(20));
+    assert!(matches!(
+        events.try_recv(),
+        Some(Event::SlowConsumer { held: 3, .. })
+    ));
+    drop(take(&mut subscription));
+    assert_eq!(answers(&mut link), [("PUBACK", 1, OK)]);
+    assert_eq!(events.try_recv(), Some(Event::ReadingResumed));
+    assert_eq!(
+        events.try_recv(),
+        Some(Event::ReadingPaused),
+        "the next one was there already"
+    );
+    link.pass(Duration::from_secs(29));
+    assert!(client.is_connected(), "the time starts anew");
+    link.pass(Duration::from_secs(1));
+    assert_eq!(
+        now(client.closed()).map_err(|error| error.kind()),
+        Err(ConnectionErrorKind::ConsumerStalled)
+    );
+    let reason = link.sent(|packet| match packet {
+        Packet::Disconnect(disconnect) => disconnect.reason,
+        packet => panic!("{packet:?}"),
+    });
+    assert_eq!(reason, ReasonCode::QUOTA_EXCEEDED);
+    assert!(
+        subscription.try_recv().is_err(),
+        "what was not taken will come again"
+    );
+}
+
+#[test]
+fn waiting_for_a_puback_before_taking_does_not_deadlock_within_the_bound() {
+    let (client, mut subscription, mut link) = subscribed(options().inbound_bytes(10_000));
+    for packet_id in 1..=8 {
+        link.send(publish("a", QoS::AtLeastOnce, packet_id, &[0; 1_000]));
+    }
+    let mut publishing = Task::new(client.publish("b", "x").qos(QoS::AtLeastOnce));
+    assert!(publishing.is_pending());
+    assert_eq!(link.sent_types(), ["PUBLISH"]);
+    link.send(Packet::Puback(acknowledgement(2, OK)));
+    assert!(publishing.woken().is_ok());
+    assert_eq!(
+        (0..8)
+            .filter(|_| subscription
+                .try_recv()
+                .is_ok_and(|message| message.is_some()))
+            .count(),
+        8
+    );
+}
+
+#[test]
+fn half_of_the_window_held_names_the_slow_subscription() {
+    let options = options().receive_maximum(8.try_into().expect("not zero"));
+    let (client, subscription, mut link) = subscribed(options);
+    let mut events = client.events();
+    for packet_id in 1..=3 {
+        link.send(publish("a", QoS::AtLeastOnce, packet_id, b""));
+    }
+    assert_eq!(events.try_recv(), None);
+    link.send(publish("a", QoS::AtLeastOnce, 4, b""));
+    assert_eq!(
+        events.try_recv(),
+        Some(Event::SlowConsumer {
+            subscription: subscription.id(),
+            held: 4,
+            dropped: 0
+        })
+    );
+    link.send(publish("a", QoS::AtLeastOnce, 5, b""));
+    assert_eq!(events.try_recv(), None, "once for each message that blocks");
+}
+
+#[test]
+fn a_queue_that_pins_more_than_it_holds_copies_its_small_messages() {
+    let bound = Bound {
+        messages: 100_000,
+        bytes: 1 << 20,
+    };
+    let (client, mut subscription, mut link) = subscribed(options().subscription_queue(bound));
+    // Each small message arrives with a chunk of others that nobody wants.
+    for number in 0..64_u8 {
+        let mut chunk = Vec::new();
+        publish("a", QoS::AtMostOnce, 0, &[number])
+            .encode_to_vec(mqtt5_proto::ProtocolVersion::V5, &mut chunk)
+            .expect("valid");
+        publish("$x", QoS::AtMostOnce, 0, &[0; 100_000])
+            .encode_to_vec(mqtt5_proto::ProtocolVersion::V5, &mut chunk)
+            .expect("valid");
+        link.inbound.extend(chunk);
+        link.run();
+    }
+    let mut blocks = std::collections::BTreeSet::new();
+    for number in 0..64_u8 {
+        let message = take(&mut subscription);
+        assert_eq!(message.payload(), [number]);
+        blocks.insert(message.topic().as_ptr().addr() / (128 * 1024));
+        core::mem::forget(message);
+    }
+    assert!(blocks.len() < 32, "spread over {} chunks", blocks.len());
+    assert_eq!(client.statistics().messages_unmatched, 64);
+}

@@ -1,0 +1,288 @@
+//! Who is woken, when, and what wakers may do.
+
+use super::executor::{Inline, Task, now};
+use super::subscribe::subscribe;
+use super::{Link, Peer, acknowledgement, online, options, scripted};
+use crate::{Async, Bytes, Client, QoS, ReasonCode, Subscription};
+use core::future::IntoFuture;
+use core::pin::Pin;
+use core::task::{Context, Waker};
+use mqtt5_proto::{Packet, Properties};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Wake;
+
+#[test]
+fn the_driver_is_woken_only_for_news() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    link.wakes.take();
+    let publish = || drop(now(client.publish("t", "x")));
+    publish();
+    assert_eq!(link.wakes.take(), 1, "it was idle");
+    publish();
+    assert_eq!(link.wakes.take(), 0, "it knows");
+    let turn = link.driver.turn_write(&mut link.outgoing, 0, &link.waker);
+    assert!(turn.action.is_none());
+    publish();
+    assert_eq!(link.wakes.take(), 0, "it is writing");
+    link.run();
+    assert_eq!(
+        (client.state(), client.statistics().publishes_accepted),
+        (crate::State::Online, 3)
+    );
+    assert_eq!(link.wakes.take(), 0);
+    let timeout = core::time::Duration::from_secs(1);
+    let mut timed = Task::new(
+        client
+            .publish("t", "x")
+            .qos(QoS::AtLeastOnce)
+            .timeout(timeout),
+    );
+    link.run();
+    assert!(timed.is_pending());
+    link.run();
+    link.wakes.take();
+    let mut sooner = Task::new(client.closed());
+    assert!(sooner.is_pending());
+    assert_eq!(link.wakes.take(), 0, "a waiter is no news");
+}
+
+#[test]
+fn an_earlier_deadline_wakes_the_driver_even_when_it_is_writing() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    let mut subscription = {
+        let mut task = Task::new(client.subscribe("a"));
+        assert!(task.is_pending());
+        link.run();
+        task
+    };
+    assert!(subscription.is_pending());
+    now(client.publish("t", "x")).expect("accepted");
+    let turn = link.driver.turn_write(&mut link.outgoing, 0, &link.waker);
+    assert!(turn.action.is_none() && !link.outgoing.is_empty());
+    link.wakes.take();
+    let mut timed = Task::new(
+        client
+            .publish("t", "x")
+            .qos(QoS::AtLeastOnce)
+            .timeout(core::time::Duration::from_secs(1)),
+    );
+    assert!(timed.is_pending());
+    assert_eq!(link.wakes.take(), 1);
+}
+
+#[test]
+fn an_executor_that_polls_inside_wake_works() {
+    let (client, mut link) = online(options());
+    let received = Arc::new(AtomicUsize::new(0));
+    let task = Inline::spawn({
+        let (client, received) = (client.clone(), received.clone());
+        async move {
+            let mut subscription = client
+                .subscribe("a")
+                .qos(QoS::ExactlyOnce)
+                .await
+                .expect("granted");
+            for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]
+                .into_iter()
+                .cycle()
+                .take(30)
+            {
+                client.publish("a", "x").qos(qos).await.expect("delivered");
+                let message = subscription.recv().await.expect("received");
+                received.fetch_add(message.payload().len(), Ordering::Relaxed);
+            }
+            subscription.unsubscribe().await.expect("unsubscribed");
+            client.disconnect().await.expect("disconnected");
+        }
+    });
+    link.run();
+    assert!(task.is_done() && link.finished);
+    assert_eq!(received.load(Ordering::Relaxed), 30);
+}
+
+/// A waker that owns handles, and drops them when it is dropped or woken.
+struct Owning(Mutex<Vec<Box<dyn core::any::Any + Send>>>);
+
+impl Owning {
+    fn waker(owned: impl core::any::Any + Send) -> Waker {
+        Arc::new(Self(Mutex::new(vec![Box::new(owned)]))).into()
+    }
+}
+
+impl Wake for Owning {
+    fn wake(self: Arc<Self>) {
+        drop(core::mem::take(&mut *self.0.lock().expect("not poisoned")));
+    }
+}
+
+/// Runs `f` on a thread, so that a deadlock fails the test instead of hanging it.
+fn without_deadlock(f: impl FnOnce() + Send + 'static) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        f();
+        drop(sender);
+    });
+    let end = receiver.recv_timeout(core::time::Duration::from_secs(20));
+    assert_eq!(
+        end,
+        Err::<(), _>(std::sync::mpsc::RecvTimeoutError::Disconnected),
+        "deadlock"
+    );
+    thread.join().expect("no panic");
+}
+
+#[test]
+fn a_waker_may_drop_handles_when_it_is_dropped_replaced_or_woken() {
+    without_deadlock(|| {
+        let (client, mut link) = online(options());
+        let mut open = |topic: &'static str| subscribe(&mut link, client.subscribe(topic));
+        let mut subscription: Subscription = open("a");
+        let wakers: Vec<_> = (0..12)
+            .map(|_| Owning::waker((open("b"), client.clone(), client.events())))
+            .collect();
+        let mut wakers = wakers.into_iter();
+        let mut next = || wakers.next().expect("enough");
+        // A receive, an event, an operation, a condition: each gets a waker, then another, then is woken or dropped.
+        for _ in 0..2 {
+            let waker = next();
+            assert!(
+                Pin::new(&mut subscription.recv())
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
+        }
+        let mut events = client.events();
+        for _ in 0..2 {
+            let waker = next();
+            assert!(
+                Pin::new(&mut events.recv())
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
+        }
+        let mut publishing = client.publish("c", "x").qos(QoS::AtLeastOnce).into_future();
+        let mut closed = client.closed();
+        for _ in 0..2 {
+            let (one, other) = (next(), next());
+            assert!(
+                Pin::new(&mut publishing)
+                    .poll(&mut Context::from_waker(&one))
+                    .is_pending()
+            );
+            assert!(
+                Pin::new(&mut closed)
+                    .poll(&mut Context::from_waker(&other))
+                    .is_pending()
+            );
+        }
+        now(client.publish("a", "wakes the receiver")).expect("accepted");
+        link.run();
+        drop((publishing, closed, events));
+        link.cut();
+        drop(subscription);
+    });
+}
+
+/// A payload whose owner locks the client when it goes away.
+struct Payload(Client);
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        &[0; 10_000]
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        assert!(self.0.statistics().connects <= 1, "locks");
+    }
+}
+
+#[test]
+fn a_shared_payload_may_lock_the_client_when_it_is_dropped() {
+    without_deadlock(|| {
+        let (client, mut link) = scripted(options(), Properties::EMPTY);
+        let payload = || Bytes::from_owner(Payload(client.clone()));
+        for (qos, id) in [(QoS::AtMostOnce, 0), (QoS::AtLeastOnce, 1)] {
+            let mut task = Task::new(client.publish("t", payload()).qos(qos));
+            let _ = task.poll();
+            link.run();
+            if id > 0 {
+                link.send(Packet::Puback(acknowledgement(id, ReasonCode::SUCCESS)));
+            }
+        }
+        let mut open = Task::new(client.publish("t", payload()).qos(QoS::AtLeastOnce));
+        assert!(open.is_pending());
+        link.run();
+        link.cut();
+        drop(open);
+    });
+    without_deadlock(|| {
+        let (client, link) = Link::new::<Async>(options(), Peer::Unreachable);
+        let payload = Bytes::from_owner(Payload(client.clone()));
+        let mut waiting = Task::new(client.publish("t", payload).qos(QoS::AtLeastOnce));
+        assert!(waiting.is_pending());
+        drop((waiting, link));
+    });
+}
+
+#[test]
+fn handles_and_futures_can_move_between_threads() {
+    fn check<T: Send + Sync>() {}
+    fn sent<T: Send>(_: &T) {}
+    check::<Client>();
+    check::<Client<crate::Blocking>>();
+    check::<Subscription>();
+    check::<crate::Delivery>();
+    check::<crate::Events>();
+    check::<crate::Message>();
+    check::<crate::driver::Driver>();
+    let (client, mut link) = online(options());
+    let mut subscription = subscribe(&mut link, client.subscribe("a"));
+    sent(&client.publish("t", "x").into_future());
+    sent(&client.publish("t", "x").start());
+    sent(&client.subscribe("t").into_future());
+    sent(&client.unsubscribe("t").into_future());
+    sent(&client.disconnect().into_future());
+    sent(&client.connected());
+    sent(&subscription.recv());
+}
+
+#[test]
+fn blocking_handles_wait_on_their_thread() {
+    without_deadlock(|| {
+        let (client, mut link) = Link::new::<crate::Blocking>(options(), Peer::Script(Vec::new()));
+        let thread = std::thread::spawn(move || {
+            client.connected().expect("connected");
+            let waited = client.publish("t", "1").qos(QoS::AtLeastOnce).wait();
+            let started = client.publish("t", "2").qos(QoS::AtLeastOnce).start();
+            let delivery = started.expect("accepted");
+            assert!(waited.is_ok() && delivery.wait().is_ok());
+            client.disconnect().wait().expect("disconnected");
+        });
+        let mut answered = 0;
+        let mut woken = true;
+        while !link.finished {
+            // The driver sleeps until it is woken, as a thread of its own would.
+            if !core::mem::take(&mut woken) && link.wakes.take() == 0 {
+                std::thread::yield_now();
+                continue;
+            }
+            for packet in link.sent_types() {
+                match packet {
+                    "CONNECT" => link.send(super::connack(Properties::EMPTY)),
+                    "PUBLISH" => {
+                        answered += 1;
+                        link.send(Packet::Puback(acknowledgement(
+                            answered,
+                            ReasonCode::SUCCESS,
+                        )));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        thread.join().expect("no panic");
+    });
+}

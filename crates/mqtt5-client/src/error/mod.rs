@@ -1,0 +1,234 @@
+//! Errors, one type for each operation.
+//!
+//! All of them are [`Error`] with a kind of their own: the kind is for matching, the rest says what the server answered.
+
+mod dial;
+mod kind;
+
+pub use dial::{DialError, DialErrorKind};
+pub use kind::{
+    ConnectionErrorKind, DisconnectErrorKind, ErrorKind, PublishErrorKind, SubscribeErrorKind,
+    UnsubscribeErrorKind,
+};
+
+use crate::options::OptionsError;
+use core::fmt;
+use mqtt5_proto::{
+    DisconnectCause, EncodeError, Properties, PropertyBuffer, ReasonCode, TopicError,
+};
+
+/// Why there is no connection: it could not be made, or it ended.
+pub type ConnectionError = Error<ConnectionErrorKind>;
+/// Why a publish did not succeed.
+pub type PublishError = Error<PublishErrorKind>;
+/// Why a subscribe did not succeed.
+pub type SubscribeError = Error<SubscribeErrorKind>;
+/// Why an unsubscribe did not succeed.
+pub type UnsubscribeError = Error<UnsubscribeErrorKind>;
+/// Why a disconnect was not as asked for.
+pub type DisconnectError = Error<DisconnectErrorKind>;
+
+/// Why an operation failed, and what the server said about it.
+///
+/// ```
+/// use mqtt5_client::{ConnectionError, ConnectionErrorKind, Options};
+///
+/// let error = ConnectionError::from(Options::new("localhost").validate().unwrap_err());
+/// assert_eq!(error.kind(), ConnectionErrorKind::InvalidOptions);
+/// assert!(!error.is_retryable() && error.reason_code().is_none());
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error<K> {
+    kind: K,
+    detail: Option<Box<Detail>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    Answer(Answer),
+    Options(OptionsError),
+    Dial(DialError),
+    Topic(TopicError),
+    Encode(EncodeError),
+    Lost(DisconnectCause, Answer),
+}
+
+/// What the server said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) reason: ReasonCode,
+    pub(crate) properties: PropertyBuffer,
+    pub(crate) results: Vec<(String, ReasonCode)>,
+}
+
+impl<K: ErrorKind> Error<K> {
+    pub(crate) fn new(kind: K, detail: Detail) -> Self {
+        Self {
+            kind,
+            detail: Some(Box::new(detail)),
+        }
+    }
+
+    /// What went wrong, for matching.
+    pub fn kind(&self) -> K {
+        self.kind
+    }
+
+    /// Whether the same operation may succeed later without a change to it.
+    pub fn is_retryable(&self) -> bool {
+        match self.reason_code() {
+            Some(reason) => is_passing(reason),
+            None => self.kind.is_retryable(),
+        }
+    }
+
+    /// The reason code that the server gave; `None` when it said nothing.
+    pub fn reason_code(&self) -> Option<ReasonCode> {
+        self.answer().map(|answer| answer.reason)
+    }
+
+    /// The Reason String that the server gave. It comes from the peer: escape it before it meets a terminal.
+    pub fn reason_string(&self) -> Option<&str> {
+        self.properties().reason_string()
+    }
+
+    /// The User Properties that the server gave, in order.
+    pub fn user_properties(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.properties().user_properties()
+    }
+
+    /// All properties that the server gave with its answer, the Server Reference among them; empty when it said nothing.
+    pub fn properties(&self) -> Properties<'_> {
+        self.answer().map_or(Properties::EMPTY, |answer| {
+            answer.properties.as_properties()
+        })
+    }
+
+    fn answer(&self) -> Option<&Answer> {
+        match self.detail.as_deref()? {
+            Detail::Answer(answer) => Some(answer),
+            Detail::Lost(
+                DisconnectCause::Refused { .. } | DisconnectCause::ByServer { .. },
+                answer,
+            ) => Some(answer),
+            _ => None,
+        }
+    }
+
+    fn answered_results(&self) -> &[(String, ReasonCode)] {
+        self.answer().map_or(&[], |answer| &answer.results)
+    }
+}
+
+impl Error<SubscribeErrorKind> {
+    /// What the server answered for each filter, in the order of the call; empty when it did not answer.
+    ///
+    /// Filters that it granted were given up again, unless the call allowed a part of them to fail.
+    pub fn results(&self) -> &[(String, ReasonCode)] {
+        self.answered_results()
+    }
+}
+
+impl Error<UnsubscribeErrorKind> {
+    /// What the server answered for each filter, in the order of the call; empty when it did not answer.
+    pub fn results(&self) -> &[(String, ReasonCode)] {
+        self.answered_results()
+    }
+}
+
+impl Error<ConnectionErrorKind> {
+    /// Why the transport could not be opened, when that was it.
+    pub fn dial_error(&self) -> Option<&DialError> {
+        match self.detail.as_deref()? {
+            Detail::Dial(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// How the protocol saw the end, when there was a connection.
+    pub fn cause(&self) -> Option<&DisconnectCause> {
+        match self.detail.as_deref()? {
+            Detail::Lost(cause, _) => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+impl<K: ErrorKind> From<K> for Error<K> {
+    fn from(kind: K) -> Self {
+        Self { kind, detail: None }
+    }
+}
+
+impl From<OptionsError> for Error<ConnectionErrorKind> {
+    fn from(error: OptionsError) -> Self {
+        Self::new(ConnectionErrorKind::InvalidOptions, Detail::Options(error))
+    }
+}
+
+impl From<DialError> for Error<ConnectionErrorKind> {
+    fn from(error: DialError) -> Self {
+        Self::new(ConnectionErrorKind::Dial, Detail::Dial(error))
+    }
+}
+
+impl<K: ErrorKind> fmt::Display for Error<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.kind, f)?;
+        if let Some(reason) = self.reason_code() {
+            write!(f, ": {reason}")?;
+        }
+        match self.reason_string() {
+            Some(text) => write!(f, ": {}", text.escape_debug()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<K: ErrorKind> fmt::Debug for Error<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", &self.kind);
+        match self.detail.as_deref() {
+            None => {}
+            Some(detail) => {
+                debug.field("detail", detail);
+            }
+        }
+        debug.finish()
+    }
+}
+
+impl<K: ErrorKind> core::error::Error for Error<K> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self.detail.as_deref()? {
+            Detail::Answer(_) => None,
+            Detail::Options(error) => Some(error),
+            Detail::Dial(error) => Some(error),
+            Detail::Topic(error) => Some(error),
+            Detail::Encode(error) => Some(error),
+            Detail::Lost(cause, _) => Some(cause),
+        }
+    }
+}
+
+/// Refusals that say "not now" instead of "not this".
+fn is_passing(reason: ReasonCode) -> bool {
+    [
+        ReasonCode::UNSPECIFIED_ERROR,
+        ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
+        ReasonCode::SERVER_UNAVAILABLE,
+        ReasonCode::SERVER_BUSY,
+        ReasonCode::SERVER_SHUTTING_DOWN,
+        ReasonCode::KEEP_ALIVE_TIMEOUT,
+        ReasonCode::QUOTA_EXCEEDED,
+        ReasonCode::MESSAGE_RATE_TOO_HIGH,
+        ReasonCode::PACKET_IDENTIFIER_IN_USE,
+        ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
+        ReasonCode::CONNECTION_RATE_EXCEEDED,
+        ReasonCode::MAXIMUM_CONNECT_TIME,
+        ReasonCode::USE_ANOTHER_SERVER,
+        ReasonCode::ADMINISTRATIVE_ACTION,
+    ]
+    .contains(&reason)
+}

@@ -1,0 +1,164 @@
+//! A publish under way.
+
+use super::slot::{close_slot, poll_slot};
+use crate::delivered::Delivered;
+use crate::engine::{Accepted, Outcome, Stage};
+use crate::error::{PublishError, PublishErrorKind};
+use crate::mode::{Async, Blocking, Mode, wait};
+use crate::shared::Shared;
+use crate::slab::Key;
+use core::fmt;
+use core::future::Future;
+use core::marker::PhantomData;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::sync::Arc;
+
+/// A message that was accepted: resolves when its publish is complete.
+///
+/// Dropping it detaches: the message is delivered all the same. Cancel safe: polling it can stop and go on at will.
+#[must_use = "dropping a delivery forgets how the publish ends"]
+pub struct Delivery<M: Mode = Async> {
+    shared: Arc<Shared>,
+    /// `None`: complete when it was accepted.
+    slot: Option<Key>,
+    mode: PhantomData<M>,
+}
+
+/// How far a publish has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Progress {
+    /// It waits for a connection, or behind messages that do. It can be withdrawn.
+    Waiting,
+    /// It waits in the protocol machine for room. It can be withdrawn.
+    Pending,
+    /// It is encoded for the transport: it is sent, or the connection ends.
+    Encoded,
+    /// It has ended.
+    Complete,
+}
+
+impl<M: Mode> Delivery<M> {
+    pub(super) fn new(shared: Arc<Shared>, accepted: Accepted) -> Self {
+        let slot = match accepted {
+            Accepted::Done => None,
+            Accepted::Open(slot) => Some(slot),
+        };
+        Self {
+            shared,
+            slot,
+            mode: PhantomData,
+        }
+    }
+
+    /// The same delivery, for waiting in another way.
+    pub(super) fn into_mode<N: Mode>(mut self) -> Delivery<N> {
+        Delivery {
+            shared: self.shared.clone(),
+            slot: self.slot.take(),
+            mode: PhantomData,
+        }
+    }
+
+    /// How far the publish has come.
+    pub fn progress(&self) -> Progress {
+        let Some(slot) = self.slot else {
+            return Progress::Complete;
+        };
+        let mut engine = self.shared.lock();
+        match engine.operations().stage(slot) {
+            Some(Stage::Waiting) => Progress::Waiting,
+            Some(Stage::InMachine(op)) if engine.is_unencoded(op) => Progress::Pending,
+            Some(_) => Progress::Encoded,
+            None => Progress::Complete,
+        }
+    }
+
+    /// Takes the message back if it was never encoded.
+    ///
+    /// # Errors
+    ///
+    /// Gives the delivery back when it is too late: the exchange goes on to its end.
+    pub fn withdraw(self) -> Result<(), Self> {
+        let withdrawn = self.slot.is_some_and(|slot| {
+            self.shared
+                .lock()
+                .withdraw(slot, PublishErrorKind::Withdrawn)
+        });
+        if withdrawn { Ok(()) } else { Err(self) }
+    }
+
+    /// How the publish ended, if it has; never waits. The outcome is given once.
+    pub fn try_outcome(&mut self) -> Option<Result<Delivered, PublishError>> {
+        let Some(slot) = self.slot else {
+            return Some(Ok(Delivered::accepted()));
+        };
+        let mut engine = self.shared.lock();
+        if engine.operations().stage(slot).is_some() {
+            return None;
+        }
+        let outcome = engine.operations().take_outcome(slot);
+        drop(engine);
+        self.slot = None;
+        Some(result_of(outcome))
+    }
+}
+
+impl Delivery<Blocking> {
+    /// Waits until the publish is complete.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishErrorKind`].
+    pub fn wait(self) -> Result<Delivered, PublishError> {
+        let shared = self.shared.clone();
+        wait(&shared, self.into_mode::<Async>())
+    }
+}
+
+/// Resolves when the publish is complete. Polled again after that, it says that the message was accepted.
+impl Future for Delivery<Async> {
+    type Output = Result<Delivered, PublishError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(slot) = self.slot else {
+            return Poll::Ready(Ok(Delivered::accepted()));
+        };
+        let result = core::task::ready!(poll_delivery(&self.shared, slot, context, false));
+        self.slot = None;
+        Poll::Ready(result)
+    }
+}
+
+impl<M: Mode> Drop for Delivery<M> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            close_slot(&self.shared, slot);
+        }
+    }
+}
+
+impl<M: Mode> fmt::Debug for Delivery<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("progress", &self.progress())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn poll_delivery(
+    shared: &Shared,
+    slot: Key,
+    context: &Context<'_>,
+    quiet: bool,
+) -> Poll<Result<Delivered, PublishError>> {
+    poll_slot(shared, slot, context, quiet).map(result_of)
+}
+
+fn result_of(outcome: Option<Outcome>) -> Result<Delivered, PublishError> {
+    match outcome {
+        Some(Outcome::Published(result)) => result,
+        _ => Err(PublishErrorKind::Unknown.into()),
+    }
+}

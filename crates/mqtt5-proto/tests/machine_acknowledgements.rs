@@ -1,0 +1,186 @@
+//! Acknowledgements that do not fit: of the wrong kind, of nothing, too often (HB-33 to HB-38).
+
+mod machine;
+
+use mqtt5_proto::{DisconnectCause, Packet, PacketType, Properties, QoS, ReasonCode, Violation};
+
+use machine::packets::{
+    ack, ack_with, puback, pubcomp, publish, pubrec, pubrel, reasons, suback, unsuback,
+};
+use machine::{Bed, End, Face, Told, every_storage};
+
+use PacketType::{Puback, Pubcomp, Pubrec, Suback, Unsuback};
+use QoS::{AtLeastOnce, ExactlyOnce};
+
+every_storage!(
+    of_the_wrong_kind_for_a_publish,
+    of_the_wrong_kind_for_a_request,
+    an_answer_to_a_publish_for_a_request,
+    a_refusing_pubrec_after_pubrel,
+    puback_and_pubcomp_of_nothing_are_ignored,
+    pubrec_of_nothing_is_answered,
+    pubrel_of_nothing_is_answered,
+    pubrec_twice_is_answered_twice,
+    pubrec_after_pubcomp_is_answered,
+    a_late_puback_does_not_end_the_next_publish,
+    suback_and_unsuback_of_nothing_are_ignored,
+);
+
+fn wrong<F: Face>(mut bed: Bed<F>, packet: &Packet<'_>) {
+    bed.sent_bytes();
+    bed.feed(packet);
+    let violation = Violation::WrongAcknowledgement(packet.packet_type());
+    assert_eq!(bed.events(), []);
+    bed.expect_sent(&[machine::packets::disconnect(0x82)]);
+    assert!(bed.client.wants_close());
+    let ends = bed.expect_closed(DisconnectCause::Violation(violation));
+    assert_eq!(ends.len(), 1, "{ends:?}");
+}
+
+/// HB-34: PUBACK for QoS 2, PUBREC or PUBCOMP for QoS 1, PUBCOMP before PUBREC, SUBACK or UNSUBACK for either.
+fn of_the_wrong_kind_for_a_publish<F: Face>() {
+    let codes = reasons(&[0]);
+    for (qos, packet) in [
+        (AtLeastOnce, ack(Pubrec, 1)),
+        (AtLeastOnce, ack_with(Pubrec, 1, 0x87, Properties::EMPTY)),
+        (AtLeastOnce, ack(Pubcomp, 1)),
+        (AtLeastOnce, suback(1, &codes)),
+        (AtLeastOnce, unsuback(1, &codes)),
+        (ExactlyOnce, ack(Puback, 1)),
+        (ExactlyOnce, ack_with(Puback, 1, 0x87, Properties::EMPTY)),
+        (ExactlyOnce, ack(Pubcomp, 1)),
+        (ExactlyOnce, suback(1, &codes)),
+        (ExactlyOnce, unsuback(1, &codes)),
+    ] {
+        let mut bed = Bed::<F>::connected();
+        bed.publish(qos, "x").unwrap();
+        wrong(bed, &packet);
+    }
+    for packet in [ack(Puback, 1), suback(1, &codes)] {
+        let mut bed = Bed::<F>::connected();
+        bed.publish(ExactlyOnce, "x").unwrap();
+        assert_eq!(bed.tell(&pubrec(1)), []);
+        wrong(bed, &packet);
+    }
+}
+
+/// HB-34: SUBACK for an UNSUBSCRIBE and the other way round.
+fn of_the_wrong_kind_for_a_request<F: Face>() {
+    let codes = reasons(&[0]);
+    for packet in [Suback, Unsuback] {
+        let mut bed = Bed::<F>::connected();
+        if packet == Suback {
+            bed.unsubscribe(&["a"]).unwrap();
+            wrong(bed, &suback(1, &codes));
+        } else {
+            bed.subscribe(&["a"]).unwrap();
+            wrong(bed, &unsuback(1, &codes));
+        }
+    }
+}
+
+/// HB-34: a PUBACK for a SUBSCRIBE's identifier.
+fn an_answer_to_a_publish_for_a_request<F: Face>() {
+    for packet in [Puback, Pubrec, Pubcomp] {
+        let mut bed = Bed::<F>::connected();
+        bed.subscribe(&["a"]).unwrap();
+        wrong(bed, &ack(packet, 1));
+    }
+}
+
+/// The server has taken responsibility with its first PUBREC; it cannot refuse any more.
+fn a_refusing_pubrec_after_pubrel<F: Face>() {
+    let mut bed = Bed::<F>::connected();
+    bed.publish(ExactlyOnce, "x").unwrap();
+    assert_eq!(bed.tell(&pubrec(1)), []);
+    wrong(bed, &ack_with(Pubrec, 1, 0x97, Properties::EMPTY));
+}
+
+/// HB-35: counted, no reason to end the connection.
+fn puback_and_pubcomp_of_nothing_are_ignored<F: Face>() {
+    let mut bed = Bed::<F>::connected();
+    for (n, packet) in [
+        (1, ack(Puback, 7)),
+        (2, ack(Pubcomp, 7)),
+        (3, ack_with(Pubcomp, 7, 0x92, Properties::EMPTY)),
+        (4, ack_with(Puback, 7, 0x87, Properties::EMPTY)),
+        (5, ack_with(Pubrec, 7, 0x87, Properties::EMPTY)),
+    ] {
+        assert_eq!(bed.tell(&packet), []);
+        bed.expect_sent(&[]);
+        assert_eq!(bed.client.statistics().acknowledgements_ignored, n);
+    }
+}
+
+/// D26, T1: PUBREL 0x92, and nothing is ended by it.
+fn pubrec_of_nothing_is_answered<F: Face>() {
+    let mut bed = Bed::<F>::connected();
+    assert_eq!(bed.tell(&pubrec(65_535)), []);
+    bed.expect_sent(&[ack_with(
+        PacketType::Pubrel,
+        65_535,
+        0x92,
+        Properties::EMPTY,
+    )]);
+    assert_eq!(bed.tell(&pubcomp(65_535)), []);
+    bed.expect_sent(&[]);
+}
+
+/// D26, [MQTT-4.3.3-11]: PUBCOMP 0x92.
+fn pubrel_of_nothing_is_answered<F: Face>() {
+    let mut bed = Bed::<F>::connected();
+    bed.publish(ExactlyOnce, "x").unwrap();
+    bed.subscribe(&["a"]).unwrap();
+    bed.sent_bytes();
+    for n in [1, 2, 3] {
+        // Identifiers of the two directions have nothing to do with each other.
+        assert_eq!(bed.tell(&pubrel(n)), []);
+        bed.expect_sent(&[ack_with(Pubcomp, n, 0x92, Properties::EMPTY)]);
+    }
+    assert_eq!((bed.client.in_flight(), bed.client.requests()), (1, 1));
+}
+
+/// HB-38.
+fn pubrec_twice_is_answered_twice<F: Face>() {
+    let mut bed = Bed::<F>::connected();
+    let op = bed.publish(ExactlyOnce, "x").unwrap();
+    bed.sent_bytes();
+    for _ in 0..2 {
+        assert_eq!(bed.tell(&pubrec(1)), []);
+        bed.expect_sent(&[pubrel(1)]);
+    }
+    let events = bed.tell(&pubcomp(1));
+    assert_eq!(events, [Told::Completed(op, End::delivered())]);
+}
+
+/// HB-38.
+fn pubrec_after_pubcomp_is_answered<F: Face>() {
+    let mut bed = Bed::<F>::connected();
+    bed.publish(ExactlyOnce, "x").unwrap();
+    bed.tell(&pubrec(1));
+    assert_eq!(bed.tell(&pubcomp(1)).len(), 1);
+    bed.sent_bytes();
+    assert_eq!(bed.tell(&pubrec(1)), []);
+    bed.expect_sent(&[ack_with(PacketType::Pubrel, 1, 0x92, Properties::EMPTY)]);
+}
+
+/// HB-38: the identifier of a finished exchange is not the next one to be used.
+fn a_late_puback_does_not_end_the_next_publish<F: Face>() {
+    let mut bed = Bed::<F>::connected();
+    bed.publish(AtLeastOnce, "x").unwrap();
+    assert_eq!(bed.tell(&puback(1)).len(), 1);
+    bed.publish(AtLeastOnce, "y").unwrap();
+    assert_eq!(bed.tell(&puback(1)), []);
+    assert_eq!(bed.client.in_flight(), 1);
+    bed.expect_sent(&[publish(AtLeastOnce, 1, "x"), publish(AtLeastOnce, 2, "y")]);
+}
+
+/// HB-35 for requests.
+fn suback_and_unsuback_of_nothing_are_ignored<F: Face>() {
+    let codes = [ReasonCode::SUCCESS, ReasonCode::NOT_AUTHORIZED];
+    let mut bed = Bed::<F>::connected();
+    assert_eq!(bed.tell(&suback(9, &codes)), []);
+    assert_eq!(bed.tell(&unsuback(9, &codes)), []);
+    bed.expect_sent(&[]);
+    assert_eq!(bed.client.statistics().acknowledgements_ignored, 2);
+}

@@ -1,0 +1,293 @@
+//! The answer to CONNECT (3.2): accepted, refused, out of place.
+
+mod machine;
+
+use mqtt5_proto::packet::{Auth, Connack, Connect};
+use mqtt5_proto::{
+    Config, DecodeErrorKind, DisconnectCause, Packet, PacketType, Properties, Property, QoS,
+    ReasonCode, Role, State, Violation,
+};
+
+use machine::packets::{ack, connack, disconnect, publish, reasons, suback, unsuback};
+use machine::{Bed, Face, LIMITS, Told, every_storage};
+
+every_storage!(
+    connack_is_told_with_its_properties,
+    every_refusal_ends_the_connection_without_a_word,
+    a_refusal_in_the_form_of_mqtt_3_1_1,
+    undefined_codes_are_protocol_errors,
+    session_present_without_a_session,
+    a_session_that_is_assumed_may_be_present,
+    session_present_in_a_refusal,
+    an_empty_client_identifier_must_be_replaced,
+    an_assigned_identifier_that_was_not_asked_for_is_ignored,
+    authentication_that_was_not_asked_for,
+    everything_else_before_connack_is_a_protocol_error,
+    disconnect_before_connack_is_obeyed,
+    a_second_connack_is_a_protocol_error,
+    a_malformed_connack_is_answered,
+);
+
+fn connect<F: Face>(bed: &mut Bed<F>, connect: &Connect<'_>) {
+    let connect = Connect {
+        properties: Properties::new(&LIMITS).unwrap(),
+        ..*connect
+    };
+    bed.client.connect(bed.now, &connect).unwrap();
+    bed.expect_sent(&[Packet::Connect(connect)]);
+}
+
+fn connack_is_told_with_its_properties<F: Face>() {
+    let list = [
+        Property::ReasonString("hi"),
+        Property::UserProperty("a", "b"),
+    ];
+    let mut bed = Bed::<F>::new();
+    bed.open();
+    let events = bed.tell(&connack(0, Properties::new(&list).unwrap()));
+    let properties = r#"[ReasonString("hi"), UserProperty("a", "b")]"#.into();
+    let session_present = false;
+    assert_eq!(
+        events,
+        [Told::Connected {
+            session_present,
+            properties
+        }]
+    );
+    assert_eq!(bed.client.state(), State::Connected);
+    assert!(bed.client.negotiated().is_some());
+}
+
+/// [MQTT-3.2.2-7], D29: after a refusal nothing is written; its reason and properties are told.
+fn every_refusal_ends_the_connection_without_a_word<F: Face>() {
+    let list = [Property::ServerReference("other")];
+    let refusals = (0x80..=0xFF)
+        .map(ReasonCode::from)
+        .filter(|code| code.is_defined_for(PacketType::Connack, Role::Server));
+    for code in refusals {
+        let mut bed = Bed::<F>::new();
+        bed.open();
+        let refusal = connack(code.value(), Properties::new(&list).unwrap());
+        assert_eq!(bed.tell(&refusal), []);
+        assert!(bed.client.wants_close() && !bed.client.wants_read());
+        bed.expect_sent(&[]);
+        // Bytes after it are ignored (HB-10).
+        assert!(bed.client.receive_space().is_empty());
+        bed.client.handle_received(bed.now, 5);
+        assert_eq!(bed.events(), []);
+        let properties = r#"[ServerReference("other")]"#.into();
+        let told = Told::Disconnected(DisconnectCause::Refused(code), properties);
+        assert_eq!(bed.close(), [told]);
+    }
+}
+
+/// D21: a server of MQTT 3.1.1 refuses with two bytes; that is a refusal, not a malformed packet.
+fn a_refusal_in_the_form_of_mqtt_3_1_1<F: Face>() {
+    for code in 1..=5 {
+        let mut bed = Bed::<F>::new();
+        bed.open();
+        bed.feed_bytes(&[0x20, 2, 0, code]);
+        bed.expect_end(None, DisconnectCause::RefusedByOlderVersion(code));
+    }
+}
+
+/// [MQTT-3.2.2-8], HB-26.
+fn undefined_codes_are_protocol_errors<F: Face>() {
+    for code in [0x01, 0x06, 0x10, 0x7F, 0x8B, 0x92, 0xFF] {
+        let mut bed = Bed::<F>::new();
+        bed.open();
+        bed.feed_bytes(&[0x20, 3, 0, code, 0]);
+        let kind = DecodeErrorKind::UndefinedReasonCode(code);
+        bed.expect_end(Some(0x82), DisconnectCause::Violation(kind.into()));
+    }
+}
+
+const SESSION_PRESENT: Packet<'static> = Packet::Connack(Connack {
+    session_present: true,
+    reason: ReasonCode::SUCCESS,
+    properties: Properties::EMPTY,
+});
+
+/// [MQTT-3.2.2-4], D28, HB-24: whether Clean Start was 1, or 0 and this machine knows of no session.
+fn session_present_without_a_session<F: Face>() {
+    for (clean_start, assume_session) in [(true, false), (false, false), (true, true)] {
+        let mut config = Config::default();
+        config.assume_session = assume_session;
+        let mut bed = Bed::<F>::with(config);
+        let template = Connect {
+            clean_start,
+            ..Connect::new("me")
+        };
+        connect(&mut bed, &template);
+        bed.feed(&SESSION_PRESENT);
+        let violation = Violation::UnexpectedSessionPresent;
+        bed.expect_end(Some(0x82), DisconnectCause::Violation(violation));
+    }
+}
+
+/// D28: how a new process takes over its queue.
+fn a_session_that_is_assumed_may_be_present<F: Face>() {
+    let mut config = Config::default();
+    config.assume_session = true;
+    let mut bed = Bed::<F>::with(config);
+    let template = Connect {
+        clean_start: false,
+        ..Connect::new("me")
+    };
+    connect(&mut bed, &template);
+    let events = bed.tell(&SESSION_PRESENT);
+    let session_present = true;
+    assert!(
+        matches!(
+            &events[..],
+            [Told::Connected {
+                session_present: true,
+                ..
+            }]
+        ),
+        "{events:?}"
+    );
+    let negotiated = bed.client.negotiated().unwrap();
+    assert_eq!(negotiated.session_present, session_present);
+}
+
+/// [MQTT-3.2.2-6], HB-24.
+fn session_present_in_a_refusal<F: Face>() {
+    let mut bed = Bed::<F>::new();
+    bed.open();
+    bed.feed_bytes(&[0x20, 3, 1, 0x87, 0]);
+    let kind = DecodeErrorKind::SessionPresentInRefusal;
+    bed.expect_end(Some(0x82), DisconnectCause::Violation(kind.into()));
+}
+
+/// [MQTT-3.2.2-16], HB-28.
+fn an_empty_client_identifier_must_be_replaced<F: Face>() {
+    let mut bed = Bed::<F>::new();
+    connect(&mut bed, &Connect::new(""));
+    bed.feed(&connack(0, Properties::EMPTY));
+    let violation = Violation::MissingClientIdentifier;
+    bed.expect_end(Some(0x82), DisconnectCause::Violation(violation));
+
+    connect(&mut bed, &Connect::new(""));
+    bed.accept(&[Property::AssignedClientIdentifier("chosen")]);
+}
+
+/// HB-28.
+fn an_assigned_identifier_that_was_not_asked_for_is_ignored<F: Face>() {
+    Bed::<F>::accepted(&[Property::AssignedClientIdentifier("chosen")]);
+}
+
+/// [MQTT-4.12.0-6], HB-56.
+fn authentication_that_was_not_asked_for<F: Face>() {
+    let list = [Property::AuthenticationMethod("m")];
+    let mut bed = Bed::<F>::new();
+    bed.open();
+    bed.feed(&connack(0, Properties::new(&list).unwrap()));
+    let violation = Violation::UnexpectedAuthentication;
+    bed.expect_end(Some(0x82), DisconnectCause::Violation(violation));
+}
+
+/// [MQTT-3.2.0-1], HB-09, HB-08; D16 for AUTH.
+fn everything_else_before_connack_is_a_protocol_error<F: Face>() {
+    let codes = reasons(&[0]);
+    let auth = Packet::Auth(Auth {
+        reason: ReasonCode::CONTINUE_AUTHENTICATION,
+        properties: Properties::EMPTY,
+    });
+    for packet in [
+        publish(QoS::AtMostOnce, 1, "x"),
+        publish(QoS::ExactlyOnce, 1, "x"),
+        ack(PacketType::Puback, 1),
+        ack(PacketType::Pubrec, 1),
+        ack(PacketType::Pubrel, 1),
+        ack(PacketType::Pubcomp, 1),
+        suback(1, &codes),
+        unsuback(1, &codes),
+        Packet::Pingresp,
+        auth,
+    ] {
+        let mut bed = Bed::<F>::new();
+        bed.open();
+        bed.feed(&packet);
+        let violation = match packet {
+            Packet::Auth(_) => Violation::UnexpectedAuthentication,
+            packet => Violation::UnexpectedPacket(packet.packet_type()),
+        };
+        bed.expect_end(Some(0x82), DisconnectCause::Violation(violation));
+    }
+}
+
+/// [MQTT-3.14.0-1] forbids it; D29: nothing is written after it all the same.
+fn disconnect_before_connack_is_obeyed<F: Face>() {
+    let mut bed = Bed::<F>::new();
+    bed.open();
+    bed.feed(&disconnect(0x89));
+    let reason = ReasonCode::SERVER_BUSY;
+    let defined = true;
+    bed.expect_end(None, DisconnectCause::ByServer { reason, defined });
+}
+
+/// [MQTT-3.2.0-2], HB-09: a refusal too.
+fn a_second_connack_is_a_protocol_error<F: Face>() {
+    for reason in [0, 0x87] {
+        let mut bed = Bed::<F>::connected();
+        bed.feed(&connack(reason, Properties::EMPTY));
+        let violation = Violation::UnexpectedPacket(PacketType::Connack);
+        bed.expect_end(Some(0x82), DisconnectCause::Violation(violation));
+    }
+}
+
+/// [MQTT-3.2.2-1], HB-05, HB-24: reserved flags, a missing property length, bytes after the end.
+fn a_malformed_connack_is_answered<F: Face>() {
+    for (bytes, kind) in [
+        (&[0x20, 3, 2, 0, 0][..], DecodeErrorKind::ReservedBit),
+        (&[0x20, 2, 0, 0], DecodeErrorKind::Truncated),
+        (&[0x20, 4, 0, 0, 0, 0], DecodeErrorKind::TrailingBytes),
+        (&[0x21, 3, 0, 0, 0], DecodeErrorKind::InvalidFlags),
+        (&[0x00, 0], DecodeErrorKind::ReservedPacketType),
+    ] {
+        let mut bed = Bed::<F>::new();
+        bed.open();
+        bed.feed_bytes(bytes);
+        bed.expect_end(Some(0x81), DisconnectCause::Violation(kind.into()));
+    }
+}
+
+/// E5: before CONNACK 64 KiB are accepted, whatever was announced; above that 0x97, above what was announced 0x95.
+#[cfg(feature = "alloc")]
+#[test]
+fn a_connack_must_not_be_large() {
+    use machine::Borrowing;
+    // Each header promises one byte more than is accepted.
+    for (announced, header, reason, violation) in [
+        (
+            1 << 20,
+            [0x20, 0xFD, 0xFF, 0x03],
+            0x97,
+            Violation::ConnackTooLarge,
+        ),
+        (
+            1 << 20,
+            [0x20, 0xFD, 0xFF, 0x3F],
+            0x95,
+            Violation::PacketTooLarge,
+        ),
+        (
+            1 << 15,
+            [0x20, 0xFD, 0xFF, 0x01],
+            0x95,
+            Violation::PacketTooLarge,
+        ),
+        (
+            1 << 16,
+            [0x20, 0xFD, 0xFF, 0x03],
+            0x95,
+            Violation::PacketTooLarge,
+        ),
+    ] {
+        let mut bed = Bed::<Borrowing>::new();
+        bed.open_with(&[Property::MaximumPacketSize(announced)], 60);
+        bed.feed_bytes(&header);
+        bed.expect_end(Some(reason), DisconnectCause::Violation(violation));
+    }
+}

@@ -1,0 +1,338 @@
+//! A server that breaks the protocol: the right code in DISCONNECT, then the transport is closed, then one event that
+//! says why (4.13, E19).
+
+mod golden;
+mod machine;
+
+use mqtt5_proto::packet::{Acknowledgement, Auth, Publish};
+use mqtt5_proto::{
+    Config, DecodeErrorKind, Decoding, DisconnectCause, FixedHeader, Packet, PacketType,
+    Properties, Property, QoS, ReasonCode, Role, TopicName, Violation,
+};
+
+use machine::packets::{delivery, disconnect, encode, id, publish};
+use machine::{Bed, Face, LIMITS, PACKET_LIMIT, Told, every_storage};
+
+every_storage!(
+    every_golden_vector_of_what_is_invalid,
+    every_golden_vector_of_what_a_server_sends,
+    packets_of_a_client,
+    authentication_without_a_method,
+    every_topic_alias,
+    the_fixed_header_decides_on_too_large_packets,
+    the_largest_packet_is_accepted,
+    problem_information_that_was_not_asked_for,
+    lenient_tolerates_what_breaks_nothing,
+    what_was_handled_before_stays_handled,
+    the_answers_before_it_leave_first,
+    nothing_after_it_is_handled,
+    every_split_of_a_violation,
+);
+
+fn expected(kind: &str, cause: DisconnectCause) -> bool {
+    match cause {
+        DisconnectCause::Violation(Violation::Decode(found)) => format!("{found:?}") == kind,
+        _ => false,
+    }
+}
+
+/// HB-01, HB-02, HB-05, HB-07, HB-11 to HB-13, HB-15 to HB-19, HB-26, HB-36, HB-41, HB-46, HB-47: what the codec
+/// refuses ends the connection with the code that the vector names.
+fn every_golden_vector_of_what_is_invalid<F: Face>() {
+    let mut count = 0;
+    let decoding = Decoding::new(Role::Server);
+    for vector in golden::invalid() {
+        let of_server = vector.sender != golden::Sender::Client;
+        // What is no whole packet, or more than one, is something else to a machine.
+        let whole = FixedHeader::parse(&vector.bytes, &decoding).map_or(true, |header| {
+            header.is_some_and(|header| header.total_len() == vector.bytes.len())
+        });
+        if !of_server || !whole {
+            continue;
+        }
+        count += 1;
+        let connack = vector.bytes[0] >> 4 == PacketType::Connack as u8;
+        let mut bed = if connack {
+            let mut bed = Bed::<F>::new();
+            bed.open();
+            bed
+        } else {
+            Bed::<F>::connected()
+        };
+        bed.feed_bytes(&vector.bytes);
+        let events = bed.events();
+        let sent = bed.sent_bytes();
+        let told = bed.close();
+        let name = vector.name;
+        let Told::Disconnected(cause, _) = &told[0] else {
+            panic!("{name}: {told:?}")
+        };
+        assert!(events.is_empty(), "{name}: {events:?}");
+        assert!(expected(vector.kind, *cause), "{name}: {cause:?}");
+        assert_eq!(sent, encode(&disconnect(vector.reason.value())), "{name}");
+    }
+    assert!(count > 50, "{count}");
+}
+
+/// Every packet that a server may send is handled in every state without a panic, and ends the connection or not.
+fn every_golden_vector_of_what_a_server_sends<F: Face>() {
+    for vector in golden::vectors() {
+        if vector.sender == golden::Sender::Client || vector.bytes.len() > PACKET_LIMIT as usize {
+            continue;
+        }
+        for accepted in [false, true] {
+            let mut bed = Bed::<F>::new();
+            bed.open();
+            if accepted {
+                bed.accept(&[]);
+                bed.publish(QoS::AtLeastOnce, "x").unwrap();
+                bed.sent_bytes();
+            }
+            bed.feed_bytes(&vector.bytes);
+            bed.events();
+            bed.sent_bytes();
+            bed.close();
+        }
+    }
+}
+
+/// HB-08: the first byte is enough.
+fn packets_of_a_client<F: Face>() {
+    for (byte, packet) in [
+        (0x10, PacketType::Connect),
+        (0x82, PacketType::Subscribe),
+        (0xA2, PacketType::Unsubscribe),
+        (0xC0, PacketType::Pingreq),
+    ] {
+        let mut bed = Bed::<F>::connected();
+        bed.feed_bytes(&[byte]);
+        let kind = DecodeErrorKind::WrongDirection(packet);
+        bed.expect_end(Some(0x82), DisconnectCause::Violation(kind.into()));
+    }
+}
+
+/// D16, D17, HB-56.
+fn authentication_without_a_method<F: Face>() {
+    for (code, property) in [
+        (0x18, Some(Property::AuthenticationMethod("m"))),
+        (0x18, None),
+        (0x00, None),
+    ] {
+        let reason = ReasonCode::from(code);
+        let mut bed = Bed::<F>::connected();
+        bed.feed(&Packet::Auth(Auth {
+            reason,
+            properties: Properties::new(property.as_slice()).unwrap(),
+        }));
+        let violation = Violation::UnexpectedAuthentication;
+        bed.expect_end(Some(0x82), DisconnectCause::Violation(violation));
+    }
+    // Only a client may ask for it.
+    let mut bed = Bed::<F>::connected();
+    bed.feed_bytes(&[0xF0, 2, 0x19, 0]);
+    let kind = DecodeErrorKind::UndefinedReasonCode(0x19);
+    bed.expect_end(Some(0x82), DisconnectCause::Violation(kind.into()));
+}
+
+/// HB-46, 3.3.4: none was allowed, so each is too high; 0 never is. Whether there is a topic as well makes no difference.
+fn every_topic_alias<F: Face>() {
+    for topic in [None, Some(TopicName::new("t").unwrap())] {
+        for alias in [1, 2, 65_535] {
+            let list = [Property::TopicAlias(alias)];
+            let mut bed = Bed::<F>::connected();
+            bed.feed(&Packet::Publish(Publish {
+                delivery: delivery(QoS::AtLeastOnce, 1, false),
+                retain: false,
+                topic,
+                properties: Properties::new(&list).unwrap(),
+                payload: b"x",
+            }));
+            let violation = Violation::TopicAliasInvalid;
+            bed.expect_end(Some(0x94), DisconnectCause::Violation(violation));
+        }
+    }
+    let mut bed = Bed::<F>::connected();
+    bed.feed_bytes(b"\x30\x06\x00\x00\x03\x23\x00\x00");
+    let kind = DecodeErrorKind::TopicAliasZero;
+    bed.expect_end(Some(0x94), DisconnectCause::Violation(kind.into()));
+    let mut bed = Bed::<F>::connected();
+    bed.feed_bytes(b"\x30\x04\x00\x00\x00x");
+    let kind = DecodeErrorKind::EmptyTopicName;
+    bed.expect_end(Some(0x82), DisconnectCause::Violation(kind.into()));
+}
+
+/// D14, HB-03, [MQTT-3.1.2-24]: 0x95 before any of it is kept, also for the longest there is.
+fn the_fixed_header_decides_on_too_large_packets<F: Face>() {
+    for header in [
+        // 16,384 bytes are allowed.
+        [0x30, 0xFE, 0x7F],
+        [0x30, 0xFF, 0x7F],
+        [0x40, 0xFE, 0x7F],
+    ] {
+        let mut bed = Bed::<F>::connected();
+        bed.feed_bytes(&header);
+        let violation = Violation::PacketTooLarge;
+        bed.expect_end(Some(0x95), DisconnectCause::Violation(violation));
+    }
+    let mut bed = Bed::<F>::connected();
+    bed.feed_bytes(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F]);
+    let violation = Violation::PacketTooLarge;
+    bed.expect_end(Some(0x95), DisconnectCause::Violation(violation));
+}
+
+fn the_largest_packet_is_accepted<F: Face>() {
+    let payload = "x".repeat(PACKET_LIMIT as usize - 7);
+    let packet = publish(QoS::AtMostOnce, 0, &payload);
+    assert_eq!(encode(&packet).len(), PACKET_LIMIT as usize);
+    let mut bed = Bed::<F>::connected();
+    for _ in 0..3 {
+        assert_eq!(bed.message(&packet).payload(), payload.as_bytes());
+    }
+}
+
+fn explained(packet: PacketType) -> [Packet<'static>; 2] {
+    const REASON: [Property<'static>; 1] = [Property::ReasonString("why")];
+    const USER: [Property<'static>; 1] = [Property::UserProperty("a", "b")];
+    [&REASON, &USER].map(|list| {
+        let properties = Properties::new(list).unwrap();
+        machine::packets::ack_with(packet, 1, 0, properties)
+    })
+}
+
+/// [MQTT-3.1.2-29], HB-23: on every packet but PUBLISH, CONNACK and DISCONNECT.
+fn problem_information_that_was_not_asked_for<F: Face>() {
+    let list = [
+        LIMITS[0],
+        LIMITS[1],
+        Property::RequestProblemInformation(false),
+    ];
+    use PacketType::{Puback, Pubcomp, Pubrec, Pubrel};
+    for packet in [Puback, Pubrec, Pubrel, Pubcomp]
+        .into_iter()
+        .flat_map(explained)
+    {
+        let mut bed = Bed::<F>::new();
+        bed.open_with(&list, 60);
+        bed.accept(&[Property::ReasonString("allowed here")]);
+        let user = [Property::UserProperty("allowed", "here")];
+        bed.message(&Packet::Publish(Publish {
+            delivery: delivery(QoS::AtMostOnce, 0, false),
+            retain: false,
+            topic: Some(TopicName::new("t").unwrap()),
+            properties: Properties::new(&user).unwrap(),
+            payload: b"x",
+        }));
+        bed.feed(&packet);
+        let violation = Violation::UnexpectedProblemInformation;
+        bed.expect_end(Some(0x82), DisconnectCause::Violation(violation));
+    }
+    for bytes in [
+        b"\x90\x08\x00\x01\x04\x1F\x00\x01w\x00",
+        b"\xB0\x08\x00\x01\x04\x1F\x00\x01w\x00",
+    ] {
+        let mut bed = Bed::<F>::new();
+        bed.open_with(&list, 60);
+        bed.accept(&[]);
+        bed.feed_bytes(bytes);
+        let violation = Violation::UnexpectedProblemInformation;
+        bed.expect_end(Some(0x82), DisconnectCause::Violation(violation));
+    }
+}
+
+/// E8: longer integers than needed, DUP with QoS 0, problem information that was not asked for.
+fn lenient_tolerates_what_breaks_nothing<F: Face>() {
+    let list = [
+        LIMITS[0],
+        LIMITS[1],
+        Property::RequestProblemInformation(false),
+    ];
+    let long: [&[u8]; 3] = [
+        b"\x30\x85\x00\x00\x01t\x00x",
+        b"\x30\x06\x00\x01t\x80\x00x",
+        b"\x38\x05\x00\x01t\x00x",
+    ];
+    for lenient in [false, true] {
+        for bytes in long {
+            let mut config = Config::default();
+            config.lenient = lenient;
+            let mut bed = Bed::<F>::with(config);
+            bed.open_with(&list, 60);
+            bed.accept(&[]);
+            bed.feed_bytes(bytes);
+            let events = bed.events();
+            assert_eq!(
+                events.len(),
+                usize::from(lenient),
+                "{bytes:02X?} {events:?}"
+            );
+            if lenient {
+                assert_eq!(events[0].payload(), b"x");
+                for packet in explained(PacketType::Puback) {
+                    assert_eq!(bed.tell(&packet), []);
+                }
+            }
+            assert_eq!(bed.client.wants_read(), lenient);
+        }
+    }
+}
+
+fn what_was_handled_before_stays_handled<F: Face>() {
+    let mut bytes = encode(&publish(QoS::AtMostOnce, 0, "a"));
+    bytes.extend(encode(&publish(QoS::AtMostOnce, 0, "b")));
+    bytes.extend([0xD0, 1, 0]);
+    let mut bed = Bed::<F>::connected();
+    bed.feed_bytes(&bytes);
+    let events = bed.events();
+    let payloads: Vec<_> = events.iter().map(Told::payload).collect();
+    assert_eq!(payloads, [b"a", b"b"]);
+    let kind = DecodeErrorKind::TrailingBytes;
+    bed.expect_end(Some(0x81), DisconnectCause::Violation(kind.into()));
+}
+
+fn the_answers_before_it_leave_first<F: Face>() {
+    let mut bed = Bed::<F>::connected();
+    bed.publish(QoS::AtMostOnce, "x").unwrap();
+    bed.feed(&machine::packets::pubrel(9));
+    bed.feed_bytes(&[0x00]);
+    assert_eq!(bed.events(), []);
+    assert!(!bed.client.wants_close());
+    let not_found = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+    bed.expect_sent(&[
+        publish(QoS::AtMostOnce, 0, "x"),
+        Packet::Pubcomp(Acknowledgement::new(id(9), not_found)),
+        disconnect(0x81),
+    ]);
+    assert!(bed.client.wants_close());
+    // Only now is the connection over, whatever happens to the transport.
+    let kind = DecodeErrorKind::ReservedPacketType;
+    bed.expect_closed(DisconnectCause::Violation(kind.into()));
+}
+
+/// HB-10; the first violation is the cause.
+fn nothing_after_it_is_handled<F: Face>() {
+    let mut bytes = vec![0x00];
+    bytes.extend(encode(&publish(QoS::AtMostOnce, 0, "late")));
+    bytes.extend(encode(&disconnect(0x8B)));
+    let mut bed = Bed::<F>::connected();
+    bed.feed_bytes(&bytes);
+    let kind = DecodeErrorKind::ReservedPacketType;
+    bed.expect_end(Some(0x81), DisconnectCause::Violation(kind.into()));
+    assert_eq!(bed.client.statistics().packets_received, 1);
+}
+
+/// HB-06: how the bytes are cut makes no difference to where a violation is seen or what is answered.
+fn every_split_of_a_violation<F: Face>() {
+    let mut bytes = encode(&publish(QoS::AtMostOnce, 0, "a"));
+    bytes.extend([0x40, 3, 0, 1, 0x7F]);
+    for at in 0..=bytes.len() {
+        let mut bed = Bed::<F>::connected();
+        let mut events = Vec::new();
+        for part in [&bytes[..at], &bytes[at..]] {
+            bed.feed_bytes(part);
+            events.extend(bed.events());
+        }
+        assert_eq!(events.len(), 1);
+        let kind = DecodeErrorKind::UndefinedReasonCode(0x7F);
+        bed.expect_end(Some(0x82), DisconnectCause::Violation(kind.into()));
+    }
+}

@@ -1,0 +1,129 @@
+//! From an endpoint to an open socket.
+
+use core::task::{Context, Poll, ready};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use mqtt5_client::driver::Attempt;
+use mqtt5_client::{DialError, DialErrorKind, Endpoint, Instant};
+
+use super::{Pending, Runtime};
+use crate::{Settings, Stack, StaggeredDial, Step};
+
+/// An attempt to open a transport.
+pub(super) struct Dialing<S> {
+    pub(super) attempt: Attempt,
+    phase: Phase<S>,
+}
+
+enum Phase<S> {
+    Begin(Arc<Endpoint>),
+    Resolving(Stack, Pending<Vec<SocketAddr>>),
+    Connecting(Stack, Connecting<S>),
+}
+
+/// Several addresses, one of which will do.
+struct Connecting<S> {
+    dial: StaggeredDial,
+    sockets: Vec<Pending<S>>,
+    until: Option<Instant>,
+}
+
+impl<S> Dialing<S> {
+    pub(super) fn new(attempt: Attempt, endpoint: Arc<Endpoint>) -> Self {
+        Self {
+            attempt,
+            phase: Phase::Begin(endpoint),
+        }
+    }
+
+    /// When it must be polled, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Connecting(_, connecting) => connecting.until,
+            _ => None,
+        }
+    }
+
+    pub(super) fn poll<R: Runtime<Socket = S>>(
+        &mut self,
+        context: &mut Context<'_>,
+        runtime: &R,
+        now: Instant,
+    ) -> Poll<Result<S, DialError>> {
+        loop {
+            self.phase = match &mut self.phase {
+                Phase::Begin(endpoint) => {
+                    let stack = Stack::new(endpoint, &Settings::default())?;
+                    match stack.host().parse::<IpAddr>() {
+                        Ok(address) => {
+                            let addresses = [(address, stack.port()).into()];
+                            Phase::Connecting(stack, Connecting::new(addresses))
+                        }
+                        Err(_) => {
+                            let addresses = runtime.resolve(stack.host(), stack.port());
+                            Phase::Resolving(stack, addresses)
+                        }
+                    }
+                }
+                Phase::Resolving(stack, addresses) => {
+                    let addresses = ready!(addresses.as_mut().poll(context))
+                        .map_err(|_| DialError::new(DialErrorKind::NameResolution))?;
+                    Phase::Connecting(stack.clone(), Connecting::new(addresses))
+                }
+                Phase::Connecting(stack, connecting) => {
+                    return connecting.poll(context, runtime, stack, now);
+                }
+            };
+        }
+    }
+}
+
+impl<S> Connecting<S> {
+    fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self {
+            dial: StaggeredDial::new(addresses),
+            sockets: Vec::new(),
+            until: None,
+        }
+    }
+
+    fn poll<R: Runtime<Socket = S>>(
+        &mut self,
+        context: &mut Context<'_>,
+        runtime: &R,
+        stack: &Stack,
+        now: Instant,
+    ) -> Poll<Result<S, DialError>> {
+        loop {
+            if let Some(socket) = self.poll_sockets(context) {
+                return Poll::Ready(Ok(socket));
+            }
+            match self.dial.poll(now) {
+                Step::Start(address) => self.sockets.push(runtime.connect(address, stack.tcp())),
+                Step::Wait { until } => {
+                    self.until = until;
+                    return Poll::Pending;
+                }
+                Step::Fail(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// The first socket that is connected; those that failed are reported and forgotten.
+    fn poll_sockets(&mut self, context: &mut Context<'_>) -> Option<S> {
+        let mut winner = None;
+        self.sockets.retain_mut(|socket| {
+            if winner.is_some() {
+                return true;
+            }
+            match socket.as_mut().poll(context) {
+                Poll::Pending => return true,
+                Poll::Ready(Ok(socket)) => winner = Some(socket),
+                Poll::Ready(Err(error)) => self.dial.handle_failed(error.kind()),
+            }
+            false
+        });
+        winner
+    }
+}
