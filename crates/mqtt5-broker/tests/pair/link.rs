@@ -1,5 +1,7 @@
 //! A client machine and a broker machine with a link between them, in virtual time.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::time::Duration;
 
 use mqtt5_broker::{Action, Broker, Config as BrokerConfig};
@@ -28,7 +30,13 @@ pub(crate) enum Told {
 
 /// What both faces of the client machine have.
 pub(crate) trait Embedded {
-    fn new() -> Self;
+    fn new() -> Self
+    where
+        Self: Sized,
+    {
+        Self::with(Config::default())
+    }
+    fn with(config: Config) -> Self;
     fn connect(&mut self, now: Instant, connect: &Connect<'_>);
     fn publish(&mut self, now: Instant, message: &Outbound<'_>) -> Op;
     fn subscribe(&mut self, now: Instant, filter: SubscribeFilter<'_>) -> Op;
@@ -42,6 +50,8 @@ pub(crate) trait Embedded {
     fn handle_timeout(&mut self, now: Instant);
     fn poll_timeout(&self) -> Option<Instant>;
     fn wants_close(&self) -> bool;
+    fn has_session(&self) -> bool;
+    fn is_pending(&self, op: Op) -> bool;
     fn in_flight(&self) -> usize;
     fn packets_sent(&self) -> u64;
     /// Everything that is open: pending, in flight, requests, held, unsent.
@@ -52,8 +62,14 @@ pub(crate) trait Embedded {
 macro_rules! embedded {
     ($face:ty, $message:ty) => {
         impl Embedded for $face {
-            fn new() -> Self {
-                Self::new(Config::default())
+            fn with(config: Config) -> Self {
+                Self::new(config)
+            }
+            fn has_session(&self) -> bool {
+                self.has_session()
+            }
+            fn is_pending(&self, op: Op) -> bool {
+                self.is_pending(op)
             }
             fn connect(&mut self, now: Instant, connect: &Connect<'_>) {
                 self.connect(now, connect).unwrap();

@@ -33,6 +33,8 @@ impl<S: Storage> Machine<S> {
                     .authentication
                     .step(AuthenticationStep::Checked);
                 self.checked = Some(purpose);
+                // Nothing was read meanwhile.
+                self.connection.liveness.resume(now);
             }
             (Authenticate::Abort, Stage::Challenged(_) | Stage::Checking(_)) => {
                 let reason = ReasonCode::UNSPECIFIED_ERROR;

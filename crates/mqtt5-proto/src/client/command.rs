@@ -11,7 +11,6 @@ use crate::packet::{
     Acknowledgement, Connect, Delivery, Disconnect, Subscribe, SubscribeFilter, Unsubscribe,
 };
 use crate::property::TOPIC_ALIAS_LEN;
-use crate::qos::Phase;
 use crate::session::{Kept, Loss, Pending, Request, RequestKind};
 use crate::storage::{Alias, Body, Receive, Storage, Table, Transmit};
 use crate::{
@@ -43,6 +42,10 @@ impl<S: Storage> Machine<S> {
         let packet = Packet::Connect(*connect);
         self.check_length(packet.encoded_len(VERSION)?, usize::MAX)?;
         self.connection.open(now, announced, authentication);
+        if connect.clean_start {
+            // The server ends its session when it reads this, whether its answer arrives or not [MQTT-3.1.2-4].
+            self.session.exists = false;
+        }
         self.send(now, &packet);
         self.connection.state = self.connection.state.after(Trigger::Connect);
         Ok(())
@@ -167,26 +170,25 @@ impl<S: Storage> Machine<S> {
         self.connection.liveness.encoding(now, unsent);
     }
 
-    /// Sends what an earlier connection left open, in the order of [MQTT-4.6.0-1] and [MQTT-4.6.0-4]; gives a publish that
-    /// this server rules out.
+    /// Sends what an earlier connection left open, PUBRELs in the order of [MQTT-4.6.0-4], then PUBLISHes in that of
+    /// [MQTT-4.6.0-1]; gives a publish that this server rules out.
     pub(super) fn resend(&mut self, now: Instant) -> Option<Step> {
         if self.connection.state != State::Connected {
             return None;
         }
         let negotiated = *self.negotiated()?;
+        while let Some(id) = self.session.sender.next_release() {
+            if !self.connection.has_answer_room() {
+                return None;
+            }
+            self.session.sender.note_released(id);
+            let pubrel = Acknowledgement::new(id, ReasonCode::SUCCESS);
+            self.answer(now, &Packet::Pubrel(pubrel));
+        }
         loop {
             let sent_here = self.session.sender.sent_here();
-            let (id, exchange) = self.session.sender.next_resend()?;
+            let (id, exchange) = self.session.sender.next_publish()?;
             let start = self.connection.transmit.encoded();
-            if exchange.phase == Phase::AwaitPubcomp {
-                if !self.connection.has_answer_room() {
-                    return None;
-                }
-                let pubrel = Acknowledgement::new(id, ReasonCode::SUCCESS);
-                self.session.sender.note_start(id, start);
-                self.answer(now, &Packet::Pubrel(pubrel));
-                continue;
-            }
             let message = &mut exchange.body;
             if let Err(limit) = check_limits::<S>(message, &negotiated) {
                 let exchange = self.session.sender.remove(id)?;
@@ -379,6 +381,9 @@ impl<S: Storage> Machine<S> {
         }
         if let Some(seconds) = properties.session_expiry_interval() {
             self.connection.session_expiry_interval = seconds;
+            if self.connection.state == State::Connected {
+                self.session.exists = seconds > 0;
+            }
         }
         self.send(now, &packet);
         self.connection.finish(DisconnectCause::Requested);

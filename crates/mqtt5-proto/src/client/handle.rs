@@ -148,14 +148,18 @@ impl<S: Storage> Machine<S> {
         if authentication.stage == Stage::Off {
             return Ok(Some(self.accept()));
         }
-        if connack.authentication_data {
-            authentication.step(AuthenticationStep::AcceptWithData);
-            return Ok(Some(Step::Challenge));
-        }
-        if !authentication.step(AuthenticationStep::Accept) {
+        let step = if connack.authentication_data {
+            AuthenticationStep::AcceptWithData
+        } else {
+            AuthenticationStep::Accept
+        };
+        if !authentication.step(step) {
             return Err(Violation::UnexpectedAuthentication);
         }
-        Ok(Some(self.accept()))
+        Ok(Some(match step {
+            AuthenticationStep::AcceptWithData => Step::Challenge,
+            _ => self.accept(),
+        }))
     }
 
     /// The connection is accepted by both sides.

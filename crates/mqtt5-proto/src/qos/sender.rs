@@ -31,6 +31,8 @@ pub struct Exchange<B> {
     start: Option<u64>,
     /// It is to be sent again on the current connection.
     resend: bool,
+    /// Its PUBLISH was sent on the current connection.
+    here: bool,
     /// What is needed to send it again.
     pub body: B,
 }
@@ -77,12 +79,12 @@ pub struct Sender<B, X> {
     /// the order in which they are to be sent again [MQTT-4.6.0-1], [MQTT-4.6.0-4].
     exchanges: X,
     last_id: PacketId,
-    /// Where to look for the next exchange to send again.
-    cursor: Option<PacketId>,
-    /// How many PUBLISHes are to be sent again.
-    unsent: usize,
-    /// How many exchanges wait for PUBCOMP.
-    releasing: usize,
+    /// Where to look for the next PUBLISH to send again.
+    publishes: Option<PacketId>,
+    /// Where to look for the next PUBREL to send again.
+    releases: Option<PacketId>,
+    /// How many exchanges whose PUBLISH was sent on the current connection are not finished.
+    sent_here: usize,
     body: PhantomData<B>,
 }
 
@@ -98,9 +100,9 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
         Self {
             exchanges: X::default(),
             last_id: PacketId::LAST,
-            cursor: None,
-            unsent: 0,
-            releasing: 0,
+            publishes: None,
+            releases: None,
+            sent_here: 0,
             body: PhantomData,
         }
     }
@@ -153,6 +155,7 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
             handed: false,
             start: None,
             resend: false,
+            here: false,
             body,
         };
         self.exchanges
@@ -199,7 +202,7 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
         if exchange.phase == Phase::AwaitPubrec {
             exchange.phase = Phase::AwaitPubcomp;
             exchange.received = reason;
-            self.releasing = self.releasing.saturating_add(1);
+            exchange.handed = true;
             self.exchanges.move_to_back(id);
         }
     }
@@ -208,22 +211,20 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
     pub fn remove(&mut self, id: PacketId) -> Option<Exchange<B>> {
         self.skip(id);
         let exchange = self.exchanges.remove(id)?;
-        if exchange.phase == Phase::AwaitPubcomp {
-            self.releasing = self.releasing.saturating_sub(1);
-        }
+        self.sent_here = self.sent_here.saturating_sub(usize::from(exchange.here));
         Some(exchange)
     }
 
     /// Takes an exchange out of those that are to be sent again.
     fn skip(&mut self, id: PacketId) {
-        if self.cursor == Some(id) {
-            self.cursor = self.exchanges.following(id);
+        let following = self.exchanges.following(id);
+        for cursor in [&mut self.publishes, &mut self.releases] {
+            if *cursor == Some(id) {
+                *cursor = following;
+            }
         }
-        let Some(exchange) = self.exchanges.get_mut(id) else {
-            return;
-        };
-        if core::mem::take(&mut exchange.resend) && exchange.phase != Phase::AwaitPubcomp {
-            self.unsent = self.unsent.saturating_sub(1);
+        if let Some(exchange) = self.exchanges.get_mut(id) {
+            exchange.resend = false;
         }
     }
 
@@ -232,7 +233,15 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
         self.skip(id);
         if let Some(exchange) = self.exchanges.get_mut(id) {
             exchange.start = Some(start);
+            if !core::mem::replace(&mut exchange.here, true) {
+                self.sent_here = self.sent_here.saturating_add(1);
+            }
         }
+    }
+
+    /// Notes that the PUBREL of an exchange was sent again.
+    pub fn note_released(&mut self, id: PacketId) {
+        self.skip(id);
     }
 
     /// The connection is gone, of whose stream the transport was given `taken` bytes.
@@ -240,13 +249,15 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
     /// [`pop_unhanded`](Self::pop_unhanded) gives the exchanges of which it was given nothing: to the other side they
     /// never existed.
     pub fn handle_closed(&mut self, taken: u64) {
-        self.unsent = 0;
-        self.cursor = self.front();
-        let mut next = self.cursor;
+        self.sent_here = 0;
+        self.releases = None;
+        self.publishes = self.front();
+        let mut next = self.publishes;
         while let Some(id) = next {
             next = self.exchanges.following(id);
             if let Some(exchange) = self.exchanges.get_mut(id) {
                 exchange.resend = false;
+                exchange.here = false;
                 exchange.handed |= exchange.start.take().is_some_and(|start| start < taken);
             }
         }
@@ -255,24 +266,15 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
     /// After [`handle_closed`](Self::handle_closed): takes out the next exchange, in the original order, of which the
     /// transport was never given anything.
     pub fn pop_unhanded(&mut self) -> Option<Exchange<B>> {
-        while let Some(id) = self.cursor {
-            if self
-                .exchanges
-                .get(id)
-                .is_some_and(|exchange| !exchange.handed)
-            {
-                return self.remove(id);
-            }
-            self.cursor = self.exchanges.following(id);
-        }
-        None
+        self.publishes = self.first_from(self.publishes, |exchange| !exchange.handed);
+        self.remove(self.publishes?)
     }
 
     /// The session goes on with a new connection: everything is to be sent again [MQTT-4.4.0-1].
     pub fn resume(&mut self) {
-        self.cursor = self.front();
-        self.unsent = self.exchanges.len().saturating_sub(self.releasing);
-        let mut next = self.cursor;
+        self.publishes = self.front();
+        self.releases = self.publishes;
+        let mut next = self.publishes;
         while let Some(id) = next {
             next = self.exchanges.following(id);
             if let Some(exchange) = self.exchanges.get_mut(id) {
@@ -281,34 +283,50 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
         }
     }
 
-    /// The next exchange to send again: PUBREL if it waits for PUBCOMP, otherwise PUBLISH. It stays the next until
-    /// [`note_start`](Self::note_start) or [`remove`](Self::remove).
-    pub fn next_resend(&mut self) -> Option<(PacketId, &mut Exchange<B>)> {
-        while let Some(id) = self.cursor {
-            if self
-                .exchanges
-                .get(id)
-                .is_some_and(|exchange| exchange.resend)
-            {
+    /// The first exchange of this kind, from this one on.
+    fn first_from(
+        &self,
+        from: Option<PacketId>,
+        matches: impl Fn(&Exchange<B>) -> bool,
+    ) -> Option<PacketId> {
+        let mut next = from;
+        while let Some(id) = next {
+            if self.exchanges.get(id).is_some_and(&matches) {
                 break;
             }
-            self.cursor = self.exchanges.following(id);
+            next = self.exchanges.following(id);
         }
-        let id = self.cursor?;
+        next
+    }
+
+    /// The next PUBLISH to send again. It stays the next until [`note_start`](Self::note_start) or
+    /// [`remove`](Self::remove).
+    pub fn next_publish(&mut self) -> Option<(PacketId, &mut Exchange<B>)> {
+        self.publishes = self.first_from(self.publishes, |exchange| {
+            exchange.resend && exchange.phase != Phase::AwaitPubcomp
+        });
+        let id = self.publishes?;
         self.exchanges.get_mut(id).map(|exchange| (id, exchange))
     }
 
-    /// How many PUBLISHes were sent on the current connection and are not finished.
+    /// The next PUBREL to send again; no Receive Maximum holds it up. It stays the next until
+    /// [`note_released`](Self::note_released) or [`remove`](Self::remove).
+    pub fn next_release(&mut self) -> Option<PacketId> {
+        self.releases = self.first_from(self.releases, |exchange| {
+            exchange.resend && exchange.phase == Phase::AwaitPubcomp
+        });
+        self.releases
+    }
+
+    /// How many PUBLISHes were sent on the current connection and are not finished; those of QoS 2 are when PUBCOMP
+    /// arrives (4.9).
     pub fn sent_here(&self) -> usize {
-        self.exchanges
-            .len()
-            .saturating_sub(self.releasing)
-            .saturating_sub(self.unsent)
+        self.sent_here
     }
 
     /// Whether something is to be sent again before anything new.
     pub fn is_resuming(&mut self) -> bool {
-        self.next_resend().is_some()
+        self.next_release().is_some() || self.next_publish().is_some()
     }
 
     /// The exchange with this identifier.

@@ -65,6 +65,91 @@ impl<F: Face> Bed<F> {
         bed
     }
 
+    /// The same as [`connected`](Self::connected), but sessions outlive their connections.
+    pub(crate) fn keeping() -> Self {
+        Self::keeping_with(Config::default())
+    }
+
+    pub(crate) fn keeping_with(config: Config) -> Self {
+        let mut bed = Self {
+            client: F::keeping(config),
+            now: Instant::ZERO,
+        };
+        assert_eq!(bed.resume(false, &[]), []);
+        bed
+    }
+
+    /// Connects with [`LIMITS`] and a session that outlives the connection, with Clean Start unless there is one; CONNECT
+    /// is written.
+    pub(crate) fn reopen(&mut self) {
+        let clean_start = !self.client.has_session();
+        self.reopen_with(clean_start, 3_600);
+    }
+
+    pub(crate) fn reopen_with(&mut self, clean_start: bool, expiry: u32) {
+        let [receive_maximum, packet_size] = LIMITS;
+        let properties = [
+            Property::SessionExpiryInterval(expiry),
+            receive_maximum,
+            packet_size,
+        ];
+        let connect = Connect {
+            clean_start,
+            properties: Properties::new(&properties).unwrap(),
+            ..Connect::new("me")
+        };
+        self.client.connect(self.now, &connect).unwrap();
+        self.expect_sent(&[Packet::Connect(connect)]);
+    }
+
+    /// The server sends CONNACK.
+    pub(crate) fn connack(&mut self, session_present: bool, properties: &[Property<'_>]) {
+        self.feed(&Packet::Connack(Connack {
+            session_present,
+            reason: ReasonCode::SUCCESS,
+            properties: Properties::new(properties).unwrap(),
+        }));
+    }
+
+    /// A new connection is accepted; gives what is told after `Connected`.
+    #[track_caller]
+    pub(crate) fn resume(
+        &mut self,
+        session_present: bool,
+        properties: &[Property<'_>],
+    ) -> Vec<Told> {
+        self.reopen();
+        self.connack(session_present, properties);
+        let mut events = self.events();
+        assert!(
+            matches!(events[0], Told::Connected { .. }),
+            "no connection: {events:?}"
+        );
+        events.remove(0);
+        events
+    }
+
+    /// The transport is gone; gives what is told after `Disconnected`.
+    #[track_caller]
+    pub(crate) fn lose(&mut self) -> Vec<Told> {
+        self.client.handle_closed(self.now);
+        let mut events = self.events();
+        assert!(matches!(events[0], Told::Disconnected(..)), "{events:?}");
+        events.remove(0);
+        assert_eq!(self.client.unsent(), 0);
+        events
+    }
+
+    /// Nothing is left of anything: in flight, waiting, held.
+    #[track_caller]
+    pub(crate) fn expect_empty(&self) {
+        let client = &self.client;
+        assert_eq!(
+            (client.in_flight(), client.pending(), client.held()),
+            (0, 0, 0)
+        );
+    }
+
     /// Connects with [`LIMITS`]; CONNECT is written.
     pub(crate) fn open(&mut self) {
         self.open_with(&LIMITS, 60);

@@ -2,8 +2,9 @@
 
 use mqtt5_proto::packet::{Connect, SubscribeFilter};
 use mqtt5_proto::{
-    AckToken, Config, DisconnectReason, Instant, Negotiated, Op, Outbound, Properties, Refused,
-    RejectReason, SessionLoss, State, Statistics, TimerReason, TopicFilter, fixed,
+    AckToken, Authenticate, Config, DisconnectReason, Instant, Negotiated, Op, Outbound,
+    Properties, Refused, RejectReason, SessionLoss, State, Statistics, TimerReason, TopicFilter,
+    fixed,
 };
 #[cfg(feature = "alloc")]
 use mqtt5_proto::{Client, Incoming, Outgoing};
@@ -14,7 +15,10 @@ pub(crate) trait Face {
     /// Whether its capacity is fixed.
     const FIXED: bool;
 
+    /// Nothing outlives its connections.
     fn new(config: Config) -> Self;
+    /// Sessions outlive their connections.
+    fn keeping(config: Config) -> Self;
     /// Hands in as many of these bytes as there is space for, and gives how many.
     fn receive(&mut self, now: Instant, bytes: &[u8]) -> usize;
     /// Takes up to so many bytes to send, as if that many were written.
@@ -38,6 +42,11 @@ pub(crate) trait Face {
     fn ack(&mut self, now: Instant, token: AckToken);
     fn reject(&mut self, now: Instant, token: AckToken, reason: RejectReason);
     fn withdraw(&mut self, op: Op) -> bool;
+    fn authenticate(&mut self, now: Instant, step: Authenticate<'_>) -> Result<(), Refused>;
+    fn reauthenticate(&mut self, now: Instant, data: Option<&[u8]>) -> Result<Op, Refused>;
+    fn abandon(&mut self) -> Result<(), Refused>;
+    fn forget(&mut self, token: AckToken) -> bool;
+    fn has_session(&self) -> bool;
     fn disconnect(
         &mut self,
         now: Instant,
@@ -99,6 +108,21 @@ macro_rules! forward {
         fn withdraw(&mut self, op: Op) -> bool {
             self.client.withdraw(op)
         }
+        fn abandon(&mut self) -> Result<(), Refused> {
+            self.client.abandon()
+        }
+        fn forget(&mut self, token: AckToken) -> bool {
+            self.client.forget(token)
+        }
+        fn has_session(&self) -> bool {
+            self.client.has_session()
+        }
+        fn authenticate(&mut self, now: Instant, step: Authenticate<'_>) -> Result<(), Refused> {
+            self.client.authenticate(now, step)
+        }
+        fn reauthenticate(&mut self, now: Instant, data: Option<&[u8]>) -> Result<Op, Refused> {
+            self.client.reauthenticate(now, data)
+        }
         fn disconnect(
             &mut self,
             now: Instant,
@@ -125,7 +149,7 @@ macro_rules! forward {
         fn handle_closed(&mut self, now: Instant) {
             let was_open = self.client.state() != State::Disconnected;
             self.client.handle_closed(now);
-            if was_open {
+            if was_open && !self.keeps {
                 self.client.abandon().expect("there is no connection");
             }
         }
@@ -202,11 +226,12 @@ macro_rules! borrow {
     };
 }
 
-type FixedClient = fixed::Client<16_384, 2_048, 512, 8, 8>;
+type FixedClient = fixed::Client<16_384, 2_048, 512, 8, 8, 8>;
 
 /// The machine of fixed capacity.
 pub(crate) struct Small {
     pub(crate) client: Box<FixedClient>,
+    keeps: bool,
 }
 
 impl Face for Small {
@@ -214,7 +239,15 @@ impl Face for Small {
 
     fn new(config: Config) -> Self {
         Self {
-            client: Box::new(FixedClient::new(one_connection(config))),
+            keeps: false,
+            ..Self::keeping(one_connection(config))
+        }
+    }
+
+    fn keeping(config: Config) -> Self {
+        Self {
+            client: Box::new(FixedClient::new(config)),
+            keeps: true,
         }
     }
 
@@ -226,6 +259,7 @@ impl Face for Small {
 #[cfg(feature = "alloc")]
 pub(crate) struct Borrowing {
     pub(crate) client: Client,
+    keeps: bool,
 }
 
 #[cfg(feature = "alloc")]
@@ -234,7 +268,15 @@ impl Face for Borrowing {
 
     fn new(config: Config) -> Self {
         Self {
-            client: Client::new(one_connection(config)),
+            keeps: false,
+            ..Self::keeping(one_connection(config))
+        }
+    }
+
+    fn keeping(config: Config) -> Self {
+        Self {
+            client: Client::new(config),
+            keeps: true,
         }
     }
 
@@ -249,6 +291,7 @@ pub(crate) struct Lending {
     pub(crate) client: Client,
     pub(crate) incoming: Incoming,
     pub(crate) outgoing: Outgoing,
+    keeps: bool,
 }
 
 #[cfg(feature = "alloc")]
@@ -257,9 +300,17 @@ impl Face for Lending {
 
     fn new(config: Config) -> Self {
         Self {
-            client: Client::new(one_connection(config)),
+            keeps: false,
+            ..Self::keeping(one_connection(config))
+        }
+    }
+
+    fn keeping(config: Config) -> Self {
+        Self {
+            client: Client::new(config),
             incoming: Incoming::new(),
             outgoing: Outgoing::new(),
+            keeps: true,
         }
     }
 

@@ -74,6 +74,11 @@ pub(crate) fn delivery(qos: QoS, packet_id: u16, dup: bool) -> Delivery {
     }
 }
 
+/// A PUBLISH to the topic `t` that may have been sent before.
+pub(crate) fn again(qos: QoS, packet_id: u16, payload: &str) -> Packet<'_> {
+    publish_with(delivery(qos, packet_id, true), payload)
+}
+
 pub(crate) fn publish_with(delivery: Delivery, payload: &str) -> Packet<'_> {
     Packet::Publish(Publish {
         delivery,

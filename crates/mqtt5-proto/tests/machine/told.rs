@@ -3,7 +3,9 @@
 #[cfg(feature = "alloc")]
 use mqtt5_proto::Message;
 use mqtt5_proto::packet::{Acknowledgement, Delivery, Publish};
-use mqtt5_proto::{AckToken, DisconnectCause, Event, Op, Outcome, Properties, QoS, ReasonCode};
+use mqtt5_proto::{
+    AckToken, DisconnectCause, Event, Op, Outcome, Properties, QoS, ReasonCode, Refused,
+};
 
 /// What the machine told. Properties are as `Debug` prints them.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +22,8 @@ pub(crate) enum Told {
         properties: String,
         token: Option<AckToken>,
     },
+    /// A step in an authentication: its code and properties.
+    Challenge(ReasonCode, String),
     Completed(Op, End),
     Disconnected(DisconnectCause, String),
 }
@@ -33,8 +37,11 @@ pub(crate) enum End {
     Rejected(ReasonCode, String),
     Subscribed(Vec<ReasonCode>, String),
     Unsubscribed(Vec<ReasonCode>, String),
+    Authenticated,
     Unknown,
     NotSent,
+    Expired,
+    LimitExceeded(Refused),
     ConnectionLost,
 }
 
@@ -120,6 +127,7 @@ pub(super) fn own<M: Received>(event: Event<'_, M>) -> Told {
             assert_eq!(token.is_some(), delivery.qos() > QoS::AtMostOnce);
             told
         }
+        Event::AuthChallenge { reason, properties } => Told::Challenge(reason, print(properties)),
         Event::Completed { op, outcome } => Told::Completed(op, end(outcome)),
         Event::Disconnected { cause, properties } => Told::Disconnected(cause, print(properties)),
         other => panic!(
@@ -150,8 +158,11 @@ fn end(outcome: Outcome<'_>) -> End {
         Outcome::Unsubscribed(answer) => {
             End::Unsubscribed(answer.reasons.iter().collect(), print(answer.properties))
         }
+        Outcome::Authenticated => End::Authenticated,
         Outcome::Unknown => End::Unknown,
         Outcome::NotSent => End::NotSent,
+        Outcome::Expired => End::Expired,
+        Outcome::LimitExceeded(limit) => End::LimitExceeded(limit),
         Outcome::ConnectionLost => End::ConnectionLost,
         other => panic!("unknown outcome {other:?}"),
     }
