@@ -78,6 +78,19 @@ impl Engine {
         self.driver.writing = !outgoing.is_empty();
     }
 
+    /// As [`exchange_outgoing`](Self::exchange_outgoing), for a caller that writes while the driver sleeps: what follows is done
+    /// here, and the driver learns of what is left for it.
+    pub(crate) fn transmit(&mut self, now: Instant, outgoing: &mut Outgoing, written: usize) {
+        self.exchange_outgoing(now, outgoing, written);
+        if written > 0 {
+            self.driver.news |= self.poll_events(now, EVENTS_PER_TRANSMIT) == Progress::More;
+            self.exchange_outgoing(now, outgoing, 0);
+        }
+        if let Some(deadline) = self.poll_timeout() {
+            self.arm(deadline);
+        }
+    }
+
     /// What is due by now.
     pub(crate) fn handle_due(&mut self, now: Instant) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
@@ -201,3 +214,6 @@ fn rejected(acknowledgement: &Acknowledgement<'_>) -> PublishError {
 fn copy(properties: Properties<'_>) -> PropertyBuffer {
     PropertyBuffer::from(properties)
 }
+
+/// How many events a caller handles that only wanted to write.
+const EVENTS_PER_TRANSMIT: usize = 16;
