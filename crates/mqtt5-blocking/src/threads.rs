@@ -99,10 +99,13 @@ impl Threads {
             let written = core::mem::take(&mut writer.written);
             self.driver.transmit(&mut writer.outgoing, written);
             if !writer.send(self) {
-                return;
+                break;
             }
         }
-        // Others keep it busy; this thread has something of its own to wait for.
+        if writer.outgoing.is_empty() {
+            return;
+        }
+        // The peer takes nothing, which has a deadline, or others keep it busy.
         drop(writer);
         self.signal.raise();
     }

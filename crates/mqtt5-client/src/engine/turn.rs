@@ -79,15 +79,12 @@ impl Engine {
     }
 
     /// As [`exchange_outgoing`](Self::exchange_outgoing), for a caller that writes while the driver sleeps: what follows is done
-    /// here, and the driver learns of what is left for it.
+    /// here. It wakes nobody for the deadline of what it takes: whoever cannot write it wakes the driver.
     pub(crate) fn transmit(&mut self, now: Instant, outgoing: &mut Outgoing, written: usize) {
         self.exchange_outgoing(now, outgoing, written);
         if written > 0 {
             self.driver.news |= self.poll_events(now, EVENTS_PER_TRANSMIT) == Progress::More;
             self.exchange_outgoing(now, outgoing, 0);
-        }
-        if let Some(deadline) = self.poll_timeout() {
-            self.arm(deadline);
         }
     }
 
