@@ -17,6 +17,8 @@ pub(crate) struct Link {
     pub(crate) reader: Arc<Signal>,
     /// The peer was told that nothing more comes; what it still sends is not wanted.
     pub(crate) is_left: AtomicBool,
+    /// Nothing can be written any more: a reader that waits to be wanted waits in vain.
+    pub(crate) is_cut: AtomicBool,
 }
 
 impl Link {
@@ -31,7 +33,9 @@ impl Link {
 
     /// Ends every call that waits for the socket. What has arrived can still be read.
     pub(crate) fn cut(&self) {
+        self.is_cut.store(true, Ordering::Release);
         let _ = self.socket.shutdown(Shutdown::Both);
+        self.reader.raise();
     }
 }
 

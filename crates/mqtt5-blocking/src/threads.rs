@@ -61,8 +61,9 @@ impl Threads {
         loop {
             let mut writer = self.writer();
             let written = core::mem::take(&mut writer.written);
-            let driver = &self.driver;
-            let turn = driver.turn_write(&mut writer.outgoing, written, &waker);
+            let turn = self
+                .driver
+                .turn_write(&mut writer.outgoing, written, &waker);
             let has_sent = turn.action.is_none() && writer.send(self);
             match turn.action {
                 Some(Action::Dial { attempt, endpoint }) => dial = self.dial(attempt, endpoint),
@@ -70,13 +71,15 @@ impl Threads {
                 Some(Action::Hangup(_)) => {
                     // The transport of another attempt is dialed only when this one is gone.
                     writer.link.iter().for_each(|link| link.leave());
-                    leaving = Some(driver.now() + LEAVE);
+                    leaving = Some(self.driver.now() + LEAVE);
                 }
                 Some(Action::Finish) => return,
                 None if has_sent => {}
                 None => {
-                    let now = driver.now();
-                    if leaving.take_if(|until| *until <= now).is_some() {
+                    if leaving
+                        .take_if(|until| *until <= self.driver.now())
+                        .is_some()
+                    {
                         writer.link.iter().for_each(|link| link.cut());
                     }
                     drop(writer);
@@ -96,10 +99,13 @@ impl Threads {
             let written = core::mem::take(&mut writer.written);
             self.driver.transmit(&mut writer.outgoing, written);
             if !writer.send(self) {
-                return;
+                break;
             }
         }
-        // Others keep it busy; this thread has something of its own to wait for.
+        if writer.outgoing.is_empty() {
+            return;
+        }
+        // The peer takes nothing, which has a deadline, or others keep it busy.
         drop(writer);
         self.signal.raise();
     }
@@ -134,6 +140,7 @@ impl Threads {
             socket,
             reader: Signal::of_this_thread(),
             is_left: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
         });
         let mut writer = self.writer();
         if !self.driver.handle_dialed(attempt) {
@@ -156,7 +163,8 @@ impl Threads {
         let mut incoming = Incoming::new();
         loop {
             let wants_read = self.driver.turn_read(&mut incoming, &waker);
-            let is_left = link.is_left.load(Ordering::Acquire);
+            let is_deaf = !wants_read && link.is_cut.load(Ordering::Acquire);
+            let is_left = is_deaf || link.is_left.load(Ordering::Acquire);
             if !wants_read && !is_left {
                 link.reader.wait(None);
                 continue;

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use mqtt5_blocking::{
-    Client, ConnectionErrorKind, Event, Options, PublishError, PublishErrorKind, QoS, ReasonCode,
-    State, Will, connect, start,
+    Bound, Client, ConnectionErrorKind, Event, Options, Overflow, PublishError, PublishErrorKind,
+    QoS, ReasonCode, State, Will, connect, start,
 };
 use mqtt5_broker::Server;
 use mqtt5_testkit::{Direction, Proxy, wait_until};
@@ -273,4 +273,35 @@ fn disconnecting_while_the_server_is_silent() {
     let client = start(proxy.url()).unwrap();
     assert!(wait_until(PATIENCE, || client.state() == State::Handshaking));
     in_time(move || client.disconnect().drain(Duration::ZERO).wait()).unwrap();
+}
+
+/// Reading stands still because nobody takes what came; that the connection is gone is learnt by writing.
+#[test]
+fn a_connection_that_breaks_while_nothing_is_read() {
+    let broker = mqtt5_broker::spawn().unwrap();
+    let proxy = Proxy::start(broker.address());
+    let one = Bound {
+        messages: 1,
+        bytes: 1 << 20,
+    };
+    let options = Options::new(proxy.url())
+        .subscription_queue(one)
+        .overflow(Overflow::Pause);
+    let client = connect(options).unwrap();
+    let _messages = client.subscribe("a").wait().unwrap();
+    let events = client.events();
+    for _ in 0..3 {
+        client.publish("a", "x").wait().unwrap();
+    }
+    let paused = in_time(move || {
+        events
+            .into_iter()
+            .any(|event| matches!(event, Event::ReadingPaused))
+    });
+    assert!(paused);
+    proxy.cut();
+    // The first write after the cut is answered by a reset, the next fails.
+    let error = publish_until_refused(&client, QoS::AtMostOnce);
+    error.recv_timeout(PATIENCE).expect("it is noticed");
+    assert!(in_time(move || client.closed()).is_err());
 }

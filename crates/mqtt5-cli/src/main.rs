@@ -19,15 +19,19 @@ mod target;
 mod timestamp;
 mod values;
 
+use std::env;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
+use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
 
-use args::{Cli, Command};
+use args::{Cli, Command, OutputArgs};
 use exit::Exit;
-use output::{Output, is_closed_pipe};
+use output::{Form, Output, is_closed_pipe};
+use problem::Problem;
 use report::Report;
 use signal::Interrupt;
 
@@ -35,7 +39,10 @@ fn main() -> ExitCode {
     let Cli {
         command,
         output: args,
-    } = Cli::parse();
+    } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     let mut output = Output::new(args);
     if matches!(command, Command::Demo(_)) {
         output = output.prefers_text(args);
@@ -45,6 +52,19 @@ fn main() -> ExitCode {
         Err(error) if error.chain().any(is_gone_reader) => Exit::Success.into(),
         Err(error) => Report::new(&error).tell(&output).into(),
     }
+}
+
+/// Help and version are as clap writes them, and so are errors for people; others are reported as all errors are.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let output = Output::new(OutputArgs::of_wrong_call(env::args_os()));
+    let is_help =
+        !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if is_help || (output.errors == Form::Text && io::stderr().is_terminal()) {
+        error.exit();
+    }
+    Report::new(&Problem::from(error).into())
+        .tell(&output)
+        .into()
 }
 
 fn run(command: &Command, output: Output) -> Result<Exit> {
@@ -64,7 +84,7 @@ fn run(command: &Command, output: Output) -> Result<Exit> {
 }
 
 /// One thread moves bytes while the main thread waits for pipes; the demonstration takes all there are.
-fn runtime(command: &Command) -> std::io::Result<Runtime> {
+fn runtime(command: &Command) -> io::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     if !matches!(command, Command::Demo(_)) {
         builder.worker_threads(1);

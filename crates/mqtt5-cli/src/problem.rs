@@ -42,6 +42,24 @@ impl Problem {
     }
 }
 
+/// Arguments that are wrong: what clap says about them before it explains the usage, on one line.
+impl From<&clap::Error> for Problem {
+    fn from(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let message = text.split("\n\n").next().unwrap_or_default();
+        let message: Vec<&str> = message.lines().map(str::trim).collect();
+        let message = message.join(" ");
+        let problem = Self::usage(message.strip_prefix("error: ").unwrap_or(&message));
+        let tip = text
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix("tip: "));
+        match tip {
+            Some(tip) => problem.hint(tip),
+            None => problem,
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

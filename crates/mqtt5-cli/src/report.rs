@@ -3,9 +3,9 @@
 use std::error::Error as StdError;
 
 use mqtt5_client::{
-    ConnectionError, ConnectionErrorKind as Connection, DialError, DialErrorKind as Dial, Error,
-    ErrorKind, PublishError, PublishErrorKind as Publish, ReasonCode, SubscribeError,
-    SubscribeErrorKind as Subscribe,
+    ConnectionError, ConnectionErrorKind as Connection, DialError, DialErrorKind as Dial,
+    DisconnectCause, Error, ErrorKind, PublishError, PublishErrorKind as Publish, ReasonCode,
+    SubscribeError, SubscribeErrorKind as Subscribe,
 };
 
 use crate::escape::escape;
@@ -86,7 +86,7 @@ impl Report {
     }
 
     fn add(&mut self, cause: &(dyn StdError + 'static)) {
-        let text = cause.to_string();
+        let text = words(cause);
         if !self.message.contains(&text) {
             if !self.message.is_empty() {
                 self.message.push_str(": ");
@@ -116,6 +116,20 @@ impl Report {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
         });
+    }
+}
+
+/// What a cause adds to the line: nothing that the words around it say or contradict.
+fn words(cause: &(dyn StdError + 'static)) -> String {
+    let connection = cause.downcast_ref::<ConnectionError>();
+    let dial = connection.and_then(ConnectionError::dial_error);
+    if dial.is_some_and(|error| error.kind() == Dial::Unsupported) {
+        // The server was not asked; the source says why.
+        return String::new();
+    }
+    match cause.downcast_ref() {
+        Some(DisconnectCause::Violation(violation)) => violation.to_string(),
+        _ => cause.to_string(),
     }
 }
 
@@ -165,7 +179,7 @@ fn dial(kind: Dial) -> (Exit, &'static str) {
             "check host and port, or start a broker there: mqtt5 broker",
         ),
         Dial::TimedOut => (Exit::Timeout, "check host and port, and firewalls between"),
-        Dial::Unsupported => (Exit::Usage, "use an mqtt:// URL"),
+        Dial::Unsupported => (Exit::Usage, ""),
         Dial::Tls => (
             Exit::Tls,
             "check that the port speaks TLS and the certificate is trusted",

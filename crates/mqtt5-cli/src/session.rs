@@ -1,7 +1,7 @@
 //! A client, from its connection to its goodbye.
 
 use anyhow::{Context as _, Result};
-use mqtt5_client::{Options, State};
+use mqtt5_client::{Mode, Options, State};
 use mqtt5_tokio::Client;
 
 use crate::args::{AccessArgs, SessionArgs};
@@ -29,8 +29,16 @@ pub(crate) async fn connected(client: &Client, server: &str) -> Result<()> {
     client
         .connected()
         .await
-        .with_context(|| format!("cannot connect to {server}"))?;
+        .with_context(|| not_connected(client, server))?;
     Ok(())
+}
+
+/// What happened when a client that was started is not connected: a server that accepted it may have ended it since.
+pub(crate) fn not_connected<M: Mode>(client: &mqtt5_client::Client<M>, server: &str) -> String {
+    match client.statistics().connects {
+        0 => format!("cannot connect to {server}"),
+        _ => format!("the connection to {server} was lost"),
+    }
 }
 
 /// Why an operation failed: the end of the connection, when that was the reason.
@@ -38,10 +46,10 @@ pub(crate) async fn explain<E>(client: &Client, error: E, what: String) -> anyho
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    if client.state() == State::Stopped
-        && let Err(end) = client.closed().await
-    {
-        return anyhow::Error::new(end).context(format!("{what}: {error}"));
+    if matches!(client.state(), State::Closing | State::Stopped) {
+        if let Err(end) = client.closed().await {
+            return anyhow::Error::new(end).context(format!("{what}: {error}"));
+        }
     }
     anyhow::Error::new(error).context(what)
 }

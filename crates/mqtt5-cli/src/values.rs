@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
-use mqtt5_client::{QoS, RetainHandling};
+use mqtt5_client::{QoS, RetainHandling, TopicError, TopicName};
 
 /// A name and a value, written `name=value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +58,19 @@ pub(crate) fn qos(text: &str) -> Result<QoS, String> {
     qos.ok_or_else(|| "QoS is 0, 1 or 2".to_owned())
 }
 
+/// A topic, without wildcards.
+pub(crate) fn topic(text: &str) -> Result<String, TopicError> {
+    TopicName::new(text).map(|_| text.to_owned())
+}
+
+/// Whole seconds, as many as a property can hold.
+pub(crate) fn seconds(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| format!("write whole seconds, at most {}", u32::MAX))
+}
+
 /// Seconds, with a fraction if need be.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
@@ -77,8 +88,7 @@ pub(crate) fn session_expiry(text: &str) -> Result<u32, String> {
     if text == "never" {
         return Ok(u32::MAX);
     }
-    text.parse()
-        .map_err(|_| "a number of seconds, or never".to_owned())
+    seconds(text).map_err(|error| format!("{error}, or never"))
 }
 
 /// What a payload is said to be.
@@ -157,6 +167,13 @@ mod tests {
         assert!(duration("-1").is_err() && duration("NaN").is_err() && duration("1e30").is_err());
         assert!(positive_duration("0").is_err());
         assert_eq!(session_expiry("never"), Ok(u32::MAX));
-        assert!(session_expiry("-1").is_err());
+        assert_eq!(seconds("4294967295"), Ok(u32::MAX));
+        for wrong in ["-1", "1.5", "4294967296", "99999999999999", "", "never"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+            assert!(
+                wrong == "never" || session_expiry(wrong).is_err(),
+                "{wrong}"
+            );
+        }
     }
 }

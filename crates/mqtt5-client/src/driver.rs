@@ -202,12 +202,11 @@ impl Driver {
         Turn { action, deadline }
     }
 
-    /// Only the bytes of [`turn_write`](Self::turn_write): for [`Host::before_wait`]. What else is new wakes the writing side.
+    /// Only the bytes of [`turn_write`](Self::turn_write), and what follows from their being written: for [`Host::before_wait`]. What
+    /// else is new wakes the writing side, when the engine is next unlocked by somebody else.
     pub fn transmit(&self, outgoing: &mut Outgoing, written: usize) {
         let now = self.shared.now();
-        self.shared
-            .lock_for(true)
-            .exchange_outgoing(now, outgoing, written);
+        self.shared.lock_for(true).transmit(now, outgoing, written);
     }
 
     /// The transport of this attempt is open; `false` when it is not wanted any more and must be closed.

@@ -1,8 +1,8 @@
 //! The address of a server, as a parsed URL.
 
 use crate::secret::Password;
+use core::net::{IpAddr, Ipv6Addr};
 use core::{fmt, str::FromStr};
-use std::net::{IpAddr, Ipv6Addr};
 
 /// Where a server is, how it is reached, and the credentials that the URL carried.
 ///

@@ -67,6 +67,11 @@ impl Shared {
         })
     }
 
+    /// Drops the payloads of the user that went away; the engine must not be locked.
+    pub(crate) fn empty_trash(&self) {
+        self.trash.empty();
+    }
+
     pub(crate) fn add_handle(&self) {
         self.handles.fetch_add(1, Ordering::Relaxed);
     }

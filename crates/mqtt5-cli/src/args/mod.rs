@@ -7,6 +7,8 @@ mod publish;
 mod session;
 mod subscribe;
 
+use std::ffi::OsString;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use access::AccessArgs;
@@ -65,6 +67,32 @@ pub(crate) struct OutputArgs {
     pub(crate) exit_reason_code: bool,
 }
 
+impl OutputArgs {
+    /// The form that a command line asks for although something else in it is wrong.
+    pub(crate) fn of_wrong_call(arguments: impl IntoIterator<Item = OsString>) -> Self {
+        let mut form = OutputForm::Auto;
+        let mut is_form = false;
+        for argument in arguments {
+            let argument = argument.to_string_lossy();
+            let value = match argument.as_ref() {
+                "--" => break,
+                "--json" => Some("json"),
+                value if is_form => Some(value),
+                other => other.strip_prefix("--output="),
+            };
+            is_form = argument == "--output";
+            if let Some(asked) = value.and_then(|value| OutputForm::from_str(value, false).ok()) {
+                form = asked;
+            }
+        }
+        Self {
+            output: form,
+            json: false,
+            exit_reason_code: false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputForm {
     /// Text on a terminal, JSON elsewhere
@@ -95,5 +123,26 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_call_says_which_form_it_wants() {
+        let table = [
+            ("fly", OutputForm::Auto),
+            ("pub --output text --fly", OutputForm::Text),
+            ("--output=json fly", OutputForm::Json),
+            ("fly --json", OutputForm::Json),
+            ("pub --output fly", OutputForm::Auto),
+            ("pub --output", OutputForm::Auto),
+            ("pub -- --json", OutputForm::Auto),
+        ];
+        for (call, expected) in table {
+            let arguments = call.split(' ').map(OsString::from);
+            assert_eq!(
+                OutputArgs::of_wrong_call(arguments).output,
+                expected,
+                "{call}"
+            );
+        }
     }
 }

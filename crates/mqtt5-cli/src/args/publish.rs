@@ -7,7 +7,9 @@ use clap::Args;
 use mqtt5_client::QoS;
 
 use super::{AccessArgs, SessionArgs};
-use crate::values::{Binary, Pair, PayloadFormat, binary, duration, pair, positive_duration, qos};
+use crate::values::{
+    Binary, Pair, PayloadFormat, binary, pair, positive_duration, qos, seconds, topic,
+};
 
 /// Publish a message, or one for each line of standard input
 ///
@@ -67,15 +69,15 @@ pub(crate) struct PublishArgs {
     pub(crate) payload_format: Option<PayloadFormat>,
 
     /// How long the message lives, in whole seconds
-    #[arg(long, value_name = "SECONDS", help_heading = "Properties", value_parser = duration)]
-    pub(crate) expiry: Option<Duration>,
+    #[arg(long, value_name = "SECONDS", help_heading = "Properties", value_parser = seconds)]
+    pub(crate) expiry: Option<u32>,
 
     /// A description of the payload, such as a MIME type
     #[arg(long, value_name = "TYPE", help_heading = "Properties")]
     pub(crate) content_type: Option<String>,
 
     /// Where an answer should go
-    #[arg(long, value_name = "TOPIC", help_heading = "Properties")]
+    #[arg(long, value_name = "TOPIC", help_heading = "Properties", value_parser = topic)]
     pub(crate) response_topic: Option<String>,
 
     /// What an answer should carry to be recognised: text, or with the prefix hex: or base64:

@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use mqtt5_client::{Options, QoS, Will};
 
-use crate::values::{Binary, Pair, PayloadFormat, binary, duration, pair, qos, session_expiry};
+use crate::values::{
+    Binary, Pair, PayloadFormat, binary, pair, qos, seconds, session_expiry, topic,
+};
 
 /// Flags of the commands that are one client.
 #[derive(Debug, Args)]
@@ -29,7 +31,7 @@ pub(crate) struct SessionArgs {
     pub(crate) session_expiry: u32,
 
     /// The topic of the will, which the server publishes when this client is lost without a goodbye
-    #[arg(long, value_name = "TOPIC", help_heading = "Will")]
+    #[arg(long, value_name = "TOPIC", help_heading = "Will", value_parser = topic)]
     pub(crate) will_topic: Option<String>,
 
     /// The payload of the will: text, or with the prefix hex: or base64:
@@ -44,13 +46,13 @@ pub(crate) struct SessionArgs {
     #[arg(long, help_heading = "Will", requires = "will_topic")]
     pub(crate) will_retain: bool,
 
-    /// How long the server waits for the client to come back before it publishes the will
-    #[arg(long, value_name = "SECONDS", help_heading = "Will", requires = "will_topic", value_parser = duration)]
-    pub(crate) will_delay: Option<Duration>,
+    /// How long the server waits for the client to come back before it publishes the will, in whole seconds
+    #[arg(long, value_name = "SECONDS", help_heading = "Will", requires = "will_topic", value_parser = seconds)]
+    pub(crate) will_delay: Option<u32>,
 
-    /// How long the published will lives
-    #[arg(long, value_name = "SECONDS", help_heading = "Will", requires = "will_topic", value_parser = duration)]
-    pub(crate) will_expiry: Option<Duration>,
+    /// How long the published will lives, in whole seconds
+    #[arg(long, value_name = "SECONDS", help_heading = "Will", requires = "will_topic", value_parser = seconds)]
+    pub(crate) will_expiry: Option<u32>,
 
     /// What the payload of the will is
     #[arg(
@@ -71,12 +73,7 @@ pub(crate) struct SessionArgs {
     pub(crate) will_content_type: Option<String>,
 
     /// Where an answer to the will should go
-    #[arg(
-        long,
-        value_name = "TOPIC",
-        help_heading = "Will",
-        requires = "will_topic"
-    )]
+    #[arg(long, value_name = "TOPIC", help_heading = "Will", requires = "will_topic", value_parser = topic)]
     pub(crate) will_response_topic: Option<String>,
 
     /// What an answer to the will should carry: text, or with the prefix hex: or base64:
@@ -112,13 +109,13 @@ impl SessionArgs {
             .qos(self.will_qos.unwrap_or_default())
             .retain(self.will_retain);
         if let Some(delay) = self.will_delay {
-            will = will.delay(delay);
+            will = will.delay(Duration::from_secs(delay.into()));
         }
         if let Some(format) = self.will_payload_format {
             will = will.payload_is_text(format == PayloadFormat::Text);
         }
         if let Some(expiry) = self.will_expiry {
-            will = will.message_expiry(expiry);
+            will = will.message_expiry(Duration::from_secs(expiry.into()));
         }
         if let Some(content_type) = &self.will_content_type {
             will = will.content_type(content_type);

@@ -101,36 +101,30 @@ enum Clients {
 
 impl Clients {
     async fn connect(adapter: Adapter, options: Options) -> Result<Self> {
-        let what = format!("cannot connect to {}", session::server(&options));
-        let clients = match adapter {
-            Adapter::Tokio => Self::Tasks {
-                publisher: mqtt5_tokio::connect(options.clone())
-                    .await
-                    .context(what.clone())?,
-                subscriber: mqtt5_tokio::connect(options).await.context(what)?,
-            },
-            Adapter::AsyncStd => Self::Tasks {
-                publisher: mqtt5_async_std::connect(options.clone())
-                    .await
-                    .context(what.clone())?,
-                subscriber: mqtt5_async_std::connect(options).await.context(what)?,
-            },
+        let server = session::server(&options);
+        let start: fn(Options) -> Result<_, _> = match adapter {
+            Adapter::Tokio => mqtt5_tokio::start,
+            Adapter::AsyncStd => mqtt5_async_std::start,
             Adapter::Blocking => {
-                let connect = move || -> Result<_> {
-                    let publisher =
-                        mqtt5_blocking::connect(options.clone()).context(what.clone())?;
-                    let subscriber = mqtt5_blocking::connect(options).context(what)?;
+                let connect = move || {
                     Ok(Self::Threads {
-                        publisher,
-                        subscriber,
+                        publisher: connect_blocking(options.clone(), &server)?,
+                        subscriber: connect_blocking(options, &server)?,
                     })
                 };
-                spawn_blocking(connect)
+                return spawn_blocking(connect)
                     .await
-                    .context("cannot start a thread")??
+                    .context("cannot start a thread")?;
             }
         };
-        Ok(clients)
+        let publisher = start(options.clone()).context("cannot start")?;
+        session::connected(&publisher, &server).await?;
+        let subscriber = start(options).context("cannot start")?;
+        session::connected(&subscriber, &server).await?;
+        Ok(Self::Tasks {
+            publisher,
+            subscriber,
+        })
     }
 
     fn maximum_qos(&self) -> QoS {
@@ -180,6 +174,13 @@ impl Clients {
             }
         }
     }
+}
+
+fn connect_blocking(options: Options, server: &str) -> Result<mqtt5_blocking::Client> {
+    let client = mqtt5_blocking::start(options).context("cannot start")?;
+    let connected = client.connected();
+    connected.with_context(|| session::not_connected(&client, server))?;
+    Ok(client)
 }
 
 fn progress_bar(plan: &Plan) -> ProgressBar {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, BufRead as _, Read as _};
 use std::str;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use mqtt5_client::{Bytes, Delivered, Publish, QoS, TopicName};
@@ -150,7 +151,7 @@ impl Publisher<'_> {
             message = message.payload_is_text(format == PayloadFormat::Text);
         }
         if let Some(expiry) = args.expiry {
-            message = message.message_expiry(expiry);
+            message = message.message_expiry(Duration::from_secs(expiry.into()));
         }
         if let Some(content_type) = &args.content_type {
             message = message.content_type(content_type);

@@ -1,4 +1,4 @@
-//! Holds the publisher back while too many messages are outstanding, which QoS 0 does not do by itself.
+//! Holds the publisher back while too many messages are outstanding.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -40,9 +40,7 @@ async fn publish(run: &Run, client: &Client) -> Published {
     let mut window = VecDeque::with_capacity(run.window);
     let mut payload = vec![0; plan.size];
     for sequence in 0..plan.messages {
-        if let Some(gate) = run.gate() {
-            gate.enter().await;
-        }
+        run.gate().enter().await;
         let sent_at = run.now();
         Stamp {
             run: plan.run,

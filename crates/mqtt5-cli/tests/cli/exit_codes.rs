@@ -32,7 +32,7 @@ fn error_json(arguments: &[&str], code: i32) -> serde_json::Value {
 #[test]
 fn wrong_arguments_are_2() {
     const URL: &str = "mqtt://127.0.0.1:1";
-    let table: [(&[&str], &str); 14] = [
+    let table: [(&[&str], &str); 25] = [
         (
             &["pub", "localhost:1883", "a"],
             "`localhost:1883` is no URL of a server (write it as mqtt://host or mqtt://host:port, or set MQTT_URL)",
@@ -83,7 +83,67 @@ fn wrong_arguments_are_2() {
         ),
         (
             &["sub", URL, "a", "--will-topic", "w/#"],
-            "cannot connect so: invalid will topic: a topic name must not contain the wildcards + and #; they belong in subscriptions",
+            "invalid value 'w/#' for '--will-topic <TOPIC>': a topic name must not contain the wildcards + and #; they belong in subscriptions",
+        ),
+        (
+            &[
+                "sub",
+                URL,
+                "a",
+                "--will-topic",
+                "w",
+                "--will-response-topic",
+                "#",
+            ],
+            "invalid value '#' for '--will-response-topic <TOPIC>': a topic name must not contain the wildcards + and #; they belong in subscriptions",
+        ),
+        (
+            &["pub", URL, "a", "--response-topic", "a/+"],
+            "invalid value 'a/+' for '--response-topic <TOPIC>': a topic name must not contain the wildcards + and #; they belong in subscriptions",
+        ),
+        (
+            &["pub", URL, "a", "--expiry", "99999999999999"],
+            "invalid value '99999999999999' for '--expiry <SECONDS>': write whole seconds, at most 4294967295",
+        ),
+        (
+            &["pub", URL, "a", "--expiry", "1.5"],
+            "invalid value '1.5' for '--expiry <SECONDS>': write whole seconds, at most 4294967295",
+        ),
+        (
+            &["pub", URL, "a", "--will-topic", "w", "--will-expiry", "0.5"],
+            "invalid value '0.5' for '--will-expiry <SECONDS>': write whole seconds, at most 4294967295",
+        ),
+        (
+            &[
+                "pub",
+                URL,
+                "a",
+                "--will-topic",
+                "w",
+                "--will-delay",
+                "4294967296",
+            ],
+            "invalid value '4294967296' for '--will-delay <SECONDS>': write whole seconds, at most 4294967295",
+        ),
+        (
+            &["pub", URL, "a", "--session-expiry", "1.5"],
+            "invalid value '1.5' for '--session-expiry <SECONDS>': write whole seconds, at most 4294967295, or never",
+        ),
+        (
+            &["pub", URL, "a", "--will-qos", "1"],
+            "the following required arguments were not provided: --will-topic <TOPIC>",
+        ),
+        (
+            &["pub", URL, "a", "--payload-format", "x"],
+            "invalid value 'x' for '--payload-format <FORMAT>' [possible values: text, bytes]",
+        ),
+        (
+            &["pub", URL, "a", "--retian"],
+            "unexpected argument '--retian' found (a similar argument exists: '--retain')",
+        ),
+        (
+            &["pub", "mqtts://h", "a"],
+            "cannot connect to mqtts://h:8883: not supported by this build: this build has no TLS; use mqtt://",
         ),
         (
             &["pub", URL, "a", "--password-env", "MQTT5_NOT_SET"],
@@ -99,8 +159,21 @@ fn wrong_arguments_are_2() {
         &["fly"],
         &["pub", URL, "a", "b", "c"],
     ] {
-        assert_eq!(mqtt5(arguments).code, Some(2), "{arguments:?}");
+        let json = error_json(arguments, 2);
+        let text = json["error"].as_str().expect("text");
+        assert!(!text.is_empty() && !text.starts_with("error"), "{json}");
     }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for arguments in [&["--help"][..], &["help", "pub"], &["sub", "-h"], &["-V"]] {
+        let outcome = mqtt5(arguments).assert_success();
+        assert!(outcome.stderr.is_empty() && outcome.stdout.contains("mqtt5"));
+    }
+    let nothing = mqtt5(&[]);
+    assert_eq!(nothing.code, Some(2));
+    assert!(nothing.stderr.contains("Usage: mqtt5"), "{nothing:?}");
 }
 
 #[test]
@@ -271,6 +344,26 @@ fn a_server_that_ends_the_connection_is_5() {
 }
 
 #[test]
+fn a_server_that_accepts_and_then_ends_the_connection_was_reached() {
+    // CONNACK with an Assigned Client Identifier, and DISCONNECT, Server shutting down.
+    let answer = [0x20, 7, 0, 0, 4, 0x12, 0, 1, b'c', 0xe0, 1, 0x8b];
+    let run = |command: &str| {
+        let peer = ScriptedPeer::start(Script::new().skip_packet().send(answer).until_closed());
+        let json = error_json(&[command, &peer.url(), "a", "-q", "1"], 5);
+        let text = json["error"].as_str().expect("text").to_owned();
+        (text, peer.url())
+    };
+    let end = "the server ended the connection: 0x8b Server shutting down";
+    let (text, url) = run("sub");
+    assert_eq!(text, format!("the connection to {url} was lost: {end}"));
+    // The message may have been accepted before the end was seen.
+    let (text, url) = run("pub");
+    let lost = format!("the connection to {url} was lost: {end}");
+    let is_told = text == lost || (text.starts_with("cannot publish") && text.ends_with(end));
+    assert!(is_told, "{text}");
+}
+
+#[test]
 fn a_rejected_message_is_6() {
     // PUBACK, Not authorized, with a Reason String.
     let puback = [
@@ -370,11 +463,9 @@ fn a_broken_protocol_is_7() {
     for answer in [&[0xd0, 0][..], b"HTTP/1.1 400 Bad Request\r\n\r\n", &second] {
         let peer = ScriptedPeer::start(Script::new().skip_packet().send(answer).until_closed());
         let json = error_json(&["sub", &peer.url(), "a", "--client-id", "c"], 7);
+        let text = json["error"].as_str().expect("text");
         assert!(
-            json["error"]
-                .as_str()
-                .expect("text")
-                .contains("the server broke the protocol"),
+            text.contains(": the server broke the protocol: ") && !text.contains("violation"),
             "{json}"
         );
     }

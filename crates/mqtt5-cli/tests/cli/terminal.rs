@@ -122,6 +122,20 @@ fn outcomes_and_errors_are_text() {
 }
 
 #[test]
+fn wrong_arguments_are_explained() {
+    let wrong = on_terminal(&["pub", "mqtt://h", "a", "b", "c"]);
+    let lines: Vec<String> = (0..3).map(|_| wrong.line()).collect();
+    assert!(lines[0].contains("unexpected argument"), "{lines:?}");
+    assert!(lines[2].contains("Usage:"), "{lines:?}");
+    assert_eq!(wrong.wait().code, Some(2));
+
+    let wrong = on_terminal(&["pub", "mqtt://h", "a", "--qos", "3", "--json"]);
+    let json = crate::common::parse(shown(&wrong.line()));
+    assert_eq!(json["exit_code"], 2);
+    assert_eq!(wrong.wait().code, Some(2));
+}
+
+#[test]
 fn json_can_be_asked_for() {
     let broker = Broker::embedded();
     let subscriber = on_terminal(&["sub", &broker.url(), "t", "--json", "-c", "1"]);

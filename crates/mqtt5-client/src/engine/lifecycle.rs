@@ -16,6 +16,7 @@ use crate::slab::Key;
 use core::time::Duration;
 use mqtt5_proto::{
     DisconnectCause, DisconnectReason, Instant, Properties, PropertyBuffer, ReasonCode,
+    State as MachineState,
 };
 use std::sync::Arc;
 
@@ -217,6 +218,7 @@ impl Engine {
 
     /// What follows from what has happened: called after every input and every command that may change what is due.
     pub(super) fn settle(&mut self, now: Instant) {
+        self.notice_failure(now);
         self.pump_requests(now);
         self.pump_waiting(now);
         self.settle_closing(now);
@@ -229,6 +231,17 @@ impl Engine {
         }
         if self.operations.is_anyone_watching(Watch::Drained) && self.is_drained() {
             self.operations.wake(Watch::Drained, &mut self.wakes);
+        }
+    }
+
+    /// Nothing goes out any more on a connection that the machine has given up: what waits ends now, not when the transport is closed.
+    fn notice_failure(&mut self, now: Instant) {
+        if self.machine.state() == MachineState::Closing && self.change(Input::Close) {
+            self.failing = true;
+            self.give_patience(now + CLOSE_PATIENCE);
+            self.fail_waiting();
+            self.fail_requests();
+            self.operations.wake(Watch::Room, &mut self.wakes);
         }
     }
 
@@ -340,6 +353,7 @@ impl Engine {
         let established = self.connection.take().is_some();
         self.statistics.connect_failures += u64::from(!established && self.end().is_some());
         self.patience = None;
+        self.failing = false;
         self.fail_waiting();
         self.fail_requests();
         self.registry.end_all(&mut self.wakes);

@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     connection: Option<Arc<ConnectionInfo>>,
     statistics: Statistics,
     closing: Option<Closing>,
+    /// The connection has failed, and its transport is still to be closed; the reason is told then.
+    failing: bool,
     /// When the current attempt, or the farewell, is given up.
     patience: Option<Instant>,
     /// What the driver sleeps on, and what it knows.
@@ -122,6 +124,7 @@ impl Engine {
             connection: None,
             statistics: Statistics::default(),
             closing: None,
+            failing: false,
             patience: None,
             driver: DriverSide::default(),
             wakes: Vec::new(),
@@ -139,6 +142,11 @@ impl Engine {
     /// Whether new operations are refused because the end is near or was reached.
     pub(crate) fn is_closed(&self) -> bool {
         self.closing.is_some() || matches!(self.state(), State::Closing | State::Stopped)
+    }
+
+    /// Whether the connection has failed and its end is not yet told.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing
     }
 
     /// Why there is no connection any more; `None` also after a disconnect that was asked for.
@@ -183,7 +191,8 @@ impl Engine {
 
     /// Whether everything accepted was written.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.waiting.is_empty()
+        !self.failing
+            && self.waiting.is_empty()
             && self.requests.is_empty()
             && self.machine.pending() == 0
             && self.machine.unsent() == 0

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use core::task::Waker;
 use core::time::Duration;
 use mqtt5_proto::{
-    Instant, Op, Outbound, Payload, Property, PropertyBuffer, QoS, Refused, TopicName,
+    EncodeError, Instant, Op, Outbound, Payload, Property, PropertyBuffer, QoS, Refused, TopicName,
 };
 use std::collections::VecDeque;
 
@@ -66,7 +66,7 @@ struct Kept {
 
 impl Kept {
     fn len(&self) -> usize {
-        self.topic.len() + self.properties.encoded_len() + self.payload.len() + MESSAGE_OVERHEAD
+        size(&self.topic, &self.properties, &self.payload)
     }
 }
 
@@ -266,8 +266,12 @@ impl Engine {
         waker: &mut Option<Waker>,
     ) -> Result<Key, NotAccepted> {
         let bound = self.config.offline_queue;
-        let bytes =
-            outbound.topic.as_str().len() + outbound.payload.as_slice().len() + MESSAGE_OVERHEAD;
+        let properties = PropertyBuffer::from(outbound.properties);
+        let bytes = size(
+            outbound.topic.as_str(),
+            &properties,
+            outbound.payload.as_slice(),
+        );
         if bytes > bound.bytes {
             return Err(PublishErrorKind::TooLarge.into());
         }
@@ -279,7 +283,7 @@ impl Engine {
             topic: outbound.topic.as_str().into(),
             qos: outbound.qos,
             retain: outbound.retain,
-            properties: PropertyBuffer::from(outbound.properties),
+            properties,
             payload: match &outbound.payload {
                 Payload::Shared(bytes) => bytes.clone(),
                 Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
@@ -305,6 +309,11 @@ impl Engine {
     }
 }
 
+/// What a message that waits counts for.
+fn size(topic: &str, properties: &PropertyBuffer, payload: &[u8]) -> usize {
+    topic.len() + properties.encoded_len() + payload.len() + MESSAGE_OVERHEAD
+}
+
 /// Counts the Message Expiry Interval down by the time spent waiting (3.3.2.3.3).
 fn age(now: Instant, kept: &mut Kept) -> Result<(), PublishErrorKind> {
     let Some(expires) = kept.expires else {
@@ -322,6 +331,9 @@ fn age(now: Instant, kept: &mut Kept) -> Result<(), PublishErrorKind> {
 
 pub(super) fn error_of(refused: Refused) -> PublishError {
     match refused {
+        Refused::Encode(error @ EncodeError::PacketTooLarge) => {
+            PublishError::new(PublishErrorKind::TooLarge, Detail::Encode(error))
+        }
         Refused::Encode(error) => {
             PublishError::new(PublishErrorKind::InvalidProperty, Detail::Encode(error))
         }

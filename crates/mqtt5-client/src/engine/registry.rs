@@ -82,15 +82,13 @@ pub(super) struct Wanted {
     retain_as_published: bool,
     /// The Quality of Service that was last sent.
     pub(super) sent: QoS,
-    /// The Subscription Identifier that it was last subscribed under.
-    pub(super) identifier: Option<u32>,
+    /// The Subscription Identifiers that it was subscribed under, the last one last, and whose SUBSCRIBE each was.
+    identifiers: Vec<(u32, Key)>,
     /// What the server last granted.
     pub(super) granted: Option<ReasonCode>,
     /// SUBSCRIBEs on their way that name it.
     pub(super) asked: usize,
     locals: Vec<Key>,
-    /// Whose SUBSCRIBE the retained copies answer.
-    retained_to: Option<Key>,
 }
 
 impl Wanted {
@@ -98,6 +96,40 @@ impl Wanted {
     pub(super) fn satisfies(&self, filter: &Filter) -> bool {
         let granted = self.granted.is_some() && self.asked == 0 && self.sent >= filter.qos;
         granted && filter.retain_handling != RetainHandling::SendAtSubscribe
+    }
+
+    /// The Subscription Identifier that it was last subscribed under.
+    pub(super) fn identifier(&self) -> Option<u32> {
+        self.identifiers.last().map(|(identifier, _)| *identifier)
+    }
+
+    /// Notes the identifier of a SUBSCRIBE and whom its retained copies are for.
+    ///
+    /// Those of subscriptions that are gone are forgotten when no message can carry them any more but late ones.
+    pub(super) fn subscribed_under(&mut self, identifier: u32, local: Key) {
+        let in_force = self.identifier();
+        if in_force == Some(identifier) {
+            return;
+        }
+        if self.asked == 0 {
+            let locals = &self.locals;
+            self.identifiers
+                .retain(|(known, of)| Some(*known) == in_force || locals.contains(of));
+        }
+        self.identifiers.push((identifier, local));
+    }
+
+    fn is_named_by(&self, message: &Message) -> bool {
+        self.named_by(message).next().is_some()
+    }
+
+    /// Whose SUBSCRIBEs the identifiers of a message stand for.
+    fn named_by<'a>(&'a self, message: &'a Message) -> impl Iterator<Item = Key> + 'a {
+        let carried = message.properties().subscription_identifiers();
+        carried.flat_map(|id| {
+            let known = self.identifiers.iter().filter(move |(own, _)| *own == id);
+            known.map(|(_, local)| *local)
+        })
     }
 }
 
@@ -161,7 +193,6 @@ impl Registry {
         }
         let wanted = self.wanted.get_mut(filter)?;
         wanted.locals.retain(|known| *known != local);
-        wanted.retained_to = wanted.retained_to.filter(|known| *known != local);
         if wanted.locals.is_empty() {
             self.forget(filter)
         } else {
@@ -202,7 +233,8 @@ impl Registry {
     ///
     /// Local matching decides. Subscription Identifiers only choose between copies: when the message carries one that a matching
     /// filter was subscribed under, filters under others wait for their own copy [MQTT-3.3.4-4]. A retained message, on a filter
-    /// without Retain As Published, answers a SUBSCRIBE [MQTT-3.3.1-8] and goes to whom that was for.
+    /// without Retain As Published, answers a SUBSCRIBE [MQTT-3.3.1-8] and goes to whom that was for; where no identifier tells, to
+    /// everybody: a duplicate is better than a loss.
     pub(super) fn route(&mut self, message: &Message) {
         self.arrivals += 1;
         self.matched.clear();
@@ -210,27 +242,21 @@ impl Registry {
         let matched = &mut self.matched;
         self.trie
             .matches(message.topic(), |filter| matched.push(filter));
-        let properties = message.properties();
-        let carries = |wanted: &Wanted| {
-            wanted
-                .identifier
-                .is_some_and(|own| properties.subscription_identifiers().any(|id| id == own))
-        };
-        let by_identifier = !properties.is_empty()
-            && matched
-                .iter()
-                .any(|key| self.wanted.get(*key).is_some_and(carries));
+        let by_identifier = !message.properties().is_empty()
+            && matched.iter().any(|key| {
+                self.wanted
+                    .get(*key)
+                    .is_some_and(|wanted| wanted.is_named_by(message))
+            });
         for wanted in matched.iter().filter_map(|key| self.wanted.get(*key)) {
-            if by_identifier && !carries(wanted) {
+            if by_identifier && !wanted.is_named_by(message) {
                 continue;
             }
-            let receivers = match &wanted.retained_to {
-                Some(one) if message.retain() && !wanted.retain_as_published => {
-                    core::slice::from_ref(one)
+            let answers_one = by_identifier && message.retain() && !wanted.retain_as_published;
+            for key in &wanted.locals {
+                if answers_one && !wanted.named_by(message).any(|local| local == *key) {
+                    continue;
                 }
-                _ => &wanted.locals,
-            };
-            for key in receivers {
                 let Some(local) = self.locals.get_mut(*key) else {
                     continue;
                 };
@@ -296,11 +322,6 @@ impl Registry {
             if !wanted.locals.contains(&local) {
                 wanted.locals.push(local);
             }
-            if wanted.retained_to.is_none()
-                || filter.retain_handling == RetainHandling::SendAtSubscribe
-            {
-                wanted.retained_to = Some(local);
-            }
         }
         key
     }
@@ -313,11 +334,10 @@ impl Registry {
             no_local: filter.no_local,
             retain_as_published: filter.retain_as_published,
             sent: QoS::AtMostOnce,
-            identifier: None,
+            identifiers: Vec::new(),
             granted: None,
             asked: 0,
             locals: Vec::new(),
-            retained_to: None,
         });
         self.trie.insert(without_share(&name), key);
         self.names.insert(name, key);

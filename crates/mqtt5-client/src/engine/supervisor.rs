@@ -31,7 +31,7 @@ pub enum State {
     Handshaking,
     /// The server accepted the connection.
     Online,
-    /// DISCONNECT is on its way, and then the transport is closed.
+    /// The connection is over for us, by our DISCONNECT or by a failure; what is left to write is, and then the transport is closed.
     Closing,
     /// It is over; every operation fails with `Closed`.
     Stopped,
@@ -48,7 +48,7 @@ pub(super) enum Input {
     DialFailed,
     /// A successful CONNACK.
     Accepted,
-    /// The client ends the connection.
+    /// The client ends the connection, or has seen it fail.
     Close,
     /// The client shall end and there is no transport to close.
     Stop,

@@ -78,6 +78,16 @@ impl Engine {
         self.driver.writing = !outgoing.is_empty();
     }
 
+    /// As [`exchange_outgoing`](Self::exchange_outgoing), for a caller that writes while the driver sleeps: what follows is done
+    /// here. It wakes nobody for the deadline of what it takes: whoever cannot write it wakes the driver.
+    pub(crate) fn transmit(&mut self, now: Instant, outgoing: &mut Outgoing, written: usize) {
+        self.exchange_outgoing(now, outgoing, written);
+        if written > 0 {
+            self.driver.news |= self.poll_events(now, EVENTS_PER_TRANSMIT) == Progress::More;
+            self.exchange_outgoing(now, outgoing, 0);
+        }
+    }
+
     /// What is due by now.
     pub(crate) fn handle_due(&mut self, now: Instant) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
@@ -203,3 +213,6 @@ fn rejected(acknowledgement: &Acknowledgement<'_>) -> PublishError {
 fn copy(properties: Properties<'_>) -> PropertyBuffer {
     PropertyBuffer::from(properties)
 }
+
+/// How many events a caller handles that only wanted to write.
+const EVENTS_PER_TRANSMIT: usize = 16;

@@ -119,7 +119,7 @@ watches! {
     connected -> Result<Arc<ConnectionInfo>, ConnectionError> = Watch::State, |engine| match engine.state() {
         State::Online => engine.connection().cloned().map(Ok),
         State::Stopped => Some(Err(end(engine))),
-        _ if engine.is_closed() => Some(Err(end(engine))),
+        _ if engine.is_closed() && !engine.is_failing() => Some(Err(end(engine))),
         _ => None,
     };
 

@@ -293,6 +293,10 @@ impl<'a> Accepting<'a> {
 impl Drop for Accepting<'_> {
     fn drop(&mut self) {
         self.room.leave(self.shared);
+        if let Payload::Shared(bytes) = &mut self.parts.payload {
+            drop(core::mem::take(bytes));
+            self.shared.empty_trash();
+        }
     }
 }
 

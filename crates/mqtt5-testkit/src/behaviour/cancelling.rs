@@ -33,27 +33,31 @@ fn polls() -> impl Iterator<Item = usize> {
 
 /// A message that was accepted arrives, whether anybody waits for its acknowledgement or not.
 pub async fn a_publish_at_every_poll(setting: Setting) {
-    let client = setting.connect().await;
+    let proxy = setting.server.proxy();
+    let client = setting.connect_with(Options::new(proxy.url())).await;
     let mut inbox = client.subscribe("p").qos(QoS::ExactlyOnce).await.unwrap();
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
         let mut expected = Vec::new();
-        let mut cancelled = 0;
-        for polls in polls() {
+        // No answer comes, so that each of these is dropped.
+        proxy.stall(Direction::ToClient, true);
+        for polls in 1..=CANCELLED {
             let text = polls.to_string();
+            let publish = client.publish("p", &text).qos(qos);
+            assert!(poll_times(polls, publish).await.is_none(), "{qos:?}");
+            expected.push(text);
+        }
+        proxy.stall(Direction::ToClient, false);
+        // The answer comes while they are polled.
+        for polls in polls() {
+            let text = format!("answered {polls}");
             let publish = client.publish("p", &text).qos(qos);
             let outcome = poll_times(polls, publish).await;
             expected.push(text);
-            match outcome {
-                None => cancelled += 1,
-                Some(outcome) => {
-                    assert!(outcome.unwrap().is_acknowledged());
-                    if cancelled >= ENOUGH {
-                        break;
-                    }
-                }
+            if let Some(outcome) = outcome {
+                assert!(outcome.unwrap().is_acknowledged());
+                break;
             }
         }
-        assert!(cancelled >= ENOUGH, "only {cancelled} cancelled at {qos:?}");
         client.publish("p", "end").qos(qos).await.unwrap();
         assert_eq!(receive_until(&mut inbox, "end").await, expected, "{qos:?}");
     }
@@ -134,26 +138,29 @@ pub async fn a_receive_at_every_poll(setting: Setting) {
 
 /// A subscribe that nobody waits for any more is taken back.
 pub async fn a_subscribe_at_every_poll(setting: Setting) {
-    let client = setting.connect().await;
-    let mut cancelled = 0;
+    let proxy = setting.server.proxy();
+    let client = setting.connect_with(Options::new(proxy.url())).await;
+    // No answer comes, so that each of these is dropped.
+    proxy.stall(Direction::ToClient, true);
+    for polls in 1..=CANCELLED {
+        let subscribe = client.subscribe("x").qos(QoS::AtLeastOnce);
+        assert!(poll_times(polls, subscribe).await.is_none());
+    }
+    proxy.stall(Direction::ToClient, false);
+    // The answer comes while they are polled.
     for polls in polls() {
-        match poll_times(polls, client.subscribe("x").qos(QoS::AtLeastOnce)).await {
-            None => cancelled += 1,
-            Some(inbox) => {
-                let mut inbox = inbox.unwrap();
-                client
-                    .publish("x", "1")
-                    .qos(QoS::AtLeastOnce)
-                    .await
-                    .unwrap();
-                assert_eq!(receive(&mut inbox).await.payload(), b"1");
-                if cancelled >= ENOUGH {
-                    break;
-                }
-            }
+        let subscribe = client.subscribe("x").qos(QoS::AtLeastOnce);
+        if let Some(inbox) = poll_times(polls, subscribe).await {
+            let mut inbox = inbox.unwrap();
+            client
+                .publish("x", "1")
+                .qos(QoS::AtLeastOnce)
+                .await
+                .unwrap();
+            assert_eq!(receive(&mut inbox).await.payload(), b"1");
+            break;
         }
     }
-    assert!(cancelled >= ENOUGH, "only {cancelled} cancelled");
     // Requests keep their order: whatever was taken back is gone when this is answered.
     let unsubscribed = client.unsubscribe("x").await.unwrap();
     assert_eq!(unsubscribed.results()[0].1.value(), 0x11);
@@ -165,3 +172,5 @@ pub async fn a_subscribe_at_every_poll(setting: Setting) {
 
 /// How many points at which a future is dropped there must be.
 const ENOUGH: usize = 3;
+/// At how many points a future is dropped to which no answer comes.
+const CANCELLED: usize = 12;

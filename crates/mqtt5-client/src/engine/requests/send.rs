@@ -1,10 +1,11 @@
 //! Requests on their way out.
 
-use super::{SentSubscribe, SentUnsubscribe, SubscribeCall, UnsubscribeCall};
+use super::{Request, SentSubscribe, SentUnsubscribe, SubscribeCall, UnsubscribeCall};
+use crate::engine::registry::Wanted;
 use crate::engine::{Engine, Owner};
 use crate::error::{Detail, Error, SubscribeErrorKind, UnsubscribeErrorKind};
 use mqtt5_proto::packet::SubscribeFilter;
-use mqtt5_proto::{Instant, Op, Property, PropertyBuffer, Refused, TopicFilter};
+use mqtt5_proto::{Instant, Op, Property, PropertyBuffer, Refused, RetainHandling, TopicFilter};
 
 impl Engine {
     /// Gives the call back when the machine is full.
@@ -64,9 +65,11 @@ impl Engine {
         self.statistics.subscribes_sent += 1;
         for index in &sent.named {
             if let Some(wanted) = self.registry.wanted_mut(sent.call.filters[*index].0) {
+                if let Some(identifier) = identifier {
+                    wanted.subscribed_under(identifier, sent.call.local);
+                }
                 wanted.asked += 1;
                 wanted.sent = wanted.qos;
-                wanted.identifier = identifier;
             }
         }
         self.owners.insert(op, Owner::Subscribe(Box::new(sent)));
@@ -100,7 +103,7 @@ impl Engine {
     pub(super) fn send_unsubscribe(
         &mut self,
         now: Instant,
-        call: UnsubscribeCall,
+        mut call: UnsubscribeCall,
     ) -> Result<(), UnsubscribeCall> {
         let filters: Vec<_> = call
             .names
@@ -120,6 +123,18 @@ impl Engine {
                 self.owners.insert(op, Owner::Unsubscribe(Box::new(sent)));
             }
             Err(Refused::Full | Refused::PacketIdsExhausted) => return Err(call),
+            // Filters that were given up by several subscriptions: no one packet is what anybody asked for.
+            Err(Refused::TooLarge { .. }) if call.slot.is_none() && call.names.len() > 1 => {
+                let names = call.names.split_off(call.names.len() / 2);
+                let properties = call.properties.clone();
+                let rest = UnsubscribeCall {
+                    names,
+                    properties,
+                    slot: None,
+                };
+                self.requests.push_front(Request::Unsubscribe(rest));
+                self.requests.push_front(Request::Unsubscribe(call));
+            }
             Err(refused) => {
                 let error = match refused {
                     Refused::Encode(error) => {
@@ -134,7 +149,11 @@ impl Engine {
         Ok(())
     }
 
-    /// The identifier of a SUBSCRIBE: the one that all its filters already have, or a new one; `None` when the server knows none.
+    /// The identifier of a SUBSCRIBE: a new one if it asks for retained messages, otherwise the one that all its filters already
+    /// have, if they do; `None` when the server knows none.
+    ///
+    /// With the same identifier, what is still on its way for the SUBSCRIBE before could not be told from what answers this one: the
+    /// identifier is all that a retained copy says about its SUBSCRIBE, and a SUBACK may arrive before or after the copies.
     pub(super) fn identifier_for(&mut self, call: &SubscribeCall, named: &[usize]) -> Option<u32> {
         if !self
             .machine
@@ -143,13 +162,16 @@ impl Engine {
         {
             return None;
         }
+        let asks_for_copies = named
+            .iter()
+            .any(|index| call.filters[*index].1.retain_handling != RetainHandling::DoNotSend);
         let mut known = named.iter().map(|index| {
             self.registry
                 .wanted(call.filters[*index].0)
-                .and_then(|wanted| wanted.identifier)
+                .and_then(Wanted::identifier)
         });
         let first = known.next().flatten();
-        if first.is_some() && known.all(|identifier| identifier == first) {
+        if !asks_for_copies && first.is_some() && known.all(|identifier| identifier == first) {
             return first;
         }
         self.next_identifier = self.next_identifier % MAXIMUM_IDENTIFIER + 1;

@@ -5,11 +5,15 @@
 mod connect;
 mod consumers;
 mod executor;
+mod failing;
+mod given_up;
 mod offline;
 mod publish;
+mod retained;
 mod shutdown;
 mod slow;
 mod subscribe;
+mod transmit;
 mod waking;
 
 use crate::driver::{Action, Attempt, Driver, Host};

@@ -226,3 +226,24 @@ fn waiting_ends_with_the_timeout_with_expiry_and_with_the_client() {
         Err(Kind::NotSent)
     );
 }
+
+#[test]
+fn properties_count_for_the_bound_of_the_queue() {
+    let bound = Bound {
+        messages: 100,
+        bytes: 1_000,
+    };
+    let (client, _link) = dialing(options().offline_queue(bound));
+    let publish = |length| {
+        let value = "x".repeat(length);
+        let publish = client.publish("t", "").user_property("k", &value);
+        publish
+            .qos(QoS::AtLeastOnce)
+            .try_publish()
+            .map_err(|error| error.kind())
+    };
+    assert_eq!(publish(1_000).map(drop), Err(Kind::TooLarge));
+    let kept = publish(500).expect("room");
+    assert_eq!(publish(500).map(drop), Err(Kind::WouldBlock));
+    assert!(kept.withdraw().is_ok() && publish(500).is_ok());
+}

@@ -6,7 +6,7 @@ use crate::{Event, Payload, Progress, PublishErrorKind as Kind, QoS, ReasonCode}
 use bytes::Bytes;
 use core::time::Duration;
 use mqtt5_proto::packet::Acknowledgement;
-use mqtt5_proto::{EncodeError, Packet, Properties, Property, TopicError, TopicName};
+use mqtt5_proto::{EncodeError, Packet, Properties, Property, Refused, TopicError, TopicName};
 
 #[test]
 fn each_qos_completes_as_it_should() {
@@ -359,4 +359,11 @@ fn a_publish_can_be_dropped_at_every_poll() {
         assert_eq!(link.sent_types(), expected);
         assert!(client.is_connected());
     }
+}
+
+#[test]
+fn more_than_the_protocol_can_say_is_too_large() {
+    let kind = |error| crate::engine::publishing::error_of(Refused::Encode(error)).kind();
+    assert_eq!(kind(EncodeError::PacketTooLarge), Kind::TooLarge);
+    assert_eq!(kind(EncodeError::FieldTooLong), Kind::InvalidProperty);
 }

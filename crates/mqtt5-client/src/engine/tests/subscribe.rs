@@ -20,7 +20,7 @@ pub(super) fn subscribe<'a>(link: &mut Link, subscribe: crate::Subscribe<'a>) ->
     task.woken().expect("granted")
 }
 
-fn topics(subscription: &mut Subscription) -> Vec<String> {
+pub(super) fn topics(subscription: &mut Subscription) -> Vec<String> {
     let mut topics = Vec::new();
     while let Ok(Some(message)) = subscription.try_recv() {
         topics.push(message.topic().to_owned());
@@ -33,7 +33,7 @@ fn send(client: &Client, link: &mut Link, topic: &str) {
     link.run();
 }
 
-fn suback(link: &mut Link, id: u16, reasons: &[ReasonCode]) {
+pub(super) fn suback(link: &mut Link, id: u16, reasons: &[ReasonCode]) {
     let packet_id = super::id(id);
     link.send(Packet::Suback(SubscribeAcknowledgement {
         packet_id,

@@ -286,3 +286,41 @@ fn blocking_handles_wait_on_their_thread() {
         thread.join().expect("no panic");
     });
 }
+
+/// A payload whose owner tells when it goes away.
+struct Told(Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Told {
+    fn as_ref(&self) -> &[u8] {
+        &[0; 10_000]
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_payload_that_was_not_accepted_goes_away_with_its_publish() {
+    let (client, link) = Link::new::<Async>(options(), Peer::Unreachable);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let payload = || Bytes::from_owner(Told(dropped.clone()));
+    assert!(now(client.publish("t", payload())).is_err());
+    assert_eq!(dropped.load(Ordering::Relaxed), 1, "refused");
+    assert!(client.publish("t", payload()).try_publish().is_err());
+    assert_eq!(dropped.load(Ordering::Relaxed), 2, "refused at once");
+    drop((client, link));
+    let full = crate::Bound {
+        messages: 1,
+        bytes: 1 << 20,
+    };
+    let (client, _link) = Link::new::<Async>(options().offline_queue(full), Peer::Unreachable);
+    let publish = || client.publish("t", payload()).qos(QoS::AtLeastOnce);
+    let _kept = publish().try_publish().expect("room");
+    let mut waits = Task::new(publish());
+    assert!(waits.is_pending());
+    drop(waits);
+    assert_eq!(dropped.load(Ordering::Relaxed), 3, "cancelled");
+}
