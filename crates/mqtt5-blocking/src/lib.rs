@@ -44,16 +44,7 @@ mod threads;
 use mqtt5_client::{Async, Blocking};
 use threads::Threads;
 
-pub use mqtt5_client::{
-    AckMode, Bound, Bytes, ConnectionError, ConnectionErrorKind, ConnectionInfo, ContentFaults,
-    Delivered, DialError, DialErrorKind, DisconnectCause, DisconnectError, DisconnectErrorKind,
-    DisconnectReason, Ended, Endpoint, EndpointError, Error, ErrorKind, Event, Filter, Instant,
-    KeepAlive, Message, Offline, OnDrop, Options, OptionsError, Overflow, Password, Payload,
-    Progress, Properties, Property, PropertyBuffer, PublishError, PublishErrorKind, QoS,
-    ReasonCode, RejectReason, Resume, RetainHandling, Scheme, State, Statistics, SubscribeError,
-    SubscribeErrorKind, SubscriptionId, TopicError, TopicFilter, TopicName, UnsubscribeError,
-    UnsubscribeErrorKind, Unsubscribed, Violation, Will,
-};
+pub use mqtt5_client::*;
 
 /// The handle of a client: cheap to clone, shared between threads.
 pub type Client = mqtt5_client::Client<Blocking>;
