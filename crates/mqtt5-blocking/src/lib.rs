@@ -41,7 +41,6 @@ mod link;
 mod signal;
 mod threads;
 
-use mqtt5_client::{Async, Blocking};
 use threads::Threads;
 
 pub use mqtt5_client::*;
