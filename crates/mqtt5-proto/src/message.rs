@@ -11,7 +11,7 @@ use crate::{PacketId, Properties, QoS, TopicName};
 /// A received application message: one shared slice of the receive chunk, and where its parts are. Cloning it copies
 /// no data.
 ///
-/// As long as it lives, so does the chunk that it was received in, up to 128 KiB or the size of the packet;
+/// As long as it lives, so does the chunk that it was received in, up to 256 KiB or the size of the packet;
 /// [`detach`](Self::detach) gives a copy of its own.
 #[derive(Clone)]
 pub struct Message {

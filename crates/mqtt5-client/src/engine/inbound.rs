@@ -354,4 +354,4 @@ const BLOCKING_IS_SLOW: Duration = Duration::from_secs(1);
 /// The shortest time between two reports of dropped messages of one subscription.
 const BETWEEN_TELLINGS: Duration = Duration::from_secs(1);
 /// The size of the largest receive chunk that holds several packets.
-const CHUNK: usize = 128 * 1024;
+const CHUNK: usize = 256 * 1024;

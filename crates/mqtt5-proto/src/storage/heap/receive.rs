@@ -14,7 +14,7 @@ use crate::{Decoding, FixedHeader};
 /// The first buffer of a connection, in bytes; an idle one never needs another.
 const SMALLEST: usize = 2 * 1024;
 /// The largest buffer that is not demanded by a single larger packet.
-const LARGEST: usize = 128 * 1024;
+const LARGEST: usize = 256 * 1024;
 
 /// The receive buffer, half a packet included: the driver takes it out of the machine, reads into it without holding a
 /// lock, and gives it back.
