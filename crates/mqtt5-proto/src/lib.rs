@@ -38,6 +38,7 @@ pub mod packet;
 mod property;
 pub mod qos;
 mod reason;
+mod record;
 mod session;
 pub mod storage;
 mod time;
@@ -62,6 +63,9 @@ pub use packet::Packet;
 pub use property::PropertyBuffer;
 pub use property::{Place, Properties, Property, PropertyIter};
 pub use reason::ReasonCode;
+#[cfg(feature = "alloc")]
+pub use record::SessionSnapshot;
+pub use record::{Persisted, Record, RecordError, RecordToken};
 #[cfg(feature = "alloc")]
 pub use storage::heap::{Incoming, Outgoing};
 pub use time::Instant;

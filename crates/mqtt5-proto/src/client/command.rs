@@ -26,8 +26,14 @@ impl<S: Storage> Machine<S> {
         if self.connection.state != State::Disconnected {
             return Err(Refused::AlreadyConnected);
         }
+        if self.stopped {
+            return Err(Refused::Stopped);
+        }
         if self.cause_is_pending() {
             return Err(Refused::EventsPending);
+        }
+        if !self.session.has_record_room(0) {
+            return Err(Refused::Full);
         }
         let authentication = Authentication::new(connect.properties.authentication_method())
             .ok_or(Refused::AuthenticationMethodTooLong)?;
@@ -55,7 +61,10 @@ impl<S: Storage> Machine<S> {
         let now = self.tick(now);
         let qos = message.qos;
         let length = self.check_publish(message)?;
-        if self.session.pending() == 0 && self.may_encode(qos, length) {
+        if self.session.recording && qos != QoS::AtMostOnce {
+            return self.enqueue_recorded(now, message, length);
+        }
+        if !self.session.has_pending() && self.may_encode(qos, length) {
             if qos == QoS::AtMostOnce {
                 self.note_encoding(now);
                 let delivery = delivery(qos, PacketId::FIRST);
@@ -97,21 +106,42 @@ impl<S: Storage> Machine<S> {
         message: &Outbound<'_>,
         length: usize,
     ) -> Result<Op, Refused> {
-        let bytes = self.session.pending_bytes().saturating_add(length);
-        let alone = self.session.pending() == 0;
-        if self.session.pending() >= self.config.maximum_pending
-            || (bytes > self.config.maximum_pending_bytes && !alone)
-        {
-            return Err(Refused::Full);
-        }
-        if !self.session.has_room() {
-            return Err(Refused::Full);
-        }
+        self.check_room(length)?;
         let message = keep::<S>(now, message, length)?;
         let op = self.session.next_op();
         self.session
             .push_pending(Pending { op, message })
             .map_err(|()| Refused::Full)?;
+        Ok(op)
+    }
+
+    /// Whether one more publish may wait.
+    fn check_room(&self, length: usize) -> Result<(), Refused> {
+        let session = &self.session;
+        let bytes = session.pending_bytes().saturating_add(length);
+        let alone = session.pending() == 0;
+        let full = session.pending() >= self.config.maximum_pending
+            || (bytes > self.config.maximum_pending_bytes && !alone)
+            || !session.has_room()
+            || !session.has_record_room(1);
+        if full { Err(Refused::Full) } else { Ok(()) }
+    }
+
+    /// Takes over a QoS 1 or 2 publish that leaves once it is recorded.
+    fn enqueue_recorded(
+        &mut self,
+        now: Instant,
+        message: &Outbound<'_>,
+        length: usize,
+    ) -> Result<Op, Refused> {
+        self.check_room(length)?;
+        let message = keep::<S>(now, message, length)?;
+        let id = self
+            .session
+            .allocate_id()
+            .ok_or(Refused::PacketIdsExhausted)?;
+        let op = self.session.next_op();
+        self.session.enqueue(id, op, message);
         Ok(op)
     }
 
@@ -142,20 +172,34 @@ impl<S: Storage> Machine<S> {
         {
             return false;
         }
+        if qos == QoS::AtMostOnce && self.session.recording {
+            // It may overtake what waits for a record.
+            return true;
+        }
         if self.session.sender.is_resuming() {
             return false;
         }
-        if qos == QoS::AtMostOnce {
-            return true;
-        }
+        qos == QoS::AtMostOnce || (self.session.has_room_in_flight() && self.may_begin(length))
+    }
+
+    /// Whether one more exchange may begin on this connection.
+    fn may_begin(&self, length: usize) -> bool {
         let server = self
             .negotiated()
             .map_or(0, |n: &Negotiated| n.receive_maximum);
-        let in_flight = self.session.sender.in_flight();
+        let in_flight = self.session.in_flight();
         let retained = self.session.retained_bytes().saturating_add(length);
         in_flight < usize::from(server.min(self.config.maximum_in_flight))
-            && self.session.has_room_in_flight()
             && (retained <= self.config.maximum_retained_bytes || in_flight == 0)
+    }
+
+    /// Whether a publish that waited for its record may be sent.
+    fn may_begin_queued(&self, id: PacketId) -> bool {
+        let exchange = self.session.sender.get(id);
+        exchange.is_some_and(|exchange| {
+            let message = &exchange.body;
+            self.session.is_recorded(message) && self.may_begin(message.length)
+        })
     }
 
     /// The Topic Alias for a message that is encoded at once.
@@ -182,26 +226,38 @@ impl<S: Storage> Machine<S> {
                 return None;
             }
             self.session.sender.note_released(id);
-            let pubrel = Acknowledgement::new(id, ReasonCode::SUCCESS);
-            self.answer(now, &Packet::Pubrel(pubrel));
+            if !self.session.awaits_record(id) {
+                let pubrel = Acknowledgement::new(id, ReasonCode::SUCCESS);
+                self.answer(now, &Packet::Pubrel(pubrel));
+            }
         }
         loop {
             let sent_here = self.session.sender.sent_here();
             let (id, exchange) = self.session.sender.next_publish()?;
+            let queued = exchange.is_queued();
+            let may_begin = !queued || self.may_begin_queued(id);
+            let exchange = self.session.sender.get_mut(id)?;
             let start = self.connection.transmit.encoded();
             let message = &mut exchange.body;
             if let Err(limit) = check_limits::<S>(message, &negotiated) {
-                let exchange = self.session.sender.remove(id)?;
-                self.session.release(&exchange);
-                return Some(Step::Lost(Op(exchange.tag), Loss::LimitExceeded(limit)));
+                let op = self.session.end(id)?;
+                return Some(Step::Lost(op, Loss::LimitExceeded(limit)));
             }
-            if sent_here >= usize::from(negotiated.receive_maximum)
+            if !may_begin
+                || sent_here >= usize::from(negotiated.receive_maximum)
                 || !self.connection.transmit.may_publish(message.length)
             {
                 return None;
             }
-            message.age(now);
-            let delivery = redelivery(message.qos, id);
+            if !message.age(now) && queued {
+                let op = self.session.end(id)?;
+                return Some(Step::Lost(op, Loss::Expired));
+            }
+            let delivery = if queued {
+                delivery(message.qos, id)
+            } else {
+                redelivery(message.qos, id)
+            };
             let unsent = self.connection.transmit.unsent();
             self.connection.liveness.encoding(now, unsent);
             // It was measured when it was accepted.
@@ -209,7 +265,7 @@ impl<S: Storage> Machine<S> {
             let alias = alias::<S>(transmit, self.config.topic_aliases, &negotiated, message);
             let _ = transmit.push_body(&message.body, delivery, alias, VERSION);
             Statistics::add(&mut self.statistics.packets_sent, 1);
-            self.session.sender.note_start(id, start);
+            self.session.note_publish(id, start);
         }
     }
 
@@ -251,6 +307,9 @@ impl<S: Storage> Machine<S> {
     pub(crate) fn abandon(&mut self) -> Result<(), Refused> {
         if self.connection.state != State::Disconnected {
             return Err(Refused::AlreadyConnected);
+        }
+        if self.stopped {
+            return Err(Refused::Stopped);
         }
         self.session.abandon();
         Ok(())
@@ -382,7 +441,7 @@ impl<S: Storage> Machine<S> {
         if let Some(seconds) = properties.session_expiry_interval() {
             self.connection.session_expiry_interval = seconds;
             if self.connection.state == State::Connected {
-                self.session.exists = seconds > 0;
+                self.session.record_session(seconds);
             }
         }
         self.send(now, &packet);
@@ -416,6 +475,10 @@ fn keep<S: Storage>(
         length,
         expires: expiry.map(|s| now.saturating_add(Duration::from_secs(u64::from(s)))),
         alias: message.alias,
+        queued: false,
+        record: 0,
+        released: false,
+        due: false,
         body,
     })
 }

@@ -68,6 +68,8 @@ pub enum Outcome<'a> {
     Unknown,
     /// The message was never encoded.
     NotSent,
+    /// The record of the message could not be written, so that it was not sent.
+    NotStored,
     /// The Message Expiry Interval ended before the message was encoded.
     Expired,
     /// The message waited for a connection, or was to be sent again, and the server has announced a limit that rules it
@@ -98,6 +100,9 @@ pub enum DisconnectCause {
     /// [`disconnect`](crate::Client::disconnect) was called.
     #[error("ended by the client")]
     Requested,
+    /// A record of the session could not be written; see [`handle_persisted`](crate::Client::handle_persisted).
+    #[error("the session could not be recorded")]
+    Store,
     /// The server's authentication was not right, or could not be answered.
     #[error("authentication aborted by the client")]
     AuthenticationAborted,

@@ -8,7 +8,7 @@ use super::{
 use crate::connection::{Negotiated, State, TimerReason};
 use crate::packet::{Connect, Publish, SubscribeFilter};
 use crate::storage::{Fixed, Receive, Transmit};
-use crate::{Instant, Properties, ReasonCode, TopicFilter};
+use crate::{Instant, Persisted, Properties, ReasonCode, Record, RecordToken, TopicFilter};
 
 /// An MQTT 5 client as a machine that never allocates; the same code and the same contract as
 /// `mqtt5_proto::Client`.
@@ -19,6 +19,8 @@ use crate::{Instant, Properties, ReasonCode, TopicFilter};
 /// * `OUT`: publishes that are kept: in flight, or waiting.
 /// * `IN`: received QoS 1 and 2 publishes that are not finished.
 /// * `ALIASES`: Topic Aliases in each direction, for topics of at most `BODY` bytes; none if left out.
+/// * `RECORDS`, at least 1: records that are not durable yet, for a machine with [`Config::write_ahead`]; `4 * OUT + 2 * IN + 4` is
+///   enough for everything, with fewer it refuses publishes with [`Refused::Full`] while the store is behind.
 ///
 /// CONNECT must announce a Receive Maximum of at most `IN` and a Maximum Packet Size of at most `RX`.
 ///
@@ -44,7 +46,8 @@ pub struct Client<
     const OUT: usize,
     const IN: usize,
     const ALIASES: usize = 0,
->(Machine<Fixed<RX, TX, BODY, OUT, IN, ALIASES>>);
+    const RECORDS: usize = 1,
+>(Machine<Fixed<RX, TX, BODY, OUT, IN, ALIASES, RECORDS>>);
 
 impl<
     const RX: usize,
@@ -53,7 +56,8 @@ impl<
     const OUT: usize,
     const IN: usize,
     const ALIASES: usize,
-> Client<RX, TX, BODY, OUT, IN, ALIASES>
+    const RECORDS: usize,
+> Client<RX, TX, BODY, OUT, IN, ALIASES, RECORDS>
 {
     /// A machine without a connection.
     pub fn new(config: Config) -> Self {

@@ -170,7 +170,8 @@ impl<S: Storage> Machine<S> {
             } else {
                 self.session.lose(self.config.session_loss);
             }
-            self.session.exists = negotiated.session_expiry_interval > 0;
+            self.session
+                .record_session(negotiated.session_expiry_interval);
             self.connection.session_expiry_interval = negotiated.session_expiry_interval;
         }
         self.connection.state = self.connection.state.after(Trigger::Accept);
@@ -237,8 +238,10 @@ impl<S: Storage> Machine<S> {
             }
             Arrival::AnswerAgain => {
                 Statistics::add(&mut self.statistics.repeated_publishes, 1);
-                let pubrec = Acknowledgement::new(id, ReasonCode::SUCCESS);
-                self.answer(now, &Packet::Pubrec(pubrec));
+                if self.session.receiver.may_answer_again(id) {
+                    let pubrec = Acknowledgement::new(id, ReasonCode::SUCCESS);
+                    self.answer(now, &Packet::Pubrec(pubrec));
+                }
                 Ok(None)
             }
             Arrival::TooMany => Err(Violation::ReceiveMaximumExceeded),
@@ -249,8 +252,15 @@ impl<S: Storage> Machine<S> {
     fn handle_answer(&mut self, now: Instant, packet: ControlPacket) -> Handled {
         match packet {
             ControlPacket::Acknowledgement(PacketType::Pubrel, id, _) => {
-                let pubcomp = Acknowledgement::new(id, self.session.receiver.release(id));
-                self.answer(now, &Packet::Pubcomp(pubcomp));
+                let reason = if self.session.recording {
+                    self.record_finish(id)
+                } else {
+                    Some(self.session.receiver.release(id))
+                };
+                if let Some(reason) = reason {
+                    let pubcomp = Acknowledgement::new(id, reason);
+                    self.answer(now, &Packet::Pubcomp(pubcomp));
+                }
                 Ok(None)
             }
             ControlPacket::Acknowledgement(packet, id, reason) => {
@@ -276,11 +286,13 @@ impl<S: Storage> Machine<S> {
         }
         match self.session.sender.acknowledge(packet, id, reason) {
             SenderStep::Ended(exchange) => {
-                self.session.release(&exchange);
+                self.session.release(id, &exchange);
                 Ok(Some(Step::Answered(Op(exchange.tag), exchange.received)))
             }
             SenderStep::SendPubrel(id, reason) => {
-                self.answer(now, &Packet::Pubrel(Acknowledgement::new(id, reason)));
+                if self.session.record_release(id) {
+                    self.answer(now, &Packet::Pubrel(Acknowledgement::new(id, reason)));
+                }
                 Ok(None)
             }
             SenderStep::Ignored => {

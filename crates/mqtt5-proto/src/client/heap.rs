@@ -10,7 +10,9 @@ use crate::message::Message;
 use crate::packet::{Connect, SubscribeFilter};
 use crate::storage::heap::{Heap, HeapTransmit, Incoming, Outgoing};
 use crate::storage::{Receive, Transmit};
-use crate::{Instant, Properties, ReasonCode, TopicFilter};
+use crate::{
+    Instant, Persisted, Properties, ReasonCode, Record, RecordToken, SessionSnapshot, TopicFilter,
+};
 
 /// An MQTT 5 client as a machine: bytes and time in, packets and events out.
 ///
@@ -59,6 +61,11 @@ impl Client {
     #[must_use]
     pub fn poll_event(&mut self, now: Instant) -> Option<Event<'_, Message>> {
         self.0.poll_event(now)
+    }
+
+    /// The session as bytes to save; see [`records`](Self::records).
+    pub fn snapshot(&self) -> SessionSnapshot {
+        SessionSnapshot::new(self.records())
     }
 
     /// Moves the receive buffer out, half a packet included, so that a driver can read into it without holding a lock.

@@ -7,7 +7,7 @@ use super::handle::Step;
 use super::{Event, Outcome, SessionLoss, TopicAliases};
 use crate::connection::{Connection, Negotiated, Purpose, State, TimerReason, Trigger};
 use crate::packet::{Acknowledgement, Disconnect};
-use crate::session::{Loss, Session};
+use crate::session::{Entry, Loss, Session};
 use crate::storage::{Receive, Storage, Table, Transmit};
 use crate::{Decoding, DisconnectCause, Instant, Packet, Properties, ReasonCode, Role, Violation};
 
@@ -25,6 +25,9 @@ pub struct Config {
     /// Accepts Session Present although this machine knows of no session: how a new process takes over the queue that
     /// the server keeps for its Client Identifier.
     pub assume_session: bool,
+    /// Changes of the session are recorded before the packets that depend on them leave; see
+    /// [`poll_persist`](crate::Client::poll_persist).
+    pub write_ahead: bool,
     /// What becomes of unacknowledged publishes when the server no longer has the session.
     pub session_loss: SessionLoss,
     /// What to do with content that no publisher may send.
@@ -48,6 +51,7 @@ impl Default for Config {
             inbound_margin: 0,
             lenient: false,
             assume_session: false,
+            write_ahead: false,
             session_loss: SessionLoss::default(),
             content: ContentPolicy::Deliver,
             topic_aliases: TopicAliases::Off,
@@ -106,6 +110,8 @@ pub(crate) struct Machine<S: Storage> {
     now: Instant,
     /// `Disconnected` is to be told.
     closed: bool,
+    /// A record could not be written.
+    pub(super) stopped: bool,
     /// The application has approved of the server's final data of an authentication.
     pub(super) checked: Option<Purpose>,
 }
@@ -128,11 +134,12 @@ impl<S: Storage> Machine<S> {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
-            session: Session::new(),
+            session: Session::new(config.write_ahead),
             connection: Connection::new(),
             statistics: Statistics::default(),
             now: Instant::ZERO,
             closed: false,
+            stopped: false,
             checked: None,
         }
     }
@@ -185,7 +192,9 @@ impl<S: Storage> Machine<S> {
         self.connection.void_buffers();
         self.session.handle_closed(self.connection.transmit.taken());
         let accepted = self.connection.negotiated.is_some();
-        if accepted && self.connection.session_expiry_interval == 0 {
+        if self.stopped {
+            self.session.stop();
+        } else if accepted && self.connection.session_expiry_interval == 0 {
             self.session.lose(self.config.session_loss);
         }
         self.closed = true;
@@ -261,6 +270,7 @@ impl<S: Storage> Machine<S> {
         }
         loop {
             self.send_answers(now);
+            self.send_recorded(now);
             if let Some(step) = self.resend(now).or_else(|| self.encode_pending(now)) {
                 return Some(step);
             }
@@ -382,7 +392,14 @@ impl<S: Storage> Machine<S> {
                 return;
             };
             let acknowledgement = Acknowledgement::new(answer.id, answer.reason);
+            let recorded = self.session.recording && !answer.reason.is_error();
             let packet = match answer.packet {
+                crate::PacketType::Pubrec if recorded => {
+                    let id = answer.id;
+                    let record = self.session.record(Entry::Received { id });
+                    self.session.receiver.await_record(id, record);
+                    continue;
+                }
                 crate::PacketType::Pubrec => Packet::Pubrec(acknowledgement),
                 _ => Packet::Puback(acknowledgement),
             };
@@ -405,7 +422,7 @@ impl<S: Storage> Machine<S> {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.session.sender.in_flight()
+        self.session.in_flight()
     }
 
     pub(crate) fn requests(&self) -> usize {
@@ -427,6 +444,7 @@ const fn lost(loss: Loss) -> Outcome<'static> {
         Loss::Unknown => Outcome::Unknown,
         Loss::NotSent => Outcome::NotSent,
         Loss::ConnectionLost => Outcome::ConnectionLost,
+        Loss::NotStored => Outcome::NotStored,
         Loss::Expired => Outcome::Expired,
         Loss::LimitExceeded(limit) => Outcome::LimitExceeded(limit),
     }

@@ -8,12 +8,14 @@ mod handle;
 #[cfg(feature = "alloc")]
 mod heap;
 mod machine;
+mod persist;
 mod types;
 
 pub use event::{DisconnectCause, Event, Outcome, Violation};
 #[cfg(feature = "alloc")]
 pub use heap::Client;
 pub use machine::{Config, ContentPolicy, Statistics};
+pub(crate) use types::delivery;
 pub use types::{
     AckToken, Authenticate, DisconnectReason, Op, Outbound, Payload, Refused, RejectReason,
     SessionLoss, TopicAliases,
@@ -126,6 +128,50 @@ macro_rules! face {
         /// handed over again, as a new message. True if the message was still waited for.
         pub fn forget(&mut self, token: AckToken) -> bool {
             self.0.session.receiver.forget(token.id, token.arrival)
+        }
+
+        /// The next record to write, where [`Config::write_ahead`] asks for records; every record comes once, in the order
+        /// in which they are to be written. Ask until `None` after [`poll_event`](Self::poll_event) has returned `None`.
+        ///
+        /// What depends on a record waits until [`handle_persisted`](Self::handle_persisted) says that it is durable; packets
+        /// then leave in the order of their records. Tokens belong to the session and outlive connections.
+        pub fn poll_persist(&mut self) -> Option<(RecordToken, Record<'_>)> {
+            self.0.session.poll_persist()
+        }
+
+        /// Records are durable, or one could not be written. A publish of which the record failed ends with
+        /// [`Outcome::NotStored`](crate::Outcome::NotStored). After any other failure the machine stops: it sends DISCONNECT
+        /// 0x80, its operations end, and it refuses everything until [`restore`](Self::restore).
+        ///
+        /// Report the failures of a batch one by one in their order, before success of later records.
+        pub fn handle_persisted(&mut self, now: Instant, persisted: Persisted) {
+            self.0.handle_persisted(now, persisted);
+        }
+
+        /// All of the session as records: sessions, publishes that are not finished, received QoS 2 messages of which PUBREL
+        /// has not arrived. With [`Config::write_ahead`] they say the same as all records that
+        /// [`poll_persist`](Self::poll_persist) has given and has still to give.
+        pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+            self.0.records()
+        }
+
+        /// Goes on with a session that an earlier process or machine wrote down. Publishes keep their operations and their
+        /// order, and go on from the phase that they had reached; as it is not known whether they were sent, they are sent
+        /// with DUP 1. Instants in the records must be of the clock of `now`; see [`Record::rebased`](crate::Record::rebased).
+        ///
+        /// What belongs to a session that was lost or could not outlive its connection is settled as
+        /// [`Config::session_loss`] says.
+        ///
+        /// # Errors
+        ///
+        /// There is a connection, events are still to be polled, there is a session already, a record makes no sense, or
+        /// there is no room. Then there is no session afterwards.
+        pub fn restore<'a>(
+            &mut self,
+            now: Instant,
+            records: impl IntoIterator<Item = Record<'a>>,
+        ) -> Result<(), Refused> {
+            self.0.restore(now, records)
         }
 
         /// Whether the server keeps a session for us, as far as we know: if so, `connect` should not ask for Clean Start.

@@ -309,6 +309,15 @@ pub enum Refused {
     /// No challenge is open, or an authentication is under way already.
     #[error("not the time for this step of authentication")]
     AuthenticationOutOfTurn,
+    /// A record could not be written, and the session was not restored since.
+    #[error("stopped, since the session could not be recorded")]
+    Stopped,
+    /// A session can only be restored where there is none.
+    #[error("there is a session already")]
+    SessionInUse,
+    /// A record that no machine writes.
+    #[error("a record makes no sense")]
+    InvalidRecord,
     /// The packet cannot be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),

@@ -6,5 +6,5 @@
 mod receiver;
 mod sender;
 
-pub use receiver::{Answer, Arrival, Held, Receiver};
+pub use receiver::{Answer, Arrival, Held, Receiver, Release};
 pub use sender::{Exchange, Phase, Sender, SenderStep};

@@ -13,6 +13,26 @@ pub struct Held {
     qos: QoS,
     /// It was received on the current connection.
     here: bool,
+    /// The record that must be durable before the next answer; 0 is none.
+    record: u64,
+    /// The answer is to be sent as soon as it may be.
+    due: bool,
+    /// PUBREL was received: what waits for its record is PUBCOMP.
+    finishing: bool,
+}
+
+impl Held {
+    const fn new(arrival: u64, qos: QoS) -> Self {
+        Self {
+            arrival,
+            answer: None,
+            qos,
+            here: true,
+            record: 0,
+            due: false,
+            finishing: false,
+        }
+    }
 }
 
 /// What a received QoS 1 or 2 PUBLISH is.
@@ -57,7 +77,20 @@ pub struct Receiver<T> {
     carried: usize,
     /// Received on an earlier connection and not acknowledged there: wait for their redelivery.
     parked: T,
+    /// How many PUBRECs are due and wait for their records.
+    recording: usize,
     arrivals: u64,
+}
+
+/// What a PUBREL does where answers wait for records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// There is no such exchange: PUBCOMP 0x92.
+    Unknown,
+    /// The end of the exchange is to be recorded; see [`await_record`](Receiver::await_record).
+    Record,
+    /// Its record was begun before.
+    Recording,
 }
 
 impl<T: Table<Held>> Receiver<T> {
@@ -69,6 +102,7 @@ impl<T: Table<Held>> Receiver<T> {
             released: T::default(),
             carried: 0,
             parked: T::default(),
+            recording: 0,
             arrivals: 0,
         }
     }
@@ -105,7 +139,8 @@ impl<T: Table<Held>> Receiver<T> {
             return Arrival::Repeated;
         }
         let released = self.released.get(id).is_some();
-        if released && qos == QoS::ExactlyOnce {
+        let finishing = self.released.get(id).is_some_and(|held| held.finishing);
+        if released && !finishing && qos == QoS::ExactlyOnce {
             return Arrival::AnswerAgain;
         }
         if released || other.get(id).is_some() {
@@ -123,13 +158,7 @@ impl<T: Table<Held>> Receiver<T> {
             Some(held) => (Held { here: true, ..held }, Arrival::Repeated),
             None => {
                 self.arrivals = self.arrivals.wrapping_add(1);
-                let held = Held {
-                    arrival: self.arrivals,
-                    answer: None,
-                    qos,
-                    here: true,
-                };
-                (held, Arrival::New(self.arrivals))
+                (Held::new(self.arrivals, qos), Arrival::New(self.arrivals))
             }
         };
         match self.table(qos).insert(id, held) {
@@ -179,15 +208,15 @@ impl<T: Table<Held>> Receiver<T> {
                 reason,
             });
         }
+        let (_, held) = self.exactly_once.front()?;
+        if self.recording > 0 && held.answer?.is_error() {
+            // A refusal has no record, and must not overtake those that wait for theirs.
+            return None;
+        }
         let (id, reason) = pop_answered(&mut self.exactly_once)?;
         if !reason.is_error() {
-            let held = Held {
-                arrival: 0,
-                answer: Some(reason),
-                qos: QoS::ExactlyOnce,
-                here: true,
-            };
             // There is room: the tables are of one capacity and `publish` bounds their sum.
+            let held = Held::new(0, QoS::ExactlyOnce);
             let _ = self.released.insert(id, held);
         }
         Some(Answer {
@@ -206,6 +235,85 @@ impl<T: Table<Held>> Receiver<T> {
             }
             None => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
         }
+    }
+
+    /// The answer to this exchange, PUBREC or after PUBREL PUBCOMP, waits for a record.
+    pub fn await_record(&mut self, id: PacketId, record: u64) {
+        if let Some(held) = self.released.get_mut(id) {
+            held.record = record;
+            held.due = true;
+            self.recording = self.recording.saturating_add(usize::from(!held.finishing));
+        }
+    }
+
+    /// PUBREC is to be sent again: whether at once, or as soon as its record is durable.
+    pub fn may_answer_again(&mut self, id: PacketId) -> bool {
+        let Some(held) = self.released.get_mut(id).filter(|held| held.record > 0) else {
+            return true;
+        };
+        if !core::mem::replace(&mut held.due, true) {
+            self.recording = self.recording.saturating_add(1);
+        }
+        false
+    }
+
+    /// Handles a PUBREL where answers wait for records.
+    pub fn begin_release(&mut self, id: PacketId) -> Release {
+        match self.released.get_mut(id) {
+            Some(held) if held.finishing => {
+                held.due = true;
+                Release::Recording
+            }
+            Some(held) if held.record == 0 => {
+                held.finishing = true;
+                Release::Record
+            }
+            _ => Release::Unknown,
+        }
+    }
+
+    /// A record is durable: gives the answer that waited for it, if there is one to send on this connection.
+    pub fn recorded(&mut self, id: PacketId, record: u64) -> Option<PacketType> {
+        let held = self
+            .released
+            .get_mut(id)
+            .filter(|held| held.record == record)?;
+        let due = core::mem::take(&mut held.due);
+        held.record = 0;
+        let packet = if held.finishing {
+            self.release(id);
+            PacketType::Pubcomp
+        } else {
+            self.recording = self.recording.saturating_sub(usize::from(due));
+            PacketType::Pubrec
+        };
+        due.then_some(packet)
+    }
+
+    /// A QoS 2 message of an earlier process was acknowledged by its application and PUBREL has not arrived.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for it.
+    pub fn restore(&mut self, id: PacketId) -> Result<(), PacketId> {
+        let held = Held {
+            here: false,
+            ..Held::new(0, QoS::ExactlyOnce)
+        };
+        if self.released.get(id).is_none() {
+            self.released.insert(id, held).map_err(|_| id)?;
+            self.carried = self.carried.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Those of which PUBREC may have been sent and PUBREL has not arrived.
+    pub fn unreleased(&self) -> impl Iterator<Item = PacketId> {
+        let first = self.released.front().map(|(id, _)| id);
+        core::iter::successors(first, |id| self.released.following(*id)).filter(|id| {
+            let held = self.released.get(*id);
+            held.is_some_and(|held| !held.finishing)
+        })
     }
 
     /// The connection is gone and the session lives: what is not acknowledged waits for its redelivery, and an
@@ -227,8 +335,10 @@ impl<T: Table<Held>> Receiver<T> {
             next = self.released.following(id);
             if let Some(held) = self.released.get_mut(id) {
                 held.here = false;
+                held.due = false;
             }
         }
+        self.recording = 0;
         self.carried = self.released.len();
     }
 
@@ -243,10 +353,15 @@ impl<T: Table<Held>> Receiver<T> {
 
     /// Forgets all exchanges. Numbers of arrivals are not used again.
     pub fn clear(&mut self) {
-        *self = Self {
+        *self = self.successor();
+    }
+
+    /// One without exchanges that does not use the numbers of arrivals of this one again.
+    pub fn successor(&self) -> Self {
+        Self {
             arrivals: self.arrivals,
             ..Self::new()
-        };
+        }
     }
 }
 

@@ -37,6 +37,13 @@ pub struct Exchange<B> {
     pub body: B,
 }
 
+impl<B> Exchange<B> {
+    /// Whether its PUBLISH was never encoded, or at least never given to a transport that is gone.
+    pub fn is_queued(&self) -> bool {
+        !self.handed && self.start.is_none()
+    }
+}
+
 /// What follows from an acknowledgement.
 #[derive(Debug)]
 pub enum SenderStep<B> {
@@ -143,6 +150,41 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
     ///
     /// Gives the body back when there is no room or `id` is taken.
     pub fn begin(&mut self, id: PacketId, tag: u64, qos: QoS, body: B) -> Result<(), B> {
+        self.insert(id, tag, qos, body, false, false)
+    }
+
+    /// Begins an exchange whose PUBLISH is to be sent later: [`next_publish`](Self::next_publish) gives it after all
+    /// that are before it.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub fn enqueue(&mut self, id: PacketId, tag: u64, qos: QoS, body: B) -> Result<(), B> {
+        self.insert(id, tag, qos, body, true, false)?;
+        self.publishes = self.publishes.or(Some(id));
+        Ok(())
+    }
+
+    /// Goes on with an exchange of an earlier process, whose PUBLISH may have been sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub fn restore(&mut self, id: PacketId, tag: u64, qos: QoS, body: B) -> Result<(), B> {
+        self.insert(id, tag, qos, body, false, true)?;
+        self.last_id = id;
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        id: PacketId,
+        tag: u64,
+        qos: QoS,
+        body: B,
+        resend: bool,
+        handed: bool,
+    ) -> Result<(), B> {
         let phase = match qos {
             QoS::AtMostOnce => return Ok(()),
             QoS::AtLeastOnce => Phase::AwaitPuback,
@@ -152,9 +194,9 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
             tag,
             phase,
             received: ReasonCode::SUCCESS,
-            handed: false,
+            handed,
             start: None,
-            resend: false,
+            resend,
             here: false,
             body,
         };
@@ -332,6 +374,17 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
     /// The exchange with this identifier.
     pub fn get(&self, id: PacketId) -> Option<&Exchange<B>> {
         self.exchanges.get(id)
+    }
+
+    /// The exchange with this identifier, to change.
+    pub fn get_mut(&mut self, id: PacketId) -> Option<&mut Exchange<B>> {
+        self.exchanges.get_mut(id)
+    }
+
+    /// The exchanges in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (PacketId, &Exchange<B>)> {
+        core::iter::successors(self.front(), |id| self.exchanges.following(*id))
+            .filter_map(|id| self.exchanges.get(id).map(|exchange| (id, exchange)))
     }
 
     /// The identifier of the oldest exchange.

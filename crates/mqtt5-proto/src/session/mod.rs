@@ -1,5 +1,12 @@
 //! What survives a lost connection: exchanges, what waits to be encoded, and what was received and is not finished.
 
+mod journal;
+mod persistence;
+mod restoring;
+
+pub(crate) use journal::{Entry, Journal};
+pub(crate) use restoring::Restoring;
+
 use core::time::Duration;
 
 use crate::client::{Op, Refused, SessionLoss};
@@ -17,8 +24,19 @@ pub(crate) struct Kept<B> {
     pub(crate) expires: Option<Instant>,
     /// It asks for a Topic Alias.
     pub(crate) alias: bool,
+    /// It is an exchange that was not encoded, and is counted as one.
+    pub(crate) queued: bool,
+    /// The record that must be durable before its next packet; [`FAILED`] will never be.
+    pub(crate) record: u64,
+    /// PUBREC was recorded.
+    pub(crate) released: bool,
+    /// PUBREL is to be sent as soon as it may be.
+    pub(crate) due: bool,
     pub(crate) body: B,
 }
+
+/// The record of a publish that could not be written.
+const FAILED: u64 = u64::MAX;
 
 impl<B: Body> Kept<B> {
     /// Sets the Message Expiry Interval to what is left of it, at least one second; false when nothing is left
@@ -70,6 +88,8 @@ pub(crate) enum Loss {
     ConnectionLost,
     /// It expired before it was encoded.
     Expired,
+    /// Its record could not be written.
+    NotStored,
     /// The server that it is to be sent to now has announced a limit that rules it out.
     LimitExceeded(Refused),
 }
@@ -94,10 +114,20 @@ pub(crate) struct Session<S: Storage> {
     closed: bool,
     /// Everything ends.
     abandoned: bool,
+    /// Changes are recorded before the packets that depend on them leave.
+    pub(crate) recording: bool,
+    pub(crate) journal: Journal<S::Journal>,
+    /// The record of the session of the current connection.
+    session_record: u64,
+    /// How many of `sender` are queued, and the sum of their lengths in bytes.
+    queued: usize,
+    queued_bytes: usize,
+    /// How many publishes could not be recorded and are still to be reported.
+    failed: usize,
 }
 
 impl<S: Storage> Session<S> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(recording: bool) -> Self {
         Self {
             sender: Sender::new(),
             receiver: Receiver::new(),
@@ -111,6 +141,12 @@ impl<S: Storage> Session<S> {
             lost: 0,
             closed: false,
             abandoned: false,
+            recording,
+            journal: Journal::new(),
+            session_record: 0,
+            queued: 0,
+            queued_bytes: 0,
+            failed: 0,
         }
     }
 
@@ -138,16 +174,26 @@ impl<S: Storage> Session<S> {
     }
 
     pub(crate) fn pending(&self) -> usize {
-        self.pending.len()
+        self.pending.len().saturating_add(self.queued)
+    }
+
+    /// Whether a publish waits that has no Packet Identifier.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.pending.len() > 0
     }
 
     /// Whether this publish waits.
     pub(crate) fn is_pending(&self, op: Op) -> bool {
-        self.pending.any(|pending| pending.op == op)
+        self.pending.any(|pending| pending.op == op) || self.find_queued(op).is_some()
     }
 
     pub(crate) const fn pending_bytes(&self) -> usize {
-        self.pending_bytes
+        self.pending_bytes.saturating_add(self.queued_bytes)
+    }
+
+    /// How many QoS 1 and 2 publishes were encoded and are not finished.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.sender.in_flight().saturating_sub(self.queued)
     }
 
     pub(crate) const fn retained_bytes(&self) -> usize {
@@ -180,7 +226,10 @@ impl<S: Storage> Session<S> {
 
     /// Takes a publish back that waits.
     pub(crate) fn withdraw(&mut self, op: Op) -> bool {
-        self.remove_pending(|pending| pending.op == op).is_some()
+        match self.find_queued(op) {
+            Some(id) => self.end(id).is_some(),
+            None => self.remove_pending(|pending| pending.op == op).is_some(),
+        }
     }
 
     /// Takes note of an exchange whose PUBLISH begins at `start` of the stream.
@@ -197,10 +246,29 @@ impl<S: Storage> Session<S> {
         }
     }
 
+    /// Ends an exchange, whatever it waits for; gives its operation.
+    pub(crate) fn end(&mut self, id: PacketId) -> Option<Op> {
+        let exchange = self.sender.remove(id)?;
+        self.release(id, &exchange);
+        Some(Op(exchange.tag))
+    }
+
     /// Takes note of the end of an exchange.
-    pub(crate) fn release(&mut self, exchange: &Exchange<Kept<S::Body>>) {
-        let occupied = exchange.body.body.occupied();
-        self.retained_bytes = self.retained_bytes.saturating_sub(occupied);
+    pub(crate) fn release(&mut self, id: PacketId, exchange: &Exchange<Kept<S::Body>>) {
+        self.discount(exchange);
+        self.record_end(id, exchange);
+    }
+
+    /// It is not kept as an exchange any more.
+    fn discount(&mut self, exchange: &Exchange<Kept<S::Body>>) {
+        let message = &exchange.body;
+        if message.queued {
+            self.queued = self.queued.saturating_sub(1);
+            self.queued_bytes = self.queued_bytes.saturating_sub(message.length);
+        } else {
+            let occupied = message.body.occupied();
+            self.retained_bytes = self.retained_bytes.saturating_sub(occupied);
+        }
     }
 
     /// The connection is gone, of whose stream the transport was given `taken` bytes.
@@ -208,6 +276,10 @@ impl<S: Storage> Session<S> {
         self.closed = true;
         self.receiver.handle_closed();
         self.sender.handle_closed(taken);
+        if self.recording {
+            self.requeue_unhanded();
+            return;
+        }
         let waiting = self.pending.len();
         while let Some(exchange) = self.sender.pop_unhanded() {
             self.send_as_new(exchange);
@@ -217,7 +289,7 @@ impl<S: Storage> Session<S> {
 
     /// An exchange becomes a publish that waits, behind all others.
     fn send_as_new(&mut self, exchange: Exchange<Kept<S::Body>>) {
-        self.release(&exchange);
+        self.discount(&exchange);
         let op = Op(exchange.tag);
         // There is room: `has_room` counts both kinds.
         let _ = self.push_pending(Pending {
@@ -240,30 +312,45 @@ impl<S: Storage> Session<S> {
     pub(crate) fn lose(&mut self, policy: SessionLoss) {
         self.exists = false;
         self.receiver.clear();
+        self.record(Entry::SessionLost);
+        self.settle(policy, |_| true);
+    }
+
+    /// Settles the exchanges of a session that is lost.
+    fn settle(&mut self, policy: SessionLoss, is_lost: impl Fn(&Kept<S::Body>) -> bool) {
+        self.lost = 0;
         let waiting = self.pending.len();
+        let mut left = self.sender.in_flight();
         let mut next = self.sender.front();
-        while let Some(id) = next {
+        while let Some(id) = next.filter(|_| left > 0) {
+            left = left.saturating_sub(1);
             next = self.sender.following(id);
-            let again = self
-                .sender
-                .get(id)
-                .is_some_and(|exchange| match exchange.phase {
+            let Some(exchange) = self.sender.get(id) else {
+                return;
+            };
+            if exchange.body.record == FAILED || !is_lost(&exchange.body) {
+                continue;
+            }
+            let again = exchange.is_queued()
+                || match exchange.phase {
                     Phase::AwaitPuback => policy.republish_qos1,
                     Phase::AwaitPubrec => policy.republish_qos2,
                     Phase::AwaitPubcomp => false,
-                });
-            if let Some(exchange) = again.then(|| self.sender.remove(id)).flatten() {
-                self.send_as_new(exchange);
+                };
+            match again.then(|| self.sender.remove(id)).flatten() {
+                Some(exchange) if self.recording => self.queue_as_new(id, exchange),
+                Some(exchange) => self.send_as_new(exchange),
+                None => self.lost = self.lost.saturating_add(1),
             }
         }
         self.rotate_pending(waiting);
-        self.lost = self.sender.in_flight();
     }
 
     /// Everything ends, also what waits.
     pub(crate) fn abandon(&mut self) {
         self.exists = false;
         self.receiver.clear();
+        self.record(Entry::SessionLost);
         self.closed = true;
         self.abandoned = true;
         self.lost = self.sender.in_flight();
@@ -271,7 +358,7 @@ impl<S: Storage> Session<S> {
 
     /// Whether operations that ended are still to be reported.
     pub(crate) const fn has_losses(&self) -> bool {
-        self.closed || self.lost > 0
+        self.closed || self.lost > 0 || self.failed > 0
     }
 
     /// The next operation that ended with the connection or the session.
@@ -284,11 +371,21 @@ impl<S: Storage> Session<S> {
                 return Some((request.op, Loss::ConnectionLost));
             }
         }
+        if self.failed > 0 {
+            if let Some(op) = self.end_unrecorded() {
+                return Some((op, Loss::NotStored));
+            }
+        }
         if let Some(lost) = self.lost.checked_sub(1) {
             self.lost = lost;
-            let (_, exchange) = self.sender.pop_front()?;
-            self.release(&exchange);
-            return Some((Op(exchange.tag), Loss::Unknown));
+            let (id, exchange) = self.sender.pop_front()?;
+            self.release(id, &exchange);
+            let loss = if exchange.is_queued() {
+                Loss::NotSent
+            } else {
+                Loss::Unknown
+            };
+            return Some((Op(exchange.tag), loss));
         }
         if self.closed {
             let all = self.abandoned;

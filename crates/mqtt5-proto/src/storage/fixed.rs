@@ -10,7 +10,7 @@ use super::{Alias, Arrived, Body, Queue, Receive, Storage, Table, Transmit, set_
 use crate::client::Outbound;
 use crate::packet::{Delivery, Publish, PublishLayout};
 use crate::qos::{Exchange, Held};
-use crate::session::{Kept, Pending, Request};
+use crate::session::{Entry, Kept, Pending, Request};
 use crate::{
     Decoding, EncodeError, FixedHeader, Packet, PacketId, Properties, ProtocolVersion, TopicName,
 };
@@ -26,6 +26,7 @@ const RESERVE: usize = 32;
 /// * `OUT`: publishes that are kept: in flight, or waiting.
 /// * `IN`: received QoS 1 and 2 publishes that are not finished; the Receive Maximum may be no larger.
 /// * `ALIASES`: Topic Aliases in each direction, for topics of at most `BODY` bytes.
+/// * `RECORDS`: records that are not durable yet.
 #[derive(Debug)]
 pub(crate) enum Fixed<
     const RX: usize,
@@ -34,6 +35,7 @@ pub(crate) enum Fixed<
     const OUT: usize,
     const IN: usize,
     const ALIASES: usize,
+    const RECORDS: usize,
 > {}
 
 impl<
@@ -43,7 +45,8 @@ impl<
     const OUT: usize,
     const IN: usize,
     const ALIASES: usize,
-> Sealed for Fixed<RX, TX, BODY, OUT, IN, ALIASES>
+    const RECORDS: usize,
+> Sealed for Fixed<RX, TX, BODY, OUT, IN, ALIASES, RECORDS>
 {
 }
 
@@ -54,13 +57,15 @@ impl<
     const OUT: usize,
     const IN: usize,
     const ALIASES: usize,
-> Storage for Fixed<RX, TX, BODY, OUT, IN, ALIASES>
+    const RECORDS: usize,
+> Storage for Fixed<RX, TX, BODY, OUT, IN, ALIASES, RECORDS>
 {
     type Body = FixedBody<BODY>;
     type Exchanges = FixedTable<Exchange<Kept<FixedBody<BODY>>>, OUT>;
     type Inbound = FixedTable<Held, IN>;
     type Requests = FixedTable<Request, 4>;
     type Pending = FixedQueue<Pending<FixedBody<BODY>>, OUT>;
+    type Journal = FixedQueue<Entry, RECORDS>;
     type Transmit = FixedTransmit<TX, BODY, ALIASES>;
     type Receive = FixedReceive<RX, BODY, ALIASES>;
 }
@@ -149,6 +154,14 @@ impl<T, const N: usize> Queue<T> for FixedQueue<T, N> {
 
     fn front(&self) -> Option<&T> {
         self.0.front()
+    }
+
+    fn get(&self, index: usize) -> Option<&T> {
+        self.0.get(index)
+    }
+
+    fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.0.get_mut(index)
     }
 
     fn pop_front(&mut self) -> Option<T> {

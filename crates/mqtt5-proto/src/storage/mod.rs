@@ -15,7 +15,7 @@ pub use heap::HeapTable;
 use crate::client::Outbound;
 use crate::packet::{Delivery, Publish, PublishLayout};
 use crate::qos::{Exchange, Held};
-use crate::session::{Kept, Pending, Request};
+use crate::session::{Entry, Kept, Pending, Request};
 use crate::{
     DecodeError, Decoding, EncodeError, FixedHeader, Packet, PacketId, Properties, ProtocolVersion,
 };
@@ -39,6 +39,8 @@ pub(crate) trait Storage: Sealed + Sized {
     type Requests: Table<Request>;
     /// Publishes that wait to be encoded.
     type Pending: Queue<Pending<Self::Body>>;
+    /// Records that are not durable yet.
+    type Journal: Queue<Entry>;
     /// Bytes to send.
     type Transmit: Transmit<Body = Self::Body>;
     /// Bytes received.
@@ -92,6 +94,10 @@ pub(crate) trait Queue<T>: Sealed + Default {
     fn push_back(&mut self, item: T) -> Result<(), T>;
     /// The oldest item.
     fn front(&self) -> Option<&T>;
+    /// The item behind so many others.
+    fn get(&self, index: usize) -> Option<&T>;
+    /// The item behind so many others, to change.
+    fn get_mut(&mut self, index: usize) -> Option<&mut T>;
     /// Takes the oldest item out.
     fn pop_front(&mut self) -> Option<T>;
     /// Whether `matches` holds for an item.

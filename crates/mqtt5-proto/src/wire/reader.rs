@@ -97,6 +97,15 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_be_bytes)
     }
 
+    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    /// Everything up to the end, which stays to be read.
+    pub(crate) const fn peek(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// A Variable Byte Integer (1.5.5); one that is longer than needed only if `lenient`.
     pub(crate) fn varint(&mut self, lenient: bool) -> Result<u32, DecodeError> {
         let mut value = 0_u32;

@@ -35,6 +35,15 @@ impl<'a> Writer<'a> {
         self.bytes(&value.to_be_bytes());
     }
 
+    pub(crate) fn u64(&mut self, value: u64) {
+        self.bytes(&value.to_be_bytes());
+    }
+
+    /// What is left of the buffer.
+    pub(crate) fn rest(self) -> &'a mut [u8] {
+        self.rest
+    }
+
     pub(crate) fn varint(&mut self, mut value: u32) {
         while value > 0x7F {
             self.u8((value & 0x7F) as u8 | 0x80);

@@ -2,9 +2,9 @@
 
 use mqtt5_proto::packet::{Connect, SubscribeFilter};
 use mqtt5_proto::{
-    AckToken, Authenticate, Config, DisconnectReason, Instant, Negotiated, Op, Outbound,
-    Properties, Refused, RejectReason, SessionLoss, State, Statistics, TimerReason, TopicFilter,
-    fixed,
+    AckToken, Authenticate, Config, DisconnectReason, Instant, Negotiated, Op, Outbound, Persisted,
+    Properties, Record, RecordToken, Refused, RejectReason, SessionLoss, State, Statistics,
+    TimerReason, TopicFilter, fixed,
 };
 #[cfg(feature = "alloc")]
 use mqtt5_proto::{Client, Incoming, Outgoing};
@@ -47,6 +47,12 @@ pub(crate) trait Face {
     fn abandon(&mut self) -> Result<(), Refused>;
     fn forget(&mut self, token: AckToken) -> bool;
     fn has_session(&self) -> bool;
+    /// The next record to write, encoded.
+    fn poll_persist(&mut self) -> Option<(RecordToken, Vec<u8>)>;
+    fn handle_persisted(&mut self, now: Instant, persisted: Persisted);
+    /// The whole session, encoded.
+    fn records(&self) -> Vec<u8>;
+    fn restore(&mut self, now: Instant, records: &[u8]) -> Result<(), Refused>;
     fn disconnect(
         &mut self,
         now: Instant,
@@ -116,6 +122,22 @@ macro_rules! forward {
         }
         fn has_session(&self) -> bool {
             self.client.has_session()
+        }
+        fn poll_persist(&mut self) -> Option<(RecordToken, Vec<u8>)> {
+            let (token, record) = self.client.poll_persist()?;
+            Some((token, bytes(&record)))
+        }
+        fn handle_persisted(&mut self, now: Instant, persisted: Persisted) {
+            self.client.handle_persisted(now, persisted);
+        }
+        fn records(&self) -> Vec<u8> {
+            self.client
+                .records()
+                .flat_map(|record| bytes(&record))
+                .collect()
+        }
+        fn restore(&mut self, now: Instant, records: &[u8]) -> Result<(), Refused> {
+            self.client.restore(now, parse(records))
         }
         fn authenticate(&mut self, now: Instant, step: Authenticate<'_>) -> Result<(), Refused> {
             self.client.authenticate(now, step)
@@ -226,7 +248,8 @@ macro_rules! borrow {
     };
 }
 
-type FixedClient = fixed::Client<16_384, 2_048, 512, 8, 8, 8>;
+/// Room for all records that its other capacities can need: `4 * 8 + 2 * 8 + 4`.
+type FixedClient = fixed::Client<16_384, 2_048, 512, 8, 8, 8, 52>;
 
 /// The machine of fixed capacity.
 pub(crate) struct Small {
@@ -347,6 +370,24 @@ impl Face for Lending {
     }
 
     forward!();
+}
+
+/// A record as it is written.
+pub(crate) fn bytes(record: &Record<'_>) -> Vec<u8> {
+    let mut bytes = vec![0; record.encoded_len().unwrap()];
+    assert_eq!(record.encode(&mut bytes), Ok(bytes.len()));
+    bytes
+}
+
+/// The records that were written one after the other.
+pub(crate) fn parse(mut bytes: &[u8]) -> Vec<Record<'_>> {
+    let mut records = Vec::new();
+    while !bytes.is_empty() {
+        let (record, length) = Record::decode(bytes).unwrap();
+        records.push(record);
+        bytes = &bytes[length..];
+    }
+    records
 }
 
 /// These scripts look at one connection at a time: nothing outlives it. What does has tests of its own.

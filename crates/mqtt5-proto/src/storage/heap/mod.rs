@@ -28,6 +28,7 @@ impl Storage for Heap {
     type Inbound = HeapTable<crate::qos::Held>;
     type Requests = HeapTable<crate::session::Request>;
     type Pending = HeapQueue<crate::session::Pending<body::Retained>>;
+    type Journal = HeapQueue<crate::session::Entry>;
     type Transmit = HeapTransmit;
     type Receive = HeapReceive;
 }

@@ -30,6 +30,14 @@ impl<T> Queue<T> for HeapQueue<T> {
         self.0.front()
     }
 
+    fn get(&self, index: usize) -> Option<&T> {
+        self.0.get(index)
+    }
+
+    fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.0.get_mut(index)
+    }
+
     fn pop_front(&mut self) -> Option<T> {
         let item = self.0.pop_front();
         if self.0.is_empty() && self.0.capacity() > KEEP {

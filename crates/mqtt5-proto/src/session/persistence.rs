@@ -1,0 +1,350 @@
+//! The session beyond its process: what is recorded when, and what waits for it.
+
+use super::{Entry, FAILED, Kept, Pending, Session};
+use crate::client::{Op, delivery};
+use crate::qos::{Exchange, Phase};
+use crate::storage::{Body, Queue, Storage};
+use crate::{PacketId, PacketType, Persisted, QoS, Record, RecordToken};
+
+/// How many records a publish may need after its first: published again, released, ended.
+const LATER_RECORDS: usize = 3;
+/// The same for a received message: received, finished.
+const RECEIVED_RECORDS: usize = 2;
+/// The same for a connection: two when it is accepted, one when its Session Expiry Interval changes, one when it is lost.
+const CONNECTION_RECORDS: usize = 4;
+
+impl<S: Storage> Session<S> {
+    /// Adds a record, if there are records, and gives its number.
+    pub(crate) fn record(&mut self, entry: Entry) -> u64 {
+        if self.recording {
+            self.journal.push(entry)
+        } else {
+            0
+        }
+    }
+
+    /// Whether everything that may happen to what is kept can be recorded, and so many publishes more.
+    pub(crate) fn has_record_room(&self, publishes: usize) -> bool {
+        let received = self.receiver.capacity().min(usize::from(u16::MAX));
+        let kept = self.sender.in_flight().saturating_add(publishes);
+        let needed = kept
+            .saturating_mul(LATER_RECORDS)
+            .saturating_add(received.saturating_mul(RECEIVED_RECORDS))
+            .saturating_add(CONNECTION_RECORDS)
+            .saturating_add(publishes);
+        !self.recording || self.journal.room() >= needed
+    }
+
+    /// Takes a publish over that leaves once it is recorded.
+    pub(crate) fn enqueue(&mut self, id: PacketId, op: Op, message: Kept<S::Body>) {
+        let record = self.record(Entry::Publish { op, id });
+        self.queue(id, op, Kept { record, ..message });
+    }
+
+    /// The connection is accepted: the session that it belongs to is recorded before anything new is sent in it.
+    pub(crate) fn record_session(&mut self, expiry_interval: u32) {
+        self.exists = expiry_interval > 0;
+        self.session_record = self.record(Entry::Session { expiry_interval });
+    }
+
+    /// Whether the record of this queued publish, and of its session, are durable.
+    pub(crate) fn is_recorded(&self, message: &Kept<S::Body>) -> bool {
+        self.journal.is_durable(message.record) && self.journal.is_durable(self.session_record)
+    }
+
+    fn queue(&mut self, id: PacketId, op: Op, mut message: Kept<S::Body>) {
+        message.queued = true;
+        let length = message.length;
+        let qos = message.qos;
+        // There is room, and the identifier is free: both were asked before.
+        if self.sender.enqueue(id, op.number(), qos, message).is_ok() {
+            self.queued = self.queued.saturating_add(1);
+            self.queued_bytes = self.queued_bytes.saturating_add(length);
+        }
+    }
+
+    /// A PUBLISH is sent again, or that of a queued exchange for the first time; it begins at `start` of the stream.
+    pub(crate) fn note_publish(&mut self, id: PacketId, start: u64) {
+        if let Some(exchange) = self.sender.get_mut(id) {
+            let message = &mut exchange.body;
+            if core::mem::take(&mut message.queued) {
+                self.queued = self.queued.saturating_sub(1);
+                self.queued_bytes = self.queued_bytes.saturating_sub(message.length);
+                let occupied = message.body.occupied();
+                self.retained_bytes = self.retained_bytes.saturating_add(occupied);
+            }
+        }
+        self.sender.note_start(id, start);
+    }
+
+    pub(super) fn find_queued(&self, op: Op) -> Option<PacketId> {
+        if self.queued == 0 {
+            return None;
+        }
+        let mut exchanges = self.sender.iter();
+        exchanges
+            .find(|(_, exchange)| exchange.tag == op.number() && exchange.is_queued())
+            .map(|(id, _)| id)
+    }
+
+    /// The connection is gone: what the transport was never given is queued again, in its place.
+    pub(super) fn requeue_unhanded(&mut self) {
+        let mut next = self.sender.front();
+        while let Some(id) = next {
+            next = self.sender.following(id);
+            if let Some(exchange) = self.sender.get_mut(id) {
+                exchange.body.due = false;
+            }
+        }
+        self.recount();
+    }
+
+    /// Counts again what is queued and what is retained.
+    pub(super) fn recount(&mut self) {
+        self.queued = 0;
+        self.queued_bytes = 0;
+        self.retained_bytes = 0;
+        let mut next = self.sender.front();
+        while let Some(id) = next {
+            next = self.sender.following(id);
+            let Some(exchange) = self.sender.get_mut(id) else {
+                return;
+            };
+            exchange.body.queued = exchange.is_queued();
+            let message = &exchange.body;
+            if message.queued {
+                self.queued = self.queued.saturating_add(1);
+                self.queued_bytes = self.queued_bytes.saturating_add(message.length);
+            } else {
+                let occupied = message.body.occupied();
+                self.retained_bytes = self.retained_bytes.saturating_add(occupied);
+            }
+        }
+    }
+
+    /// An exchange of a session that is lost becomes one of the next, behind all others; what was never sent keeps its
+    /// identifier.
+    pub(super) fn queue_as_new(&mut self, id: PacketId, exchange: Exchange<Kept<S::Body>>) {
+        self.discount(&exchange);
+        let op = Op(exchange.tag);
+        let id = if exchange.is_queued() {
+            id
+        } else {
+            // One was freed just before.
+            self.allocate_id().unwrap_or(id)
+        };
+        let record = self.record(Entry::Republished { op, id });
+        let message = Kept {
+            record,
+            released: false,
+            due: false,
+            ..exchange.body
+        };
+        self.queue(id, op, message);
+    }
+
+    /// Takes out a publish whose record could not be written.
+    pub(super) fn end_unrecorded(&mut self) -> Option<Op> {
+        self.failed = self.failed.saturating_sub(1);
+        let mut exchanges = self.sender.iter();
+        let (id, _) = exchanges.find(|(_, exchange)| exchange.body.record == FAILED)?;
+        drop(exchanges);
+        let exchange = self.sender.remove(id)?;
+        self.discount(&exchange);
+        Some(Op(exchange.tag))
+    }
+
+    /// Records the end of an exchange, unless its beginning can still be taken back.
+    pub(super) fn record_end(&mut self, id: PacketId, exchange: &Exchange<Kept<S::Body>>) {
+        let record = exchange.body.record;
+        if !self.recording {
+            return;
+        }
+        let op = Op(exchange.tag);
+        if exchange.body.queued && !self.journal.is_given(record) {
+            if let Some(Entry::Publish { .. }) = self.journal.void(record) {
+                return;
+            }
+        }
+        self.record(Entry::Ended { op, id });
+    }
+
+    /// PUBREL is to be sent: whether it waits for a record, after which it is sent.
+    pub(crate) fn awaits_record(&mut self, id: PacketId) -> bool {
+        let Some(exchange) = self.sender.get_mut(id) else {
+            return false;
+        };
+        let message = &mut exchange.body;
+        message.due = self.recording && !self.journal.is_durable(message.record);
+        message.due
+    }
+
+    /// PUBREC has arrived: whether PUBREL may be sent now, or as soon as that is recorded.
+    pub(crate) fn record_release(&mut self, id: PacketId) -> bool {
+        if !self.recording {
+            return true;
+        }
+        let Some(exchange) = self.sender.get_mut(id) else {
+            return true;
+        };
+        let message = &mut exchange.body;
+        if message.released {
+            return !self.awaits_record(id);
+        }
+        message.released = true;
+        message.due = true;
+        let op = Op(exchange.tag);
+        let record = self.journal.push(Entry::Released { op, id });
+        message.record = record;
+        false
+    }
+
+    /// What became of records; false when the machine must stop.
+    pub(crate) fn handle_persisted(&mut self, persisted: Persisted) -> bool {
+        match self.journal.persisted(persisted) {
+            None | Some(Entry::Void) => true,
+            Some(Entry::Publish { op, .. }) => {
+                self.fail(op);
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// The record of a publish could not be written: it ends, if it has not yet.
+    fn fail(&mut self, op: Op) {
+        let Some(id) = self.find_queued(op) else {
+            return;
+        };
+        if let Some(exchange) = self.sender.get_mut(id) {
+            exchange.body.record = FAILED;
+            self.failed = self.failed.saturating_add(1);
+        }
+    }
+
+    /// The store has failed: everything ends, and nothing is recorded any more.
+    pub(crate) fn stop(&mut self) {
+        self.recording = false;
+        self.journal = super::Journal::new();
+        self.abandon();
+    }
+
+    /// Whether there is anything that a restored session would replace.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let empty = self.sender.in_flight() == 0 && self.pending.len() == 0;
+        !empty || self.exists
+    }
+
+    /// Gives the next record that is to be written.
+    pub(crate) fn poll_persist(&mut self) -> Option<(RecordToken, Record<'_>)> {
+        let entry = loop {
+            let (number, entry) = self.journal.next()?;
+            if self.is_alive(entry) {
+                break entry;
+            }
+            self.journal.void(number);
+            self.journal.give();
+        };
+        let token = self.journal.give();
+        self.describe(entry).map(|record| (token, record))
+    }
+
+    /// Whether what a record is about is still there.
+    fn is_alive(&self, entry: Entry) -> bool {
+        self.describe(entry).is_some()
+    }
+
+    fn describe(&self, entry: Entry) -> Option<Record<'_>> {
+        let exchange = |id: PacketId, op: Op| {
+            let exchange = self.sender.get(id)?;
+            (exchange.tag == op.number() && exchange.body.record != FAILED).then_some(exchange)
+        };
+        Some(match entry {
+            Entry::Session { expiry_interval } => Record::Session { expiry_interval },
+            Entry::SessionLost => Record::SessionLost,
+            Entry::Publish { op, id } => publish(id, exchange(id, op)?),
+            Entry::Republished { op, id } => {
+                exchange(id, op)?;
+                Record::Republished { op, id }
+            }
+            Entry::Released { op, id } => Record::Released {
+                op,
+                id,
+                reason: exchange(id, op)?.received,
+            },
+            Entry::Ended { op, id } => Record::Ended { op, id },
+            Entry::Received { id } => Record::Received { id },
+            Entry::Finished { id } => Record::Finished { id },
+            Entry::Void => return None,
+        })
+    }
+
+    /// A record is durable: the acknowledgement that it permits now, if the connection is the one that waits for it.
+    pub(crate) fn permitted(
+        &mut self,
+        number: u64,
+        entry: Entry,
+    ) -> Option<(PacketType, PacketId)> {
+        match entry {
+            Entry::Released { id, .. } => {
+                let exchange = self.sender.get_mut(id)?;
+                let message = &mut exchange.body;
+                let due = message.record == number && core::mem::take(&mut message.due);
+                due.then_some((PacketType::Pubrel, id))
+            }
+            Entry::Received { id } | Entry::Finished { id } => {
+                let packet = self.receiver.recorded(id, number)?;
+                Some((packet, id))
+            }
+            _ => None,
+        }
+    }
+
+    /// All of the session, as records.
+    pub(crate) fn records(&self, expiry_interval: u32) -> impl Iterator<Item = Record<'_>> {
+        let expiry_interval = if self.exists { expiry_interval } else { 0 };
+        let exchanges = self.sender.iter().skip(self.lost);
+        let exchanges = exchanges.filter(|(_, exchange)| exchange.body.record != FAILED);
+        let outbound = exchanges.flat_map(|(id, exchange)| {
+            let released = (exchange.phase == Phase::AwaitPubcomp).then_some(Record::Released {
+                op: Op(exchange.tag),
+                id,
+                reason: exchange.received,
+            });
+            [Some(publish(id, exchange)), released]
+                .into_iter()
+                .flatten()
+        });
+        let inbound = self.receiver.unreleased().map(|id| Record::Received { id });
+        let waiting = (0..self.pending.len())
+            .filter_map(|index| self.pending.get(index))
+            .filter(|pending| pending.message.qos != QoS::AtMostOnce)
+            .map(waiting);
+        core::iter::once(Record::Session { expiry_interval })
+            .chain(outbound)
+            .chain(inbound)
+            .chain(waiting)
+    }
+}
+
+fn publish<B: Body>(id: PacketId, exchange: &Exchange<Kept<B>>) -> Record<'_> {
+    let message = &exchange.body;
+    Record::Publish {
+        op: Op(exchange.tag),
+        publish: message.body.publish(delivery(message.qos, id)),
+        expires: message.expires,
+        alias: message.alias,
+        waiting: false,
+    }
+}
+
+fn waiting<B: Body>(pending: &Pending<B>) -> Record<'_> {
+    let message = &pending.message;
+    Record::Publish {
+        op: pending.op,
+        publish: message.body.publish(delivery(message.qos, PacketId::FIRST)),
+        expires: message.expires,
+        alias: message.alias,
+        waiting: true,
+    }
+}

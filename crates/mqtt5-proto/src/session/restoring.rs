@@ -1,0 +1,196 @@
+//! How records become a session again.
+
+use super::{Kept, Pending, Session};
+use crate::client::{Op, Outbound, Payload, Refused, SessionLoss};
+use crate::packet::Publish;
+use crate::qos::Phase;
+use crate::storage::{Body, Storage};
+use crate::{Instant, Packet, PacketId, PacketType, ProtocolVersion, ReasonCode, Record};
+
+/// Numbers of sessions, which mark publishes while they are restored, are above all numbers of records.
+const MARK: u64 = 1 << 62;
+
+/// A session that is made from records.
+pub(crate) struct Restoring<S: Storage> {
+    session: Session<S>,
+    /// Counts sessions from [`MARK`] on, and marks their publishes; those of an earlier one than the last are lost.
+    epoch: u64,
+    /// A session was lost, and none was begun since.
+    lost: bool,
+}
+
+impl<S: Storage> Restoring<S> {
+    /// Begins with nothing but what must not be used again: numbers of operations and of arrivals.
+    pub(crate) fn new(recording: bool, former: &Session<S>) -> Self {
+        let mut session = Session::new(recording);
+        session.last_op = former.last_op;
+        session.receiver = former.receiver.successor();
+        Self {
+            session,
+            epoch: MARK,
+            lost: false,
+        }
+    }
+
+    /// Applies the next record.
+    pub(crate) fn apply(&mut self, record: Record<'_>) -> Result<(), Refused> {
+        let session = &mut self.session;
+        match record {
+            Record::Session { expiry_interval } => {
+                session.exists = expiry_interval > 0;
+                self.lost = false;
+            }
+            Record::SessionLost => {
+                self.epoch = self.epoch.saturating_add(1);
+                self.lost = true;
+                session.receiver.clear();
+                session.exists = false;
+            }
+            Record::Publish {
+                op,
+                publish,
+                expires,
+                alias,
+                waiting,
+            } => self.publish(op, &publish, expires, alias, waiting)?,
+            Record::Republished { op, id } => self.republish(op, id)?,
+            Record::Released { op, id, reason } => {
+                self.note(op);
+                self.release(op, id, reason);
+            }
+            Record::Ended { op, id } => {
+                self.note(op);
+                if self.is(op, id) {
+                    self.session.sender.remove(id);
+                }
+            }
+            Record::Received { id } => session.receiver.restore(id).map_err(|_| Refused::Full)?,
+            Record::Finished { id } => {
+                session.receiver.release(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, op: Op) {
+        self.session.last_op = self.session.last_op.max(op.number());
+    }
+
+    fn is(&self, op: Op, id: PacketId) -> bool {
+        let exchange = self.session.sender.get(id);
+        exchange.is_some_and(|exchange| exchange.tag == op.number())
+    }
+
+    fn publish(
+        &mut self,
+        op: Op,
+        publish: &Publish<'_>,
+        expires: Option<Instant>,
+        alias: bool,
+        waiting: bool,
+    ) -> Result<(), Refused> {
+        self.note(op);
+        let qos = publish.delivery.qos();
+        let (Some(id), Some(topic)) = (publish.delivery.packet_id(), publish.topic) else {
+            return Err(Refused::InvalidRecord);
+        };
+        let length = Packet::Publish(*publish).encoded_len(ProtocolVersion::V5)?;
+        let maximum = S::Body::CAPACITY;
+        let message = Outbound {
+            topic,
+            qos,
+            retain: publish.retain,
+            properties: publish.properties,
+            payload: Payload::Borrowed(publish.payload),
+            alias,
+        };
+        let body = S::Body::retain(&message).ok_or(Refused::TooLarge { length, maximum })?;
+        let message = Kept {
+            qos,
+            length,
+            expires,
+            alias,
+            queued: false,
+            record: self.epoch,
+            released: false,
+            due: false,
+            body,
+        };
+        let session = &mut self.session;
+        if waiting {
+            return session.take_waiting(op, message);
+        }
+        session.sender.remove(id);
+        let kept = session.sender.restore(id, op.number(), qos, message);
+        kept.map_err(|_| Refused::Full)
+    }
+
+    fn republish(&mut self, op: Op, id: PacketId) -> Result<(), Refused> {
+        let sender = &mut self.session.sender;
+        let known = sender.iter().find(|(_, known)| known.tag == op.number());
+        let Some(old) = known.map(|(id, _)| id) else {
+            return Ok(());
+        };
+        let Some(exchange) = sender.remove(old) else {
+            return Ok(());
+        };
+        sender.remove(id);
+        let message = Kept {
+            record: self.epoch,
+            released: false,
+            ..exchange.body
+        };
+        let kept = sender.restore(id, op.number(), message.qos, message);
+        kept.map_err(|_| Refused::Full)
+    }
+
+    fn release(&mut self, op: Op, id: PacketId, reason: ReasonCode) {
+        if !self.is(op, id) {
+            return;
+        }
+        let sender = &mut self.session.sender;
+        let _ = sender.acknowledge(PacketType::Pubrec, id, reason);
+        if let Some(exchange) = sender.get_mut(id) {
+            exchange.body.released = exchange.phase == Phase::AwaitPubcomp;
+        }
+    }
+
+    /// Settles what belonged to sessions that are lost.
+    pub(crate) fn finish(self, policy: SessionLoss) -> Session<S> {
+        let Self {
+            mut session,
+            epoch,
+            lost,
+        } = self;
+        session.recount();
+        let dead = !session.exists && !lost;
+        session.settle(policy, |message| dead || message.record < epoch);
+        let mut next = session.sender.front();
+        while let Some(id) = next {
+            next = session.sender.following(id);
+            if let Some(exchange) = session.sender.get_mut(id).filter(|e| e.body.record >= MARK) {
+                // In a session that was not begun nothing was sent.
+                exchange.handed &= !(lost && exchange.body.record == epoch);
+                exchange.body.record = 0;
+            }
+        }
+        session.recount();
+        session
+    }
+}
+
+impl<S: Storage> Session<S> {
+    /// A publish of a snapshot that has no Packet Identifier.
+    fn take_waiting(&mut self, op: Op, message: Kept<S::Body>) -> Result<(), Refused> {
+        if !self.has_room() || !self.has_record_room(1) {
+            return Err(Refused::Full);
+        }
+        if self.recording {
+            let id = self.allocate_id().ok_or(Refused::PacketIdsExhausted)?;
+            self.enqueue(id, op, message);
+            return Ok(());
+        }
+        let pending = Pending { op, message };
+        self.push_pending(pending).map_err(|()| Refused::Full)
+    }
+}
