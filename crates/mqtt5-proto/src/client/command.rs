@@ -178,7 +178,7 @@ impl<S: Storage> Machine<S> {
         }
         let negotiated = *self.negotiated()?;
         while let Some(id) = self.session.sender.next_release() {
-            if !self.connection.has_answer_room() {
+            if self.connection.state != State::Connected || !self.connection.has_answer_room() {
                 return None;
             }
             self.session.sender.note_released(id);
@@ -371,10 +371,10 @@ impl<S: Storage> Machine<S> {
             reason: reason.into(),
             properties,
         });
-        let length = packet.encoded_len(VERSION)?;
         let limit = self
             .negotiated()
             .map_or(usize::MAX, |n| n.maximum_packet_size as usize);
+        let (packet, length) = packet.shed(VERSION, limit)?;
         self.check_length(length, limit)?;
         if length > self.connection.transmit.room() {
             return Err(Refused::Full);

@@ -9,7 +9,10 @@ use crate::connection::{Connection, Negotiated, Purpose, State, TimerReason, Tri
 use crate::packet::{Acknowledgement, Disconnect};
 use crate::session::{Loss, Session};
 use crate::storage::{Receive, Storage, Table, Transmit};
-use crate::{Decoding, DisconnectCause, Instant, Packet, Properties, ReasonCode, Role, Violation};
+use crate::{
+    Decoding, DisconnectCause, EncodeError, Instant, Packet, PacketType, Properties, ReasonCode,
+    Role, Violation,
+};
 
 /// How a machine behaves, apart from what CONNECT says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct Config {
     /// How many publishes above our Receive Maximum are tolerated; 0 is strict [MQTT-3.3.4-9].
     pub inbound_margin: u16,
     /// Tolerates Variable Byte Integers that are longer than needed, DUP on QoS 0, and problem information that was not
-    /// asked for.
+    /// asked for; [`Statistics`] counts them.
     pub lenient: bool,
     /// Accepts Session Present although this machine knows of no session: how a new process takes over the queue that
     /// the server keeps for its Client Identifier.
@@ -60,14 +63,16 @@ impl Default for Config {
 }
 
 /// What to do with content that no publisher may send and servers forward all the same: a payload that is not the UTF-8 it
-/// claims to be, a Response Topic with a wildcard, control characters.
+/// claims to be, a Payload Format Indicator above 1, a Response Topic with a wildcard; and control characters and
+/// non-characters, which strings should not include (1.5.4), in every packet of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ContentPolicy {
     /// Hands it over; see [`Message::content_faults`](crate::Message::content_faults). One bad publisher cannot
     /// disconnect its subscribers.
     #[default]
     Deliver,
-    /// Ends the connection with 0x82.
+    /// Ends the connection with 0x82. Where the server itself ends it with such content, it is told nothing, and
+    /// [`Violation::ContentFromServer`] quotes its code.
     Strict,
 }
 
@@ -89,6 +94,15 @@ pub struct Statistics {
     pub receive_maximum_overshoot: u64,
     /// PUBACKs and PUBCOMPs received that belonged to no exchange.
     pub acknowledgements_ignored: u64,
+    /// CONNACKs with an Assigned Client Identifier although we sent one of our own; it changes nothing (3.2.2.3.7).
+    pub assigned_identifiers_ignored: u64,
+    /// Packets with a Variable Byte Integer longer than needed [MQTT-1.5.5-1], tolerated by [`Config::lenient`].
+    pub non_minimal_integers: u64,
+    /// PUBLISHes with DUP 1 and QoS 0 [MQTT-3.3.1-2], tolerated by [`Config::lenient`].
+    pub dup_without_qos: u64,
+    /// Packets with a Reason String or User Property although Request Problem Information was 0 [MQTT-3.1.2-29],
+    /// tolerated by [`Config::lenient`].
+    pub unexpected_problem_information: u64,
 }
 
 impl Statistics {
@@ -223,7 +237,8 @@ impl<S: Storage> Machine<S> {
         if !self.connection.liveness.ping_waits() {
             self.connection.receive.release();
             self.connection.transmit.release();
-            self.send(now, &Packet::Pingreq);
+            let sent = self.connection.send(now, &Packet::Pingreq);
+            self.note_answer(now, PacketType::Pingreq, sent);
         }
         let unsent = self.connection.transmit.unsent();
         self.connection.liveness.pinged(now, unsent);
@@ -370,8 +385,27 @@ impl<S: Storage> Machine<S> {
     }
 
     pub(super) fn answer(&mut self, now: Instant, packet: &Packet<'_>) {
-        if self.connection.answer(now, packet).is_ok() {
-            Statistics::add(&mut self.statistics.packets_sent, 1);
+        let answered = self.connection.answer(now, packet);
+        self.note_answer(now, packet.packet_type(), answered);
+    }
+
+    /// Takes note of a packet that must be sent. Where it would exceed the server's Maximum Packet Size, the connection
+    /// cannot go on.
+    fn note_answer(
+        &mut self,
+        now: Instant,
+        packet: PacketType,
+        answered: Result<usize, EncodeError>,
+    ) {
+        match answered {
+            Ok(_) => Statistics::add(&mut self.statistics.packets_sent, 1),
+            Err(EncodeError::PacketTooLarge) => {
+                let reason = ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR;
+                self.send(now, &Packet::Disconnect(Disconnect::new(reason)));
+                self.connection
+                    .finish(DisconnectCause::PacketTooLarge(packet));
+            }
+            Err(_) => {}
         }
     }
 
@@ -383,10 +417,15 @@ impl<S: Storage> Machine<S> {
             };
             let acknowledgement = Acknowledgement::new(answer.id, answer.reason);
             let packet = match answer.packet {
-                crate::PacketType::Pubrec => Packet::Pubrec(acknowledgement),
+                PacketType::Pubrec => Packet::Pubrec(acknowledgement),
                 _ => Packet::Puback(acknowledgement),
             };
-            self.answer(now, &packet);
+            let taken = self.connection.transmit.taken();
+            let start = self.connection.transmit.encoded();
+            let answered = self.connection.answer(now, &packet);
+            let start = if answered.is_ok() { start } else { u64::MAX };
+            self.session.note_answer(answer, start, taken);
+            self.note_answer(now, answer.packet, answered);
         }
     }
 
@@ -394,7 +433,7 @@ impl<S: Storage> Machine<S> {
     pub(super) fn violated(&mut self, now: Instant, violation: Violation) {
         let reason = violation.reason_code();
         // Two codes are the server's alone.
-        let reason = if reason.is_defined_for(crate::PacketType::Disconnect, Role::Client) {
+        let reason = if reason.is_defined_for(PacketType::Disconnect, Role::Client) {
             reason
         } else {
             ReasonCode::PROTOCOL_ERROR
