@@ -42,8 +42,9 @@ impl<S: Storage> Machine<S> {
         let packet = Packet::Connect(*connect);
         self.check_length(packet.encoded_len(VERSION)?, usize::MAX)?;
         self.connection.open(now, announced, authentication);
+        self.connection.session_before = self.session.exists;
         if connect.clean_start {
-            // The server ends its session when it reads this, whether its answer arrives or not [MQTT-3.1.2-4].
+            // The server ends its session when it accepts this, whether its answer arrives or not [MQTT-3.1.2-4].
             self.session.exists = false;
         }
         self.send(now, &packet);

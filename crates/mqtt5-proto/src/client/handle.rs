@@ -129,22 +129,11 @@ impl<S: Storage> Machine<S> {
     }
 
     fn handle_connack(&mut self, connack: ConnackFacts, negotiated: Negotiated) -> Handled {
-        match connack.reason.value() {
-            0 => {}
-            code @ 1..=5 => {
-                self.connection
-                    .abort(DisconnectCause::RefusedByOlderVersion(code));
-                return Ok(None);
-            }
-            _ => {
-                let cause = if connack.allowed {
-                    DisconnectCause::Refused(connack.reason)
-                } else {
-                    DisconnectCause::Violation(Violation::ContentFromServer(connack.reason))
-                };
-                self.connection.abort(cause);
-                return Ok(None);
-            }
+        if let Some(cause) = connack.refusal() {
+            // A server that refuses has not looked at Clean Start yet (3.1.4).
+            self.session.exists = self.connection.session_before;
+            self.connection.abort(cause);
+            return Ok(None);
         }
         if !connack.allowed {
             return Err(Violation::Content);
@@ -193,6 +182,7 @@ impl<S: Storage> Machine<S> {
             self.session.exists = negotiated.session_expiry_interval > 0;
             self.connection.session_expiry_interval = negotiated.session_expiry_interval;
         }
+        self.connection.accepted = true;
         self.connection.state = self.connection.state.after(Trigger::Accept);
         Step::Connected
     }
@@ -359,6 +349,16 @@ impl ConnackFacts {
             method_matches: authentication.is_method(properties.authentication_method()),
             authentication_data: properties.authentication_data().is_some(),
         }
+    }
+
+    /// How it ends the connection, if it does.
+    const fn refusal(&self) -> Option<DisconnectCause> {
+        Some(match self.reason.value() {
+            0 => return None,
+            code @ 1..=5 => DisconnectCause::RefusedByOlderVersion(code),
+            _ if self.allowed => DisconnectCause::Refused(self.reason),
+            _ => DisconnectCause::Violation(Violation::ContentFromServer(self.reason)),
+        })
     }
 }
 

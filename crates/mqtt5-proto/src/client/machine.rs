@@ -197,13 +197,28 @@ impl<S: Storage> Machine<S> {
             .get_or_insert(DisconnectCause::TransportClosed);
         self.connection.state = self.connection.state.after(Trigger::TransportClosed);
         self.connection.void_buffers();
-        self.session.handle_closed(self.connection.transmit.taken());
-        let accepted = self.connection.negotiated.is_some();
-        if accepted && self.connection.session_expiry_interval == 0 {
-            self.session.lose(self.config.session_loss);
+        let taken = self.connection.transmit.taken();
+        self.session.handle_closed(taken);
+        if self.connection.accepted {
+            if self.connection.session_expiry_interval == 0 {
+                self.session.lose(self.config.session_loss);
+            }
+        } else if taken == 0 {
+            // The server knows nothing of the CONNECT.
+            self.session.exists = self.connection.session_before;
+        } else if self.has_new_session() {
+            self.session.exists = false;
         }
         self.closed = true;
         self.checked = None;
+    }
+
+    /// Whether the server has begun a new session [MQTT-3.2.2-5] with a CONNACK that the application had not approved of
+    /// before the connection ended. One that it has disapproved of is not our server's.
+    fn has_new_session(&self) -> bool {
+        let negotiated = self.connection.negotiated.as_ref();
+        negotiated.is_some_and(|negotiated| !negotiated.session_present)
+            && self.connection.cause != Some(DisconnectCause::AuthenticationAborted)
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
@@ -267,6 +282,10 @@ impl<S: Storage> Machine<S> {
     fn next_step(&mut self, now: Instant) -> Option<Step> {
         if core::mem::take(&mut self.closed) {
             return Some(Step::Disconnected);
+        }
+        if self.connection.state == State::Disconnected {
+            // `Disconnected` was told, and with it the last that was received.
+            self.connection.release();
         }
         if let Some((op, loss)) = self.session.poll_loss() {
             return Some(Step::Lost(op, loss));

@@ -30,6 +30,10 @@ pub(crate) struct Connection<S: Storage> {
     pub(crate) cause: Option<DisconnectCause>,
     pub(crate) announced: Announced,
     pub(crate) negotiated: Option<Negotiated>,
+    /// Both sides have accepted it.
+    pub(crate) accepted: bool,
+    /// Whether the server had a session for us, as far as we knew, when CONNECT was encoded.
+    pub(crate) session_before: bool,
     /// How long the session outlives this connection, in seconds, as far as is agreed.
     pub(crate) session_expiry_interval: u32,
     pub(crate) authentication: Authentication,
@@ -54,6 +58,8 @@ impl<S: Storage> Connection<S> {
             cause: None,
             announced: Announced::default(),
             negotiated: None,
+            accepted: false,
+            session_before: false,
             session_expiry_interval: 0,
             authentication: Authentication::default(),
             liveness: Liveness::default(),
@@ -80,6 +86,7 @@ impl<S: Storage> Connection<S> {
         self.announced = announced;
         self.authentication = authentication;
         self.negotiated = None;
+        self.accepted = false;
         self.answers = 0;
         self.requests = 0;
         self.stalled = false;
@@ -154,6 +161,13 @@ impl<S: Storage> Connection<S> {
     pub(crate) fn abort(&mut self, cause: DisconnectCause) {
         self.finish(cause);
         self.void_buffers();
+    }
+
+    /// Gives back what a connection that is over has left.
+    pub(crate) fn release(&mut self) {
+        self.transmit.reset();
+        self.transmit.release();
+        self.receive.clear();
     }
 
     /// Drops what waits to be sent, in the hands of a driver too.

@@ -125,8 +125,16 @@ impl Incoming {
         }
     }
 
+    /// Forgets what was received, and gives the memory back: it belongs to this connection from now on.
+    pub(crate) fn reset(&mut self, connection: u32) {
+        *self = Self {
+            connection,
+            ..Self::default()
+        };
+    }
+
     /// Forgets what was received.
-    pub(crate) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.filled = 0;
         self.needed = 0;
         self.fresh = 0;
@@ -326,12 +334,7 @@ impl Receive for HeapReceive {
     }
 
     fn clear(&mut self) {
-        *self = Self {
-            incoming: core::mem::take(&mut self.incoming),
-            ..Self::default()
-        };
-        self.incoming.clear();
-        self.aliases = Vec::new();
+        *self = Self::default();
     }
 
     fn release(&mut self) {
