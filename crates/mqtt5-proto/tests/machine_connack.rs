@@ -8,7 +8,7 @@ use mqtt5_proto::{
     ReasonCode, Role, State, Violation,
 };
 
-use machine::packets::{ack, connack, disconnect, publish, reasons, suback, unsuback};
+use machine::packets::{ack, again, connack, disconnect, publish, reasons, suback, unsuback};
 use machine::{Bed, Face, LIMITS, Told, every_storage};
 
 every_storage!(
@@ -172,9 +172,23 @@ fn an_empty_client_identifier_must_be_replaced<F: Face>() {
     bed.accept(&[Property::AssignedClientIdentifier("chosen")]);
 }
 
-/// HB-28.
+/// HB-28: nothing changes; it is counted, also for a session that goes on.
 fn an_assigned_identifier_that_was_not_asked_for_is_ignored<F: Face>() {
-    Bed::<F>::accepted(&[Property::AssignedClientIdentifier("chosen")]);
+    let list = [Property::AssignedClientIdentifier("chosen")];
+    let mut bed = Bed::<F>::accepted(&list);
+    assert_eq!(bed.client.statistics().assigned_identifiers_ignored, 1);
+    bed.close();
+    connect(&mut bed, &Connect::new(""));
+    bed.accept(&list);
+    assert_eq!(bed.client.statistics().assigned_identifiers_ignored, 1);
+
+    let mut bed = Bed::<F>::keeping();
+    bed.publish(QoS::AtLeastOnce, "x").unwrap();
+    bed.sent_bytes();
+    bed.lose();
+    assert_eq!(bed.resume(true, &list), []);
+    bed.expect_sent(&[again(QoS::AtLeastOnce, 1, "x")]);
+    assert_eq!(bed.client.statistics().assigned_identifiers_ignored, 1);
 }
 
 /// [MQTT-4.12.0-6], HB-56.

@@ -2,16 +2,19 @@
 
 mod machine;
 
-use mqtt5_proto::{Config, ContentPolicy, DisconnectCause, Violation};
+use mqtt5_proto::{Config, ContentPolicy, DisconnectCause, Property, ReasonCode, State, Violation};
 
 use machine::packets::puback;
-use machine::{Bed, Face, Told, every_storage};
+use machine::{Bed, Face, LIMITS, Told, every_storage};
 
 every_storage!(
     by_default_everything_is_delivered,
     strict_ends_the_connection,
     strict_lets_everything_else_pass,
     what_no_policy_lets_pass,
+    strict_looks_at_every_string_of_the_server,
+    strict_looks_at_auth,
+    strict_says_nothing_to_a_server_that_has_ended_it,
 );
 
 /// A QoS 1 PUBLISH with these properties.
@@ -65,6 +68,8 @@ fn faulty() -> Vec<Vec<u8>> {
         publish(b"t", &[0x01, 1], b"\xFF"),
         publish(b"t", &[0x01, 1], b"ends in the middle \xC3"),
         publish(b"t", &[0x01, 1], b"\xED\xA0\x80"),
+        publish(b"t", &[0x01, 2], b"x"),
+        publish(b"t", &[0x01, 0xFF], b"x"),
     ];
     for topic in ["#", "+", "a/+/b", "a/#"] {
         faulty.push(publish(b"t", &text(RESPONSE_TOPIC, topic), b""));
@@ -154,6 +159,142 @@ fn strict_lets_everything_else_pass<F: Face>() {
     let mut bed = bed::<F>(ContentPolicy::Strict);
     for packet in fine() {
         delivered(&mut bed, &packet);
+    }
+}
+
+/// The first byte of a packet, and what stands before its properties.
+const CONNACK: (&[u8], &[u8]) = (b"\x20", b"\x00\x00");
+const AUTH: (&[u8], &[u8]) = (b"\xF0", b"\x18");
+const ANSWERS: [(&[u8], &[u8]); 4] = [
+    (b"\x40", b"\x00\x07\x00"),
+    (b"\x50", b"\x00\x07\x97"),
+    (b"\x62", b"\x00\x07\x00"),
+    (b"\x70", b"\x00\x07\x00"),
+];
+const SUBSCRIPTIONS: [(&[u8], &[u8]); 2] = [(b"\x90", b"\x00\x01"), (b"\xB0", b"\x00\x02")];
+
+const REASON_STRING: u8 = 0x1F;
+const SERVER_REFERENCE: u8 = 0x1C;
+
+fn packet((first, head): (&[u8], &[u8]), properties: &[u8], tail: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(properties.len()).unwrap();
+    let body = [head, &[length], properties, tail].concat();
+    [first, &[u8::try_from(body.len()).unwrap()], &body].concat()
+}
+
+/// The reason string and the user properties that every packet may have.
+fn explanations(word: &str) -> Vec<Vec<u8>> {
+    vec![
+        text(REASON_STRING, word),
+        pair(word, "value"),
+        pair("name", word),
+    ]
+}
+
+/// What a server sends, and whether it comes in answer to CONNECT.
+fn with_texts(word: &str) -> Vec<(bool, Vec<u8>)> {
+    let mut packets = Vec::new();
+    let own = [0x12, 0x1A, SERVER_REFERENCE].map(|identifier| text(identifier, word));
+    for properties in explanations(word).into_iter().chain(own) {
+        packets.push((true, packet(CONNACK, &properties, b"")));
+    }
+    for properties in explanations(word) {
+        for answer in ANSWERS {
+            packets.push((false, packet(answer, &properties, b"")));
+        }
+        for answer in SUBSCRIPTIONS {
+            packets.push((false, packet(answer, &properties, b"\x00")));
+        }
+    }
+    packets
+}
+
+/// A bed that is connecting or connected, with a SUBSCRIBE and an UNSUBSCRIBE to be answered.
+fn waiting<F: Face>(content: ContentPolicy, connecting: bool) -> Bed<F> {
+    let mut config = Config::default();
+    config.content = content;
+    let mut bed = Bed::with(config);
+    bed.open();
+    if !connecting {
+        bed.accept(&[]);
+        bed.subscribe(&["a"]).unwrap();
+        bed.unsubscribe(&["a"]).unwrap();
+        bed.sent_bytes();
+    }
+    bed
+}
+
+/// 1.5.4, HB-12: control characters and non-characters end it only if that is asked for.
+fn strict_looks_at_every_string_of_the_server<F: Face>() {
+    for character in DISCOURAGED {
+        for (connecting, bytes) in with_texts(&format!("a{character}")) {
+            let mut bed = waiting::<F>(ContentPolicy::Deliver, connecting);
+            bed.feed_bytes(&bytes);
+            bed.events();
+            assert_eq!(bed.client.state(), State::Connected, "{bytes:02X?}");
+
+            let mut bed = waiting::<F>(ContentPolicy::Strict, connecting);
+            bed.feed_bytes(&bytes);
+            assert_eq!(bed.events(), [], "{bytes:02X?}");
+            assert_eq!(bed.sent_bytes(), [0xE0, 1, 0x82], "{bytes:02X?}");
+            bed.client.handle_closed(bed.now);
+            let cause = DisconnectCause::Violation(Violation::Content);
+            assert_eq!(bed.events()[0], Told::Disconnected(cause, "[]".into()));
+        }
+    }
+    for (connecting, bytes) in with_texts("\u{FEFF}ä€😀\u{A0}") {
+        let mut bed = waiting::<F>(ContentPolicy::Strict, connecting);
+        bed.feed_bytes(&bytes);
+        bed.events();
+        assert_eq!(bed.client.state(), State::Connected, "{bytes:02X?}");
+    }
+}
+
+/// AUTH, and an Authentication Method that is ours and that we should not have chosen.
+fn strict_looks_at_auth<F: Face>() {
+    let explained = [text(0x15, "m"), text(REASON_STRING, "a\u{1}")].concat();
+    let method = text(0x15, "m\u{1}");
+    for (ours, bytes) in [
+        ("m", packet(AUTH, &explained, b"")),
+        ("m\u{1}", packet(AUTH, &method, b"")),
+        ("m\u{1}", packet(CONNACK, &method, b"")),
+    ] {
+        for content in [ContentPolicy::Deliver, ContentPolicy::Strict] {
+            let mut config = Config::default();
+            config.content = content;
+            let mut bed = Bed::<F>::with(config);
+            let list = [LIMITS[0], LIMITS[1], Property::AuthenticationMethod(ours)];
+            bed.open_with(&list, 60);
+            bed.feed_bytes(&bytes);
+            if content == ContentPolicy::Strict {
+                bed.expect_end(Some(0x82), DisconnectCause::Violation(Violation::Content));
+            } else {
+                assert_eq!(bed.events().len(), 1);
+            }
+        }
+    }
+}
+
+/// D29: nothing is written; the server's code is quoted, its words are not.
+fn strict_says_nothing_to_a_server_that_has_ended_it<F: Face>() {
+    let own = text(SERVER_REFERENCE, "a\u{7F}");
+    for properties in explanations("a\u{7F}").into_iter().chain([own]) {
+        for (connecting, head, code) in [
+            (true, (&b"\x20"[..], &b"\x00\x9D"[..]), 0x9D),
+            (false, (b"\xE0", b"\x8E"), 0x8E),
+        ] {
+            let bytes = packet(head, &properties, b"");
+            let mut bed = waiting::<F>(ContentPolicy::Strict, connecting);
+            bed.feed_bytes(&bytes);
+            assert_eq!(bed.events(), []);
+            bed.expect_sent(&[]);
+            assert!(bed.client.wants_close());
+            bed.client.handle_closed(bed.now);
+            let violation = Violation::ContentFromServer(ReasonCode::from(code));
+            assert_eq!(violation.reason_code(), ReasonCode::PROTOCOL_ERROR);
+            let cause = DisconnectCause::Violation(violation);
+            assert_eq!(bed.events()[0], Told::Disconnected(cause, "[]".into()));
+        }
     }
 }
 

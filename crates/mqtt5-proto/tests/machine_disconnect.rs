@@ -197,15 +197,19 @@ fn a_session_that_was_not_asked_for_cannot_be_kept<F: Face>() {
     }
 }
 
-/// [MQTT-3.14.2-3], [MQTT-3.2.2-15].
+/// [MQTT-3.2.2-15]: a Session Expiry Interval cannot be left out.
 fn our_disconnect_respects_maximum_packet_size<F: Face>() {
-    let mut bed = Bed::<F>::accepted(&[Property::MaximumPacketSize(20)]);
-    let list = [Property::ReasonString("0123456789abcdef")];
+    let mut bed = Bed::<F>::accepted(&[Property::MaximumPacketSize(8)]);
+    let list = [
+        Property::SessionExpiryInterval(0),
+        Property::ReasonString("why"),
+    ];
     let properties = Properties::new(&list).unwrap();
     let normal = DisconnectReason::Normal;
     let result = bed.client.disconnect(bed.now, normal, properties);
-    let (length, maximum) = (23, 20);
+    let (length, maximum) = (9, 8);
     assert_eq!(result, Err(Refused::TooLarge { length, maximum }));
+    assert_eq!(bed.client.state(), State::Connected);
     leave(&mut bed, normal).unwrap();
 }
 

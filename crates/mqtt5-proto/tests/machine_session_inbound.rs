@@ -19,6 +19,10 @@ every_storage!(
     a_rejection_waits_for_the_redelivery_too,
     an_acknowledgement_that_did_not_leave,
     a_pubrec_that_did_not_leave,
+    what_ended_an_exchange_and_did_not_leave,
+    only_what_did_not_leave_is_remembered,
+    what_did_not_leave_is_for_one_redelivery,
+    a_lost_session_forgets_what_did_not_leave,
     pubrel_after_the_loss,
     pubrel_for_what_was_never_acknowledged,
     through_several_connections,
@@ -163,6 +167,92 @@ fn a_pubrec_that_did_not_leave<F: Face>() {
     lose_and_resume(&mut bed);
     assert_eq!(bed.tell(&again(ExactlyOnce, 7, "x")), []);
     bed.expect_sent(&[pubrec(7)]);
+}
+
+/// E7: the application has given it, so its redelivery is not handed over again.
+fn what_ended_an_exchange_and_did_not_leave<F: Face>() {
+    let refusal = |packet| ack_with(packet, 7, 0x97, Properties::EMPTY);
+    for (qos, refuse, answer) in [
+        (AtLeastOnce, false, puback(7)),
+        (AtLeastOnce, true, refusal(PacketType::Puback)),
+        (ExactlyOnce, true, refusal(PacketType::Pubrec)),
+    ] {
+        let mut bed = Bed::<F>::keeping();
+        let token = bed.token(&publish(qos, 7, "x"));
+        if refuse {
+            let quota = RejectReason::QuotaExceeded;
+            bed.client.reject(bed.now, token, quota);
+        } else {
+            bed.ack(token);
+        }
+        for _ in 0..2 {
+            assert_eq!(bed.client.held(), 0);
+            assert!(bed.client.unsent() > 0);
+            lose_and_resume(&mut bed);
+            bed.ack(token);
+            assert!(!bed.client.forget(token));
+            bed.expect_sent(&[]);
+            assert_eq!(bed.tell(&again(qos, 7, "x")), []);
+        }
+        bed.expect_sent(&[answer]);
+        bed.expect_empty();
+    }
+}
+
+/// Of an acknowledgement that was given to the transport, if only a byte of it, nobody knows whether it has arrived; a
+/// redelivery says that it has not [MQTT-4.3.2-5].
+fn only_what_did_not_leave_is_remembered<F: Face>() {
+    for written in 0..=8 {
+        let mut bed = Bed::<F>::keeping();
+        // Earlier ones, which have left.
+        for _ in 0..2 * WINDOW {
+            let token = bed.token(&publish(AtLeastOnce, 9, "x"));
+            bed.ack(token);
+            bed.expect_sent(&[puback(9)]);
+        }
+        let tokens = [1, 2].map(|id| bed.token(&publish(AtLeastOnce, id, "x")));
+        for (token, count) in [(tokens[0], written.min(4)), (tokens[1], written.max(4) - 4)] {
+            bed.ack(token);
+            // Even a driver that writes nothing may have taken it.
+            if count > 0 {
+                bed.client.transmit(bed.now, count);
+            }
+        }
+        lose_and_resume(&mut bed);
+        let told = [1, 2].map(|id| bed.tell(&again(AtLeastOnce, id, "x")).len());
+        assert_eq!(
+            told,
+            [usize::from(written > 0), usize::from(written > 4)],
+            "{written} bytes written"
+        );
+    }
+}
+
+/// After it, and without DUP, the identifier carries a new message.
+fn what_did_not_leave_is_for_one_redelivery<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    let token = bed.token(&publish(AtLeastOnce, 7, "x"));
+    bed.ack(token);
+    lose_and_resume(&mut bed);
+    bed.token(&publish(AtLeastOnce, 7, "new"));
+    bed.expect_sent(&[]);
+
+    let mut bed = Bed::<F>::keeping();
+    let token = bed.token(&publish(AtLeastOnce, 7, "x"));
+    bed.ack(token);
+    lose_and_resume(&mut bed);
+    assert_eq!(bed.tell(&again(AtLeastOnce, 7, "x")), []);
+    bed.expect_sent(&[puback(7)]);
+    bed.token(&again(AtLeastOnce, 7, "x"));
+}
+
+fn a_lost_session_forgets_what_did_not_leave<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    let token = bed.token(&publish(AtLeastOnce, 7, "x"));
+    bed.ack(token);
+    bed.lose();
+    bed.resume(false, &[]);
+    bed.token(&again(AtLeastOnce, 7, "x"));
 }
 
 fn pubrel_after_the_loss<F: Face>() {

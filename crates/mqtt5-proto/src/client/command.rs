@@ -48,8 +48,9 @@ impl<S: Storage> Machine<S> {
         let packet = Packet::Connect(*connect);
         self.check_length(packet.encoded_len(VERSION)?, usize::MAX)?;
         self.connection.open(now, announced, authentication);
+        self.connection.session_before = self.session.exists;
         if connect.clean_start {
-            // The server ends its session when it reads this, whether its answer arrives or not [MQTT-3.1.2-4].
+            // The server ends its session when it accepts this, whether its answer arrives or not [MQTT-3.1.2-4].
             self.session.exists = false;
         }
         self.send(now, &packet);
@@ -222,7 +223,7 @@ impl<S: Storage> Machine<S> {
         }
         let negotiated = *self.negotiated()?;
         while let Some(id) = self.session.sender.next_release() {
-            if !self.connection.has_answer_room() {
+            if self.connection.state != State::Connected || !self.connection.has_answer_room() {
                 return None;
             }
             self.session.sender.note_released(id);
@@ -430,10 +431,10 @@ impl<S: Storage> Machine<S> {
             reason: reason.into(),
             properties,
         });
-        let length = packet.encoded_len(VERSION)?;
         let limit = self
             .negotiated()
             .map_or(usize::MAX, |n| n.maximum_packet_size as usize);
+        let (packet, length) = packet.shed(VERSION, limit)?;
         self.check_length(length, limit)?;
         if length > self.connection.transmit.room() {
             return Err(Refused::Full);

@@ -121,6 +121,10 @@ pub enum DisconnectCause {
     /// The transport accepted no byte for too long.
     #[error("nothing could be written for too long")]
     WriteTimeout,
+    /// A packet that could not be left out, an acknowledgement or PINGREQ, would have exceeded the server's Maximum Packet
+    /// Size [MQTT-3.2.2-15]. The server is told 0x83 if that fits.
+    #[error("{0} exceeds the server's Maximum Packet Size")]
+    PacketTooLarge(PacketType),
     /// The transport closed without a word.
     #[error("the transport closed")]
     TransportClosed,
@@ -158,6 +162,9 @@ pub enum Violation {
     /// Content that no publisher may send, when that is not tolerated (3.3.2.3.2, [MQTT-3.3.2-14], 1.5.4).
     #[error("content that is not allowed")]
     Content,
+    /// The same in a DISCONNECT of the server or in a CONNACK that refuses, which had this code. It is told nothing.
+    #[error("content that is not allowed in the server's {0}")]
+    ContentFromServer(ReasonCode),
     /// More unfinished publishes than the Receive Maximum that we announced [MQTT-3.3.4-9].
     #[error("more publishes than our Receive Maximum")]
     ReceiveMaximumExceeded,

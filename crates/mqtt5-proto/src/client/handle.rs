@@ -1,5 +1,6 @@
 //! What received packets do to the state.
 
+use super::checks::{are_texts, is_allowed, is_explained};
 use super::machine::{Machine, Statistics};
 use super::{AckToken, Op};
 use crate::connection::{Authentication, AuthenticationStep, Negotiated, Stage, State, Trigger};
@@ -11,8 +12,8 @@ use crate::session::{Loss, RequestKind};
 use crate::storage::{Arrived, Receive, Storage, Table};
 use crate::wire::Reader;
 use crate::{
-    ContentPolicy, DisconnectCause, FixedHeader, Instant, Packet, PacketId, PacketType, Properties,
-    Property, ReasonCode, Role, TopicName, Violation,
+    ContentPolicy, DisconnectCause, FixedHeader, Instant, Packet, PacketId, PacketType, ReasonCode,
+    Role, Violation,
 };
 
 /// No CONNACK is longer than this, whatever we announced.
@@ -91,26 +92,35 @@ impl<S: Storage> Machine<S> {
         let connection = &self.connection;
         let packet = Packet::decode_body(header, connection.receive.frame(), &decoding)
             .map_err(|error| error.kind)?;
+        self.statistics
+            .count_deviations(header, &packet.properties());
+        if !connection.announced.request_problem_information && is_explained(&packet) {
+            if !self.config.lenient {
+                return Err(Violation::UnexpectedProblemInformation);
+            }
+            Statistics::add(&mut self.statistics.unexpected_problem_information, 1);
+        }
+        let allowed =
+            self.config.content == ContentPolicy::Deliver || are_texts(&packet.properties());
         match (connection.state, packet) {
             (State::Connecting, Packet::Connack(connack)) => {
-                let facts = ConnackFacts::new(&connack, &connection.authentication);
+                let facts = ConnackFacts::new(&connack, &connection.authentication, allowed);
                 let negotiated = Negotiated::new(&connection.announced, &connack);
                 self.handle_connack(facts, negotiated)
             }
             (_, Packet::Disconnect(disconnect)) => {
-                let cause = by_server(&disconnect);
+                let cause = by_server(&disconnect, allowed);
                 self.connection.abort(cause);
                 Ok(None)
             }
+            _ if !allowed => Err(Violation::Content),
             (_, Packet::Auth(auth)) => {
-                self.check_problem_information(&packet)?;
                 let authentication = &connection.authentication;
                 let matching = authentication.is_method(auth.properties.authentication_method());
                 let with_data = auth.properties.authentication_data().is_some();
                 self.handle_auth(auth.reason, matching, with_data)
             }
             (State::Connected, packet) => {
-                self.check_problem_information(&packet)?;
                 let answer = ControlPacket::new(&packet);
                 self.handle_answer(now, answer)
             }
@@ -119,18 +129,14 @@ impl<S: Storage> Machine<S> {
     }
 
     fn handle_connack(&mut self, connack: ConnackFacts, negotiated: Negotiated) -> Handled {
-        match connack.reason.value() {
-            0 => {}
-            code @ 1..=5 => {
-                self.connection
-                    .abort(DisconnectCause::RefusedByOlderVersion(code));
-                return Ok(None);
-            }
-            _ => {
-                self.connection
-                    .abort(DisconnectCause::Refused(connack.reason));
-                return Ok(None);
-            }
+        if let Some(cause) = connack.refusal() {
+            // A server that refuses has not looked at Clean Start yet (3.1.4).
+            self.session.exists = self.connection.session_before;
+            self.connection.abort(cause);
+            return Ok(None);
+        }
+        if !connack.allowed {
+            return Err(Violation::Content);
         }
         let announced = &self.connection.announced;
         if !connack.method_matches {
@@ -138,6 +144,9 @@ impl<S: Storage> Machine<S> {
         }
         if announced.empty_client_id && !connack.assigned_client_id {
             return Err(Violation::MissingClientIdentifier);
+        }
+        if connack.assigned_client_id && !announced.empty_client_id {
+            Statistics::add(&mut self.statistics.assigned_identifiers_ignored, 1);
         }
         let known = self.session.exists || self.config.assume_session;
         if negotiated.session_present && (announced.clean_start || !known) {
@@ -174,6 +183,7 @@ impl<S: Storage> Machine<S> {
                 .record_session(negotiated.session_expiry_interval);
             self.connection.session_expiry_interval = negotiated.session_expiry_interval;
         }
+        self.connection.accepted = true;
         self.connection.state = self.connection.state.after(Trigger::Accept);
         Step::Connected
     }
@@ -188,7 +198,9 @@ impl<S: Storage> Machine<S> {
         let (publish, layout) =
             Publish::read(&mut reader, header, &self.decoding()).map_err(|error| error.kind)?;
         let (delivery, named) = (publish.delivery, publish.topic.is_some());
-        if self.config.content == ContentPolicy::Strict && !content_is_allowed(&publish) {
+        self.statistics
+            .count_deviations(header, &publish.properties);
+        if self.config.content == ContentPolicy::Strict && !is_allowed(&publish) {
             return Err(Violation::Content);
         }
         self.handle_alias(&layout, named)?;
@@ -326,49 +338,39 @@ impl<S: Storage> Machine<S> {
             }
         }
     }
-
-    /// Without Request Problem Information only PUBLISH, CONNACK and DISCONNECT may explain themselves
-    /// [MQTT-3.1.2-29].
-    fn check_problem_information(&self, packet: &Packet<'_>) -> Result<(), Violation> {
-        const REASON_STRING: u8 = 0x1F;
-        const USER_PROPERTY: u8 = 0x26;
-        if self.connection.announced.request_problem_information || self.config.lenient {
-            return Ok(());
-        }
-        let properties = match packet {
-            Packet::Puback(packet)
-            | Packet::Pubrec(packet)
-            | Packet::Pubrel(packet)
-            | Packet::Pubcomp(packet) => packet.properties,
-            Packet::Suback(packet) | Packet::Unsuback(packet) => packet.properties,
-            Packet::Auth(packet) => packet.properties,
-            _ => Properties::EMPTY,
-        };
-        if properties.contains(REASON_STRING) || properties.contains(USER_PROPERTY) {
-            return Err(Violation::UnexpectedProblemInformation);
-        }
-        Ok(())
-    }
 }
 
 /// What the machine needs of a CONNACK besides what is negotiated.
 #[derive(Clone, Copy)]
 struct ConnackFacts {
     reason: ReasonCode,
+    /// The content policy has nothing against it.
+    allowed: bool,
     assigned_client_id: bool,
     method_matches: bool,
     authentication_data: bool,
 }
 
 impl ConnackFacts {
-    fn new(connack: &Connack<'_>, authentication: &Authentication) -> Self {
+    fn new(connack: &Connack<'_>, authentication: &Authentication, allowed: bool) -> Self {
         let properties = &connack.properties;
         Self {
             reason: connack.reason,
+            allowed,
             assigned_client_id: properties.assigned_client_identifier().is_some(),
             method_matches: authentication.is_method(properties.authentication_method()),
             authentication_data: properties.authentication_data().is_some(),
         }
+    }
+
+    /// How it ends the connection, if it does.
+    const fn refusal(&self) -> Option<DisconnectCause> {
+        Some(match self.reason.value() {
+            0 => return None,
+            code @ 1..=5 => DisconnectCause::RefusedByOlderVersion(code),
+            _ if self.allowed => DisconnectCause::Refused(self.reason),
+            _ => DisconnectCause::Violation(Violation::ContentFromServer(self.reason)),
+        })
     }
 }
 
@@ -400,35 +402,13 @@ impl ControlPacket {
     }
 }
 
-/// What a publisher must not send, and servers forward all the same.
-fn content_is_allowed(publish: &Publish<'_>) -> bool {
-    let properties = &publish.properties;
-    let text = |text: &str| !text.chars().any(is_discouraged);
-    let format = properties.payload_format_indicator().unwrap_or_default();
-    let payload = format == 0 || (format == 1 && core::str::from_utf8(publish.payload).is_ok());
-    let response = properties
-        .response_topic()
-        .is_none_or(|topic| TopicName::new(topic).is_ok());
-    payload
-        && response
-        && publish.topic.is_none_or(|topic| text(topic.as_str()))
-        && properties.iter().all(|property| match property {
-            Property::ContentType(value) | Property::ResponseTopic(value) => text(value),
-            Property::UserProperty(name, value) => text(name) && text(value),
-            _ => true,
-        })
-}
-
-/// Control characters and non-characters, which strings should not include (1.5.4).
-const fn is_discouraged(character: char) -> bool {
-    let code = character as u32;
-    code & 0xFFFE == 0xFFFE || matches!(code, 0x01..=0x1F | 0x7F..=0x9F | 0xFDD0..=0xFDEF)
-}
-
-fn by_server(disconnect: &Disconnect<'_>) -> DisconnectCause {
+fn by_server(disconnect: &Disconnect<'_>, allowed: bool) -> DisconnectCause {
     let reason = disconnect.reason;
     if disconnect.properties.session_expiry_interval().is_some() {
         return DisconnectCause::Violation(Violation::SessionExpiryFromServer(reason));
+    }
+    if !allowed {
+        return DisconnectCause::Violation(Violation::ContentFromServer(reason));
     }
     let defined = reason.is_defined_for(PacketType::Disconnect, Role::Server);
     DisconnectCause::ByServer { reason, defined }

@@ -73,8 +73,7 @@ impl Client {
     pub fn take_incoming(&mut self, incoming: &mut Incoming) {
         let number = self.0.connection.number;
         if incoming.connection != number {
-            incoming.clear();
-            incoming.connection = number;
+            incoming.reset(number);
         }
         self.0.connection.receive.take(incoming);
         incoming.connection = number;
@@ -84,7 +83,7 @@ impl Client {
     pub fn handle_incoming(&mut self, now: Instant, incoming: &mut Incoming) {
         let now = self.0.tick(now);
         if incoming.connection != self.0.connection.number || !self.0.connection.state.is_open() {
-            incoming.clear();
+            incoming.reset(self.0.connection.number);
             return;
         }
         let count = incoming.take_fresh();

@@ -9,7 +9,10 @@ use crate::connection::{Connection, Negotiated, Purpose, State, TimerReason, Tri
 use crate::packet::{Acknowledgement, Disconnect};
 use crate::session::{Entry, Loss, Session};
 use crate::storage::{Receive, Storage, Table, Transmit};
-use crate::{Decoding, DisconnectCause, Instant, Packet, Properties, ReasonCode, Role, Violation};
+use crate::{
+    Decoding, DisconnectCause, EncodeError, Instant, Packet, PacketType, Properties, ReasonCode,
+    Role, Violation,
+};
 
 /// How a machine behaves, apart from what CONNECT says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct Config {
     /// How many publishes above our Receive Maximum are tolerated; 0 is strict [MQTT-3.3.4-9].
     pub inbound_margin: u16,
     /// Tolerates Variable Byte Integers that are longer than needed, DUP on QoS 0, and problem information that was not
-    /// asked for.
+    /// asked for; [`Statistics`] counts them.
     pub lenient: bool,
     /// Accepts Session Present although this machine knows of no session: how a new process takes over the queue that
     /// the server keeps for its Client Identifier.
@@ -64,14 +67,16 @@ impl Default for Config {
 }
 
 /// What to do with content that no publisher may send and servers forward all the same: a payload that is not the UTF-8 it
-/// claims to be, a Response Topic with a wildcard, control characters.
+/// claims to be, a Payload Format Indicator above 1, a Response Topic with a wildcard; and control characters and
+/// non-characters, which strings should not include (1.5.4), in every packet of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ContentPolicy {
     /// Hands it over; see [`Message::content_faults`](crate::Message::content_faults). One bad publisher cannot
     /// disconnect its subscribers.
     #[default]
     Deliver,
-    /// Ends the connection with 0x82.
+    /// Ends the connection with 0x82. Where the server itself ends it with such content, it is told nothing, and
+    /// [`Violation::ContentFromServer`] quotes its code.
     Strict,
 }
 
@@ -93,6 +98,15 @@ pub struct Statistics {
     pub receive_maximum_overshoot: u64,
     /// PUBACKs and PUBCOMPs received that belonged to no exchange.
     pub acknowledgements_ignored: u64,
+    /// CONNACKs with an Assigned Client Identifier although we sent one of our own; it changes nothing (3.2.2.3.7).
+    pub assigned_identifiers_ignored: u64,
+    /// Packets with a Variable Byte Integer longer than needed [MQTT-1.5.5-1], tolerated by [`Config::lenient`].
+    pub non_minimal_integers: u64,
+    /// PUBLISHes with DUP 1 and QoS 0 [MQTT-3.3.1-2], tolerated by [`Config::lenient`].
+    pub dup_without_qos: u64,
+    /// Packets with a Reason String or User Property although Request Problem Information was 0 [MQTT-3.1.2-29],
+    /// tolerated by [`Config::lenient`].
+    pub unexpected_problem_information: u64,
 }
 
 impl Statistics {
@@ -190,15 +204,30 @@ impl<S: Storage> Machine<S> {
             .get_or_insert(DisconnectCause::TransportClosed);
         self.connection.state = self.connection.state.after(Trigger::TransportClosed);
         self.connection.void_buffers();
-        self.session.handle_closed(self.connection.transmit.taken());
-        let accepted = self.connection.negotiated.is_some();
+        let taken = self.connection.transmit.taken();
+        self.session.handle_closed(taken);
         if self.stopped {
             self.session.stop();
-        } else if accepted && self.connection.session_expiry_interval == 0 {
-            self.session.lose(self.config.session_loss);
+        } else if self.connection.accepted {
+            if self.connection.session_expiry_interval == 0 {
+                self.session.lose(self.config.session_loss);
+            }
+        } else if taken == 0 {
+            // The server knows nothing of the CONNECT.
+            self.session.exists = self.connection.session_before;
+        } else if self.has_new_session() {
+            self.session.record_session(0);
         }
         self.closed = true;
         self.checked = None;
+    }
+
+    /// Whether the server has begun a new session [MQTT-3.2.2-5] with a CONNACK that the application had not approved of
+    /// before the connection ended. One that it has disapproved of is not our server's.
+    fn has_new_session(&self) -> bool {
+        let negotiated = self.connection.negotiated.as_ref();
+        negotiated.is_some_and(|negotiated| !negotiated.session_present)
+            && self.connection.cause != Some(DisconnectCause::AuthenticationAborted)
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
@@ -232,7 +261,8 @@ impl<S: Storage> Machine<S> {
         if !self.connection.liveness.ping_waits() {
             self.connection.receive.release();
             self.connection.transmit.release();
-            self.send(now, &Packet::Pingreq);
+            let sent = self.connection.send(now, &Packet::Pingreq);
+            self.note_answer(now, PacketType::Pingreq, sent);
         }
         let unsent = self.connection.transmit.unsent();
         self.connection.liveness.pinged(now, unsent);
@@ -261,6 +291,10 @@ impl<S: Storage> Machine<S> {
     fn next_step(&mut self, now: Instant) -> Option<Step> {
         if core::mem::take(&mut self.closed) {
             return Some(Step::Disconnected);
+        }
+        if self.connection.state == State::Disconnected {
+            // `Disconnected` was told, and with it the last that was received.
+            self.connection.release();
         }
         if let Some((op, loss)) = self.session.poll_loss() {
             return Some(Step::Lost(op, loss));
@@ -380,8 +414,27 @@ impl<S: Storage> Machine<S> {
     }
 
     pub(super) fn answer(&mut self, now: Instant, packet: &Packet<'_>) {
-        if self.connection.answer(now, packet).is_ok() {
-            Statistics::add(&mut self.statistics.packets_sent, 1);
+        let answered = self.connection.answer(now, packet);
+        self.note_answer(now, packet.packet_type(), answered);
+    }
+
+    /// Takes note of a packet that must be sent. Where it would exceed the server's Maximum Packet Size, the connection
+    /// cannot go on.
+    fn note_answer(
+        &mut self,
+        now: Instant,
+        packet: PacketType,
+        answered: Result<usize, EncodeError>,
+    ) {
+        match answered {
+            Ok(_) => Statistics::add(&mut self.statistics.packets_sent, 1),
+            Err(EncodeError::PacketTooLarge) => {
+                let reason = ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR;
+                self.send(now, &Packet::Disconnect(Disconnect::new(reason)));
+                self.connection
+                    .finish(DisconnectCause::PacketTooLarge(packet));
+            }
+            Err(_) => {}
         }
     }
 
@@ -394,16 +447,21 @@ impl<S: Storage> Machine<S> {
             let acknowledgement = Acknowledgement::new(answer.id, answer.reason);
             let recorded = self.session.recording && !answer.reason.is_error();
             let packet = match answer.packet {
-                crate::PacketType::Pubrec if recorded => {
+                PacketType::Pubrec if recorded => {
                     let id = answer.id;
                     let record = self.session.record(Entry::Received { id });
                     self.session.receiver.await_record(id, record);
                     continue;
                 }
-                crate::PacketType::Pubrec => Packet::Pubrec(acknowledgement),
+                PacketType::Pubrec => Packet::Pubrec(acknowledgement),
                 _ => Packet::Puback(acknowledgement),
             };
-            self.answer(now, &packet);
+            let taken = self.connection.transmit.taken();
+            let start = self.connection.transmit.encoded();
+            let answered = self.connection.answer(now, &packet);
+            let start = if answered.is_ok() { start } else { u64::MAX };
+            self.session.note_answer(answer, start, taken);
+            self.note_answer(now, answer.packet, answered);
         }
     }
 
@@ -411,7 +469,7 @@ impl<S: Storage> Machine<S> {
     pub(super) fn violated(&mut self, now: Instant, violation: Violation) {
         let reason = violation.reason_code();
         // Two codes are the server's alone.
-        let reason = if reason.is_defined_for(crate::PacketType::Disconnect, Role::Client) {
+        let reason = if reason.is_defined_for(PacketType::Disconnect, Role::Client) {
             reason
         } else {
             ReasonCode::PROTOCOL_ERROR

@@ -1,6 +1,7 @@
 //! The client machine: a session and at most one connection.
 
 mod authenticate;
+mod checks;
 mod command;
 mod event;
 pub mod fixed;

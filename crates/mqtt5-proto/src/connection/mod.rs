@@ -30,6 +30,10 @@ pub(crate) struct Connection<S: Storage> {
     pub(crate) cause: Option<DisconnectCause>,
     pub(crate) announced: Announced,
     pub(crate) negotiated: Option<Negotiated>,
+    /// Both sides have accepted it.
+    pub(crate) accepted: bool,
+    /// Whether the server had a session for us, as far as we knew, when CONNECT was encoded.
+    pub(crate) session_before: bool,
     /// How long the session outlives this connection, in seconds, as far as is agreed.
     pub(crate) session_expiry_interval: u32,
     pub(crate) authentication: Authentication,
@@ -54,6 +58,8 @@ impl<S: Storage> Connection<S> {
             cause: None,
             announced: Announced::default(),
             negotiated: None,
+            accepted: false,
+            session_before: false,
             session_expiry_interval: 0,
             authentication: Authentication::default(),
             liveness: Liveness::default(),
@@ -80,6 +86,7 @@ impl<S: Storage> Connection<S> {
         self.announced = announced;
         self.authentication = authentication;
         self.negotiated = None;
+        self.accepted = false;
         self.answers = 0;
         self.requests = 0;
         self.stalled = false;
@@ -87,16 +94,23 @@ impl<S: Storage> Connection<S> {
         self.liveness = Liveness::new(now);
     }
 
-    /// Encodes a packet of the client's own accord, unless the server does not take one of this size [MQTT-3.2.2-15].
+    /// Encodes a packet, without what explains it if it is larger than the server accepts.
+    ///
+    /// # Errors
+    ///
+    /// `PacketTooLarge` when it is larger even so [MQTT-3.2.2-15].
     pub(crate) fn send(&mut self, now: Instant, packet: &Packet<'_>) -> Result<usize, EncodeError> {
+        let mut packet = *packet;
         if let Some(negotiated) = &self.negotiated {
-            let length = packet.encoded_len(ProtocolVersion::V5)?;
-            if length > negotiated.maximum_packet_size as usize {
+            let maximum = negotiated.maximum_packet_size as usize;
+            let (shed, length) = packet.shed(ProtocolVersion::V5, maximum)?;
+            if length > maximum {
                 return Err(EncodeError::PacketTooLarge);
             }
+            packet = shed;
         }
         self.liveness.encoding(now, self.transmit.unsent());
-        let length = self.transmit.push(packet, ProtocolVersion::V5)?;
+        let length = self.transmit.push(&packet, ProtocolVersion::V5)?;
         self.stalled |= !self.has_answer_room();
         Ok(length)
     }
@@ -147,6 +161,13 @@ impl<S: Storage> Connection<S> {
     pub(crate) fn abort(&mut self, cause: DisconnectCause) {
         self.finish(cause);
         self.void_buffers();
+    }
+
+    /// Gives back what a connection that is over has left.
+    pub(crate) fn release(&mut self) {
+        self.transmit.reset();
+        self.transmit.release();
+        self.receive.clear();
     }
 
     /// Drops what waits to be sent, in the hands of a driver too.

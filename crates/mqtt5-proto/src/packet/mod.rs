@@ -27,6 +27,7 @@ mod connect;
 mod disconnect;
 mod list;
 mod publish;
+mod shed;
 mod subscribe;
 
 pub use acknowledgement::{Acknowledgement, SubscribeAcknowledgement};
@@ -168,6 +169,25 @@ impl<'a> Packet<'a> {
             Self::Pingresp => PacketType::Pingresp,
             Self::Disconnect(_) => PacketType::Disconnect,
             Self::Auth(_) => PacketType::Auth,
+        }
+    }
+
+    /// The properties of the packet, those of a will not among them; none for PINGREQ and PINGRESP.
+    pub const fn properties(&self) -> Properties<'a> {
+        match self {
+            Self::Connect(packet) => packet.properties,
+            Self::Connack(packet) => packet.properties,
+            Self::Publish(packet) => packet.properties,
+            Self::Puback(packet)
+            | Self::Pubrec(packet)
+            | Self::Pubrel(packet)
+            | Self::Pubcomp(packet) => packet.properties,
+            Self::Subscribe(packet) => packet.properties,
+            Self::Suback(packet) | Self::Unsuback(packet) => packet.properties,
+            Self::Unsubscribe(packet) => packet.properties,
+            Self::Pingreq | Self::Pingresp => Properties::EMPTY,
+            Self::Disconnect(packet) => packet.properties,
+            Self::Auth(packet) => packet.properties,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The table of all properties (table 2-4).
 
+use core::fmt;
+
 use super::kind::{Binary, Bool, Byte, FourByte, Kind, TwoByte, Utf8, Varint};
 use super::{Place, Properties};
 use crate::wire::{Reader, Writer};
@@ -36,7 +38,7 @@ macro_rules! value {
 macro_rules! properties {
     ($($id:literal $variant:ident ( $($field:ident: $kind:ident),+ ) $($getter:ident)? [$($place:ident)+] $doc:literal;)*) => {
         /// One property with its value.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Property<'a> {
             $(#[doc = $doc] $variant($(value!($kind, 'a)),+),)*
@@ -99,6 +101,20 @@ macro_rules! properties {
                 match *self {
                     $(Self::$variant($($field),+) => {
                         $($kind::write($field, writer);)+
+                    })*
+                }
+            }
+        }
+
+        impl fmt::Debug for Property<'_> {
+            /// Prints the value, but of Authentication Data only the length.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                if let Self::AuthenticationData(data) = self {
+                    return write!(f, "AuthenticationData({} bytes)", data.len());
+                }
+                match self {
+                    $(Self::$variant($($field),+) => {
+                        f.debug_tuple(stringify!($variant))$(.field($field))+.finish()
                     })*
                 }
             }

@@ -17,6 +17,10 @@ pub(crate) const TOPIC_ALIAS_LEN: usize = 3;
 /// A bit of `present` that no identifier has: the received bytes hold a Variable Byte Integer longer than needed, and
 /// so must not be sent as they are [MQTT-1.5.5-1].
 const NOT_MINIMAL: u64 = 1 << 63;
+/// The same for bytes or a list of which some properties are left out.
+const PARTIAL: u64 = 1 << 62;
+/// Whatever is no identifier.
+const FLAGS: u64 = NOT_MINIMAL | PARTIAL;
 
 /// The properties of a packet: a view over validated bytes, or over a list.
 ///
@@ -38,7 +42,7 @@ const NOT_MINIMAL: u64 = 1 << 63;
 #[derive(Clone, Copy)]
 pub struct Properties<'a> {
     source: Source<'a>,
-    /// One bit for each identifier that occurs, and [`NOT_MINIMAL`].
+    /// One bit for each identifier that occurs, and [`FLAGS`].
     present: u64,
     /// A Topic Alias after all others, which the machine adds; 0 is none.
     topic_alias: u16,
@@ -94,15 +98,17 @@ impl<'a> Properties<'a> {
         place: Place,
         lenient: bool,
     ) -> Result<Self, DecodeError> {
+        let before = reader.offset();
         let length = reader.varint(lenient)? as usize;
         let base = reader.offset();
+        let minimal = base.saturating_sub(before) == varint_len(length);
         let bytes = reader.bytes(length)?;
-        if bytes.is_empty() {
+        if bytes.is_empty() && minimal {
             return Ok(Self::EMPTY);
         }
         let text = str::from_utf8(bytes).ok();
         let mut block = Reader::with_text(bytes, text, base);
-        let mut present = 0;
+        let mut present = if minimal { 0 } else { NOT_MINIMAL };
         let mut minimal_len = 0_usize;
         while !block.is_empty() {
             let identifier = read_identifier(&mut block, place, lenient)?;
@@ -149,7 +155,7 @@ impl<'a> Properties<'a> {
         }
     }
 
-    /// One bit for each identifier that occurs, and [`NOT_MINIMAL`].
+    /// One bit for each identifier that occurs, and [`FLAGS`].
     pub(crate) const fn present(&self) -> u64 {
         self.present
     }
@@ -171,9 +177,28 @@ impl<'a> Properties<'a> {
         }
     }
 
+    /// The same without those that have one of these identifiers.
+    pub(crate) fn without(self, identifiers: &[u8]) -> Self {
+        let left_out = identifiers.iter().fold(0, |bits, id| bits | bit(*id));
+        match self.present & !left_out {
+            present if present & !FLAGS == 0 => Self::EMPTY,
+            present if present == self.present => self,
+            present => Self {
+                present: present | PARTIAL,
+                ..self
+            },
+        }
+    }
+
+    /// Whether every Variable Byte Integer of the received bytes, that of their length included, was as short as it can
+    /// be [MQTT-1.5.5-1].
+    pub(crate) const fn is_minimal(&self) -> bool {
+        self.present & NOT_MINIMAL == 0
+    }
+
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.present == 0
+        self.present & !FLAGS == 0
     }
 
     /// All properties in their order.
@@ -185,6 +210,7 @@ impl<'a> Properties<'a> {
                     Cursor::Encoded(Reader::with_text(bytes, text, 0))
                 }
             },
+            present: self.present,
             topic_alias: self.topic_alias,
         }
     }
@@ -247,7 +273,7 @@ impl<'a> Properties<'a> {
     }
 
     fn check_place(&self, place: Place) -> Result<(), EncodeError> {
-        let mut rest = self.present & !NOT_MINIMAL;
+        let mut rest = self.present & !FLAGS;
         while rest != 0 {
             let identifier = rest.trailing_zeros() as u8;
             rest &= rest.wrapping_sub(1);
@@ -268,7 +294,7 @@ impl<'a> Properties<'a> {
     /// The length of the properties on the wire, without their length field.
     pub(crate) fn content_len(&self) -> usize {
         let encoded = match self.source {
-            Source::Encoded { bytes, .. } if self.present & NOT_MINIMAL == 0 => bytes,
+            Source::Encoded { bytes, .. } if self.present & FLAGS == 0 => bytes,
             _ => {
                 return self
                     .iter()
@@ -297,7 +323,7 @@ impl<'a> Properties<'a> {
 
     fn encode_content(&self, writer: &mut Writer<'_>) {
         match self.source {
-            Source::Encoded { bytes, .. } if self.present & NOT_MINIMAL == 0 => {
+            Source::Encoded { bytes, .. } if self.present & FLAGS == 0 => {
                 writer.bytes(bytes);
                 if self.topic_alias != 0 {
                     Property::TopicAlias(self.topic_alias).write(writer);
@@ -326,16 +352,7 @@ impl Eq for Properties<'_> {}
 impl fmt::Debug for Properties<'_> {
     /// Prints every property except Authentication Data, of which it prints the length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut list = f.debug_list();
-        for property in self.iter() {
-            match property {
-                Property::AuthenticationData(data) => {
-                    list.entry(&format_args!("AuthenticationData({} bytes)", data.len()))
-                }
-                property => list.entry(&property),
-            };
-        }
-        list.finish()
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -352,6 +369,8 @@ impl<'a> IntoIterator for Properties<'a> {
 #[derive(Clone)]
 pub struct PropertyIter<'a> {
     cursor: Cursor<'a>,
+    /// Which of them are given, as bits.
+    present: u64,
     topic_alias: u16,
 }
 
@@ -376,13 +395,17 @@ impl<'a> Iterator for PropertyIter<'a> {
             0 => None,
             alias => Some(Property::TopicAlias(alias)),
         };
+        let present = self.present;
         self.cursor
-            .next()
+            .by_ref()
+            .find(|property| has(present, property.identifier()))
             .or_else(|| topic_alias(&mut self.topic_alias))
     }
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> Iterator for Cursor<'a> {
+    type Item = Property<'a>;
+
     fn next(&mut self) -> Option<Property<'a>> {
         match self {
             Self::List(list) => {
@@ -449,7 +472,7 @@ impl<'a> Properties<'a> {
         if let Some(tail) = out.get_mut(start..) {
             self.write_content(tail);
         }
-        self.present & !NOT_MINIMAL
+        self.present & !FLAGS
     }
 }
 

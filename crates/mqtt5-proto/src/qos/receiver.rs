@@ -342,6 +342,22 @@ impl<T: Table<Held>> Receiver<T> {
         self.carried = self.released.len();
     }
 
+    /// After [`handle_closed`](Self::handle_closed): an acknowledgement that [`poll_answer`](Self::poll_answer) gave never
+    /// left. It waits for the redelivery of its message, which is not handed over again.
+    pub fn remember(&mut self, answer: Answer) {
+        let qos = match answer.packet {
+            PacketType::Pubrec => QoS::ExactlyOnce,
+            _ => QoS::AtLeastOnce,
+        };
+        let held = Held {
+            answer: Some(answer.reason),
+            here: false,
+            ..Held::new(0, qos)
+        };
+        // Where there is no room, or the identifier has carried another message since, its redelivery is handed over.
+        let _ = self.parked.insert(answer.id, held);
+    }
+
     /// A message that was handed over will not be acknowledged: its redelivery is to be handed over as a new message.
     pub fn forget(&mut self, id: PacketId, arrival: u64) -> bool {
         let parked = self

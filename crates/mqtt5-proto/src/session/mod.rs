@@ -10,9 +10,9 @@ pub(crate) use restoring::Restoring;
 use core::time::Duration;
 
 use crate::client::{Op, Refused, SessionLoss};
-use crate::qos::{Exchange, Phase, Receiver, Sender};
+use crate::qos::{Answer, Exchange, Phase, Receiver, Sender};
 use crate::storage::{Body, Queue, Storage, Table};
-use crate::{Instant, PacketId, QoS};
+use crate::{Instant, PacketId, PacketType, QoS};
 
 /// A publish of which a copy is kept.
 #[derive(Debug)]
@@ -77,6 +77,14 @@ pub(crate) struct Request {
     pub(crate) filters: usize,
 }
 
+/// An acknowledgement of which the transport was perhaps given nothing.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    answer: Answer,
+    /// Where in the stream of the current connection it begins; beyond its end when it could not be encoded.
+    start: u64,
+}
+
 /// How an operation ended without an answer of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
@@ -97,6 +105,8 @@ pub(crate) enum Loss {
 pub(crate) struct Session<S: Storage> {
     pub(crate) sender: Sender<Kept<S::Body>, S::Exchanges>,
     pub(crate) receiver: Receiver<S::Inbound>,
+    /// Acknowledgements that end their exchange, the oldest first; those at the front may have left.
+    unsent: S::Answers,
     pub(crate) requests: S::Requests,
     /// The authentication that is under way on an established connection.
     pub(crate) reauthentication: Option<Op>,
@@ -131,6 +141,7 @@ impl<S: Storage> Session<S> {
         Self {
             sender: Sender::new(),
             receiver: Receiver::new(),
+            unsent: S::Answers::default(),
             requests: S::Requests::default(),
             reauthentication: None,
             pending: S::Pending::default(),
@@ -271,10 +282,32 @@ impl<S: Storage> Session<S> {
         }
     }
 
+    /// Takes note of an acknowledgement that begins at `start` of a stream of which the transport was given `taken`
+    /// bytes.
+    pub(crate) fn note_answer(&mut self, answer: Answer, start: u64, taken: u64) {
+        let left = |unsent: &Unsent| unsent.start < taken;
+        while self.unsent.front().is_some_and(left) {
+            self.unsent.pop_front();
+        }
+        // An exchange that goes on after its PUBREC knows of it until PUBREL.
+        if answer.packet == PacketType::Pubrec && !answer.reason.is_error() {
+            return;
+        }
+        if self.unsent.len() >= self.unsent.capacity() {
+            self.unsent.pop_front();
+        }
+        let _ = self.unsent.push_back(Unsent { answer, start });
+    }
+
     /// The connection is gone, of whose stream the transport was given `taken` bytes.
     pub(crate) fn handle_closed(&mut self, taken: u64) {
         self.closed = true;
         self.receiver.handle_closed();
+        while let Some(unsent) = self.unsent.pop_front() {
+            if unsent.start >= taken {
+                self.receiver.remember(unsent.answer);
+            }
+        }
         self.sender.handle_closed(taken);
         if self.recording {
             self.requeue_unhanded();

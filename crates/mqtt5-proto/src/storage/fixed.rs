@@ -10,7 +10,7 @@ use super::{Alias, Arrived, Body, Queue, Receive, Storage, Table, Transmit, set_
 use crate::client::Outbound;
 use crate::packet::{Delivery, Publish, PublishLayout};
 use crate::qos::{Exchange, Held};
-use crate::session::{Entry, Kept, Pending, Request};
+use crate::session::{Entry, Kept, Pending, Request, Unsent};
 use crate::{
     Decoding, EncodeError, FixedHeader, Packet, PacketId, Properties, ProtocolVersion, TopicName,
 };
@@ -63,6 +63,7 @@ impl<
     type Body = FixedBody<BODY>;
     type Exchanges = FixedTable<Exchange<Kept<FixedBody<BODY>>>, OUT>;
     type Inbound = FixedTable<Held, IN>;
+    type Answers = FixedQueue<Unsent, IN>;
     type Requests = FixedTable<Request, 4>;
     type Pending = FixedQueue<Pending<FixedBody<BODY>>, OUT>;
     type Journal = FixedQueue<Entry, RECORDS>;

@@ -15,7 +15,7 @@ pub use heap::HeapTable;
 use crate::client::Outbound;
 use crate::packet::{Delivery, Publish, PublishLayout};
 use crate::qos::{Exchange, Held};
-use crate::session::{Entry, Kept, Pending, Request};
+use crate::session::{Entry, Kept, Pending, Request, Unsent};
 use crate::{
     DecodeError, Decoding, EncodeError, FixedHeader, Packet, PacketId, Properties, ProtocolVersion,
 };
@@ -35,6 +35,8 @@ pub(crate) trait Storage: Sealed + Sized {
     type Exchanges: Table<Exchange<Kept<Self::Body>>>;
     /// Received publishes that are not finished, by their Packet Identifiers.
     type Inbound: Table<Held>;
+    /// Acknowledgements that were encoded and may never leave.
+    type Answers: Queue<Unsent>;
     /// SUBSCRIBEs and UNSUBSCRIBEs without an answer, by their Packet Identifiers.
     type Requests: Table<Request>;
     /// Publishes that wait to be encoded.

@@ -26,6 +26,7 @@ impl Storage for Heap {
     type Body = body::Retained;
     type Exchanges = HeapTable<crate::qos::Exchange<crate::session::Kept<body::Retained>>>;
     type Inbound = HeapTable<crate::qos::Held>;
+    type Answers = HeapQueue<crate::session::Unsent>;
     type Requests = HeapTable<crate::session::Request>;
     type Pending = HeapQueue<crate::session::Pending<body::Retained>>;
     type Journal = HeapQueue<crate::session::Entry>;

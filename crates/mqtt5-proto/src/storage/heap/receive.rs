@@ -2,6 +2,7 @@
 //! of it without a copy.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::{Bytes, BytesMut};
 
@@ -20,7 +21,6 @@ const LARGEST: usize = 256 * 1024;
 /// lock, and gives it back.
 ///
 /// Belongs to one connection: bytes of an earlier one are dropped.
-#[derive(Debug)]
 pub struct Incoming {
     pub(crate) connection: u32,
     /// All of it is initialised; the first `filled` bytes are received.
@@ -32,6 +32,17 @@ pub struct Incoming {
     needed: usize,
     /// How many bytes were received since the machine last saw them.
     fresh: usize,
+}
+
+impl fmt::Debug for Incoming {
+    /// Prints how many bytes it holds, not the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("connection", &self.connection)
+            .field("filled", &self.filled)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Incoming {
@@ -114,8 +125,16 @@ impl Incoming {
         }
     }
 
+    /// Forgets what was received, and gives the memory back: it belongs to this connection from now on.
+    pub(crate) fn reset(&mut self, connection: u32) {
+        *self = Self {
+            connection,
+            ..Self::default()
+        };
+    }
+
     /// Forgets what was received.
-    pub(crate) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.filled = 0;
         self.needed = 0;
         self.fresh = 0;
@@ -315,12 +334,7 @@ impl Receive for HeapReceive {
     }
 
     fn clear(&mut self) {
-        *self = Self {
-            incoming: core::mem::take(&mut self.incoming),
-            ..Self::default()
-        };
-        self.incoming.clear();
-        self.aliases = Vec::new();
+        *self = Self::default();
     }
 
     fn release(&mut self) {

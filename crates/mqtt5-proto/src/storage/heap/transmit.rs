@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -26,7 +27,7 @@ const KEEP: usize = 2 * HIGH_WATER;
 const COMPACT_FROM: usize = 4 * 1024;
 
 /// A sequence of bytes, of which large parts are shared with their owner.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Segments {
     bytes: Vec<u8>,
     /// How many of `bytes` were sent.
@@ -34,6 +35,15 @@ pub(crate) struct Segments {
     /// Payloads, each with the position in `bytes` that it stands before.
     shared: VecDeque<(usize, Bytes)>,
     len: usize,
+}
+
+impl fmt::Debug for Segments {
+    /// Prints how many bytes there are, not the bytes: a password may be among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segments")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Segments {
