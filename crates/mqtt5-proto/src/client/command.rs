@@ -172,15 +172,14 @@ impl<S: Storage> Machine<S> {
     }
 
     /// Sends what an earlier connection left open, PUBRELs in the order of [MQTT-4.6.0-4], then PUBLISHes in that of
-    /// [MQTT-4.6.0-1]; gives a publish that this server rules out.
-    pub(super) fn resend(&mut self, now: Instant) -> Option<Step> {
-        if self.connection.state != State::Connected {
-            return None;
-        }
-        let negotiated = *self.negotiated()?;
+    /// [MQTT-4.6.0-1].
+    pub(super) fn resend(&mut self, now: Instant) {
+        let Some(negotiated) = self.negotiated().copied() else {
+            return;
+        };
         while let Some(id) = self.session.sender.next_release() {
             if self.connection.state != State::Connected || !self.connection.has_answer_room() {
-                return None;
+                return;
             }
             self.session.sender.note_released(id);
             let pubrel = Acknowledgement::new(id, ReasonCode::SUCCESS);
@@ -188,18 +187,15 @@ impl<S: Storage> Machine<S> {
         }
         loop {
             let sent_here = self.session.sender.sent_here();
-            let (id, exchange) = self.session.sender.next_publish()?;
+            let Some((id, exchange)) = self.session.sender.next_publish() else {
+                return;
+            };
             let start = self.connection.transmit.encoded();
             let message = &mut exchange.body;
-            if let Err(limit) = check_limits::<S>(message, &negotiated) {
-                let exchange = self.session.sender.remove(id)?;
-                self.session.release(&exchange);
-                return Some(Step::Lost(Op(exchange.tag), Loss::LimitExceeded(limit)));
-            }
             if sent_here >= usize::from(negotiated.receive_maximum)
                 || !self.connection.transmit.may_publish(message.length)
             {
-                return None;
+                return;
             }
             message.age(now);
             let delivery = redelivery(message.qos, id);
@@ -214,16 +210,30 @@ impl<S: Storage> Machine<S> {
         }
     }
 
+    /// Gives a publish that a limit of this server rules out, whether it waits or is to be sent again, or that has expired
+    /// while it waited.
+    pub(super) fn poll_ruled_out(&mut self, now: Instant) -> Option<Step> {
+        let negotiated = self.negotiated().copied();
+        let check = |message: &Kept<S::Body>| match &negotiated {
+            Some(negotiated) => check_limits::<S>(message, negotiated),
+            None => Ok(()),
+        };
+        if let Some((op, limit)) = self.session.poll_exchange(check) {
+            return Some(Step::Lost(op, Loss::LimitExceeded(limit)));
+        }
+        let expired = |message: &Kept<S::Body>| message.expires.is_some_and(|at| at <= now);
+        let ends = |message: &Kept<S::Body>| expired(message) || check(message).is_err();
+        let Pending { op, message } = self.session.poll_pending(ends)?;
+        let loss = check(&message).map_or_else(Loss::LimitExceeded, |()| Loss::Expired);
+        Some(Step::Lost(op, loss))
+    }
+
     /// Encodes what waits and may leave now; gives a publish that ends with that.
     pub(super) fn encode_pending(&mut self, now: Instant) -> Option<Step> {
         loop {
             let next = self.session.next_pending()?;
-            let (op, qos, length) = (next.op, next.message.qos, next.message.length);
+            let (qos, length) = (next.message.qos, next.message.length);
             let negotiated = *self.negotiated()?;
-            if let Err(limit) = check_limits::<S>(&next.message, &negotiated) {
-                self.session.pop_pending();
-                return Some(Step::Lost(op, Loss::LimitExceeded(limit)));
-            }
             if !self.may_encode(qos, length) {
                 return None;
             }

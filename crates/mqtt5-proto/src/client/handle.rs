@@ -181,6 +181,7 @@ impl<S: Storage> Machine<S> {
             }
             self.session.exists = negotiated.session_expiry_interval > 0;
             self.connection.session_expiry_interval = negotiated.session_expiry_interval;
+            self.session.handle_limits();
         }
         self.connection.accepted = true;
         self.connection.state = self.connection.state.after(Trigger::Accept);
@@ -296,6 +297,9 @@ impl<S: Storage> Machine<S> {
                 Ok(None)
             }
             SenderStep::Ignored => {
+                if packet != PacketType::Puback {
+                    self.session.note_finished(id);
+                }
                 Statistics::add(&mut self.statistics.acknowledgements_ignored, 1);
                 Ok(None)
             }
