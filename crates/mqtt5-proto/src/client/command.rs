@@ -216,15 +216,14 @@ impl<S: Storage> Machine<S> {
     }
 
     /// Sends what an earlier connection left open, PUBRELs in the order of [MQTT-4.6.0-4], then PUBLISHes in that of
-    /// [MQTT-4.6.0-1]; gives a publish that this server rules out.
-    pub(super) fn resend(&mut self, now: Instant) -> Option<Step> {
-        if self.connection.state != State::Connected {
-            return None;
-        }
-        let negotiated = *self.negotiated()?;
+    /// [MQTT-4.6.0-1].
+    pub(super) fn resend(&mut self, now: Instant) {
+        let Some(negotiated) = self.negotiated().copied() else {
+            return;
+        };
         while let Some(id) = self.session.sender.next_release() {
             if self.connection.state != State::Connected || !self.connection.has_answer_room() {
-                return None;
+                return;
             }
             self.session.sender.note_released(id);
             if !self.session.awaits_record(id) {
@@ -234,26 +233,23 @@ impl<S: Storage> Machine<S> {
         }
         loop {
             let sent_here = self.session.sender.sent_here();
-            let (id, exchange) = self.session.sender.next_publish()?;
+            let Some((id, exchange)) = self.session.sender.next_publish() else {
+                return;
+            };
             let queued = exchange.is_queued();
             let may_begin = !queued || self.may_begin_queued(id);
-            let exchange = self.session.sender.get_mut(id)?;
+            let Some(exchange) = self.session.sender.get_mut(id) else {
+                return;
+            };
             let start = self.connection.transmit.encoded();
             let message = &mut exchange.body;
-            if let Err(limit) = check_limits::<S>(message, &negotiated) {
-                let op = self.session.end(id)?;
-                return Some(Step::Lost(op, Loss::LimitExceeded(limit)));
-            }
             if !may_begin
                 || sent_here >= usize::from(negotiated.receive_maximum)
                 || !self.connection.transmit.may_publish(message.length)
             {
-                return None;
+                return;
             }
-            if !message.age(now) && queued {
-                let op = self.session.end(id)?;
-                return Some(Step::Lost(op, Loss::Expired));
-            }
+            message.age(now);
             let delivery = if queued {
                 delivery(message.qos, id)
             } else {
@@ -270,16 +266,30 @@ impl<S: Storage> Machine<S> {
         }
     }
 
+    /// Gives a publish that a limit of this server rules out, whether it waits or is to be sent again, or that has expired
+    /// while it waited.
+    pub(super) fn poll_ruled_out(&mut self, now: Instant) -> Option<Step> {
+        let negotiated = self.negotiated().copied();
+        let check = |message: &Kept<S::Body>, waits: bool| {
+            if let Some(negotiated) = &negotiated {
+                check_limits::<S>(message, negotiated).map_err(Loss::LimitExceeded)?;
+            }
+            let expired = waits && message.expires.is_some_and(|at| at <= now);
+            if expired { Err(Loss::Expired) } else { Ok(()) }
+        };
+        let ended = self
+            .session
+            .poll_exchange(check)
+            .or_else(|| self.session.poll_pending(|message| check(message, true)));
+        ended.map(|(op, loss)| Step::Lost(op, loss))
+    }
+
     /// Encodes what waits and may leave now; gives a publish that ends with that.
     pub(super) fn encode_pending(&mut self, now: Instant) -> Option<Step> {
         loop {
             let next = self.session.next_pending()?;
-            let (op, qos, length) = (next.op, next.message.qos, next.message.length);
+            let (qos, length) = (next.message.qos, next.message.length);
             let negotiated = *self.negotiated()?;
-            if let Err(limit) = check_limits::<S>(&next.message, &negotiated) {
-                self.session.pop_pending();
-                return Some(Step::Lost(op, Loss::LimitExceeded(limit)));
-            }
             if !self.may_encode(qos, length) {
                 return None;
             }

@@ -182,6 +182,7 @@ impl<S: Storage> Machine<S> {
             self.session
                 .record_session(negotiated.session_expiry_interval);
             self.connection.session_expiry_interval = negotiated.session_expiry_interval;
+            self.session.handle_limits();
         }
         self.connection.accepted = true;
         self.connection.state = self.connection.state.after(Trigger::Accept);
@@ -308,6 +309,9 @@ impl<S: Storage> Machine<S> {
                 Ok(None)
             }
             SenderStep::Ignored => {
+                if packet != PacketType::Puback {
+                    self.session.note_finished(id);
+                }
                 Statistics::add(&mut self.statistics.acknowledgements_ignored, 1);
                 Ok(None)
             }

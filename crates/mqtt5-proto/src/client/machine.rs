@@ -252,6 +252,7 @@ impl<S: Storage> Machine<S> {
                     self.connection.abort(DisconnectCause::PartialPacketTimeout);
                 }
                 TimerReason::Write => self.connection.abort(DisconnectCause::WriteTimeout),
+                TimerReason::MessageExpiry => self.session.handle_expiry(),
             }
         }
     }
@@ -305,7 +306,11 @@ impl<S: Storage> Machine<S> {
         loop {
             self.send_answers(now);
             self.send_recorded(now);
-            if let Some(step) = self.resend(now).or_else(|| self.encode_pending(now)) {
+            if let Some(step) = self.poll_ruled_out(now) {
+                return Some(step);
+            }
+            self.resend(now);
+            if let Some(step) = self.encode_pending(now) {
                 return Some(step);
             }
             if let Some(step) = self.handle_frame(now)? {
@@ -374,7 +379,9 @@ impl<S: Storage> Machine<S> {
             let connected = connection.state == State::Connected;
             connected.then(|| liveness.keep_alive(negotiated.keep_alive, reading))?
         });
+        let expiry = self.session.next_expiry();
         [
+            expiry.map(with(TimerReason::MessageExpiry)),
             write.map(with(TimerReason::Write)),
             connect.map(with(TimerReason::Connect)),
             partial.map(with(TimerReason::PartialPacket)),
