@@ -85,8 +85,9 @@ fn challenged(reason: u8, data: &str) -> Told {
         AuthenticationData(data.as_bytes()),
     ];
     let count = 2 - usize::from(data.is_empty());
-    let properties = properties(&list[..count]);
-    Told::Challenge(ReasonCode::from(reason), format!("{properties:?}"))
+    let properties = format!("{:?}", properties(&list[..count]));
+    let data = (!data.is_empty()).then(|| data.as_bytes().to_vec());
+    Told::Challenge(ReasonCode::from(reason), properties, data)
 }
 
 fn open<F: Face>() -> Bed<F> {
@@ -165,7 +166,8 @@ fn a_whole_exchange<F: Face>() {
     ];
     let told = tell(&mut bed, &connack(0, &list));
     let text = format!("{:?}", properties(&list));
-    assert_eq!(told, [Told::Challenge(ReasonCode::SUCCESS, text.clone())]);
+    let last = Told::Challenge(ReasonCode::SUCCESS, text.clone(), Some(b"final".to_vec()));
+    assert_eq!(told, [last]);
     assert_eq!(bed.client.state(), State::Connecting);
     assert_eq!(bed.client.negotiated(), None);
     assert_eq!(bed.publish(AtMostOnce, "x"), Err(Refused::NotConnected));
