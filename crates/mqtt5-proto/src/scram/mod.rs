@@ -66,8 +66,8 @@
 //! To authenticate again, begin a new exchange and give its client-first-message to
 //! [`reauthenticate`](crate::Client::reauthenticate).
 //!
-//! There is no channel binding (`n,,`). Password and keys are overwritten when they are no longer needed and printed by
-//! nothing; copies that the caller keeps are the caller's.
+//! There is no channel binding (`n,,`). Password and keys are kept where they are overwritten when they are no longer
+//! needed, and nothing prints them; the caller's copies are the caller's.
 
 mod error;
 mod keys;
@@ -128,8 +128,8 @@ impl Scram {
     /// Begins an exchange for a user.
     ///
     /// The nonce is made of `random`: at least 12 bytes, better 18, from a cryptographically secure source, and never
-    /// the same twice. User name and password are prepared with SASLprep when the feature `saslprep` is on; without it
-    /// they must be printable US-ASCII.
+    /// the same twice. User name and password are prepared with SASLprep when the feature `saslprep` is on, both as stored
+    /// strings: characters that Unicode 3.2 did not assign are refused. Without it they must be printable US-ASCII.
     ///
     /// # Errors
     ///
