@@ -10,6 +10,7 @@
     reason = "each test uses a part of it"
 )]
 
+pub(crate) mod authentication;
 mod bed;
 mod face;
 pub(crate) mod packets;
