@@ -259,6 +259,10 @@ impl<S: Storage> Machine<S> {
         if let Some(step) = self.poll_checked() {
             return Some(step);
         }
+        if self.connection.state == State::Disconnected {
+            self.connection.settle();
+            return None;
+        }
         loop {
             self.send_answers(now);
             if let Some(step) = self.resend(now).or_else(|| self.encode_pending(now)) {

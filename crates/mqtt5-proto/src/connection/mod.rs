@@ -149,6 +149,12 @@ impl<S: Storage> Connection<S> {
         self.void_buffers();
     }
 
+    /// The connection is over and all is told: gives its memory back.
+    pub(crate) fn settle(&mut self) {
+        self.receive.clear();
+        self.transmit.release();
+    }
+
     /// Drops what waits to be sent, in the hands of a driver too.
     pub(crate) fn void_buffers(&mut self) {
         self.number = self.number.wrapping_add(1);
