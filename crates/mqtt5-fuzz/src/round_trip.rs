@@ -127,18 +127,19 @@ fn filter(input: &mut Unstructured<'_>) -> Result<String> {
 /// Any text without U+0000, now and then long.
 fn text(input: &mut Unstructured<'_>) -> Result<String> {
     let text = input.arbitrary::<&str>()?.replace('\0', "\u{FEFF}");
-    Ok(text.repeat(repeats(input)?))
+    Ok(text.repeat(repeats(input, text.len())?))
 }
 
 fn binary(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let bytes: &[u8] = input.arbitrary()?;
-    Ok(bytes.repeat(repeats(input)?))
+    Ok(bytes.repeat(repeats(input, bytes.len())?))
 }
 
-/// Mostly 1; sometimes what brings a short text to a border of a length.
-fn repeats(input: &mut Unstructured<'_>) -> Result<usize> {
+/// Mostly 1; sometimes what brings a short text to a border of a length, never what makes it too long for a field.
+fn repeats(input: &mut Unstructured<'_>, length: usize) -> Result<usize> {
     let counts = [1, 1, 1, 1, 1, 1, 2, 42, 64, 127, 128, 255];
-    input.choose(&counts).copied()
+    let count = *input.choose(&counts)?;
+    Ok(count.min(65_535 / length.max(1)))
 }
 
 fn some<T>(

@@ -176,8 +176,12 @@ impl<F: Face> Recorder<F> {
         let state = self.bed.client.state();
         let pick = |tokens: &[AckToken], n: &usize| tokens.iter().rev().nth(*n).copied();
         let input = match act {
+            // The machine of fixed capacity has room for eight publishes, sent or not.
+            Act::Publish(..) if self.bed.client.pending() + self.bed.client.in_flight() >= 8 => {
+                None
+            }
             Act::Publish(qos, length) => Some(Input::Publish(*qos, *length)),
-            // The machine of fixed capacity has room for four.
+            // It has room for four requests.
             Act::Subscribe(_) | Act::Unsubscribe(_) if self.bed.client.requests() >= 4 => None,
             Act::Subscribe(count) => Some(Input::Subscribe(*count)),
             Act::Unsubscribe(count) => Some(Input::Unsubscribe(*count)),
