@@ -13,7 +13,7 @@ use crate::machine::transcript::Act;
 use crate::machine::{Borrowing, Face, Lending, Small};
 use crate::memory::Held;
 
-/// The first byte chooses the server, the rest is what happens.
+/// The first byte chooses the server and the storage, the second how they behave, the rest is what happens.
 ///
 /// * A server of which nothing is known, bytes included: nothing panics; what is sent is what a server may expect;
 ///   every operation ends once; what is held is bounded.
@@ -21,13 +21,19 @@ use crate::memory::Held;
 /// * One that keeps the protocol until it does not, both ways: the storages give the same, however bytes are cut.
 pub fn machine(data: &[u8]) {
     let mut input = Unstructured::new(data);
-    let Ok(choice) = input.arbitrary::<u8>() else {
+    let Ok([which, how]) = input.arbitrary::<[u8; 2]>() else {
         return;
     };
-    match choice % 3 {
-        0 => storm(choice / 3, &mut input),
-        1 => sessions(choice / 3, &mut input),
-        _ => conversation(choice / 3, &mut input),
+    match which % 9 {
+        0 => storm::<Borrowing>(how, &mut input),
+        1 => storm::<Lending>(how, &mut input),
+        2 => storm::<Small>(how, &mut input),
+        3 => sessions::<Borrowing>(how, &mut input),
+        4 => sessions::<Lending>(how, &mut input),
+        5 => sessions::<Small>(how, &mut input),
+        6 => same_everywhere(&steps(&mut input, act)),
+        7 => conversation::<Lending>(how, &mut input),
+        _ => conversation::<Small>(how, &mut input),
     }
 }
 
@@ -41,7 +47,7 @@ const MAXIMUM_HELD: usize = 768 * 1024;
 /// What is left of it when all has ended.
 const MAXIMUM_IDLE: usize = 64 * 1024;
 
-fn storm(choice: u8, input: &mut Unstructured<'_>) {
+fn storm<F: Face>(choice: u8, input: &mut Unstructured<'_>) {
     static VECTORS: LazyLock<Vec<&[u8]>> =
         LazyLock::new(|| vectors().iter().map(|v| &v.bytes[..]).collect());
 
@@ -56,16 +62,11 @@ fn storm(choice: u8, input: &mut Unstructured<'_>) {
         config.content = ContentPolicy::Strict;
     }
     let steps = steps(input, chaos);
-    weather::<Borrowing>(config, sessions, &VECTORS, &steps);
-    weather::<Lending>(config, sessions, &VECTORS, &steps);
-    weather::<Small>(config, sessions, &VECTORS, &steps);
-}
 
-fn weather<F: Face>(config: Config, sessions: bool, vectors: &[&[u8]], steps: &[Chaos]) {
     let held = Held::start();
-    let mut storm = Storm::<F>::new(config, sessions, vectors);
+    let mut storm = Storm::<F>::new(config, sessions, &VECTORS);
     let new = held.bytes();
-    for step in steps {
+    for step in &steps {
         storm.step(step);
         assert!(held.bytes() <= MAXIMUM_HELD, "{} bytes", held.bytes());
     }
@@ -74,25 +75,19 @@ fn weather<F: Face>(config: Config, sessions: bool, vectors: &[&[u8]], steps: &[
     assert!(grown <= MAXIMUM_IDLE, "{grown} bytes are left");
 }
 
-fn sessions(choice: u8, input: &mut Unstructured<'_>) {
+fn sessions<F: Face>(choice: u8, input: &mut Unstructured<'_>) {
     let (qos1, qos2) = (choice & 1 != 0, choice & 2 != 0);
     let steps = steps(input, session_step);
-    Model::<Borrowing>::new(qos1, qos2).run(&steps);
-    Model::<Lending>::new(qos1, qos2).run(&steps);
-    Model::<Small>::new(qos1, qos2).run(&steps);
+    Model::<F>::new(qos1, qos2).run(&steps);
 }
 
-fn conversation(choice: u8, input: &mut Unstructured<'_>) {
+fn conversation<F: Face>(choice: u8, input: &mut Unstructured<'_>) {
     let cuts = [[1, 2, 3], [50, 1, 7], [5_000, 1, 200], [17, 4_999, 1]];
     let cuts = cuts[usize::from(choice) % cuts.len()];
     let lazy = choice & 4 != 0;
     let acts = steps(input, act);
-    same_everywhere(&acts);
-    chunked::<Borrowing>(&acts, &cuts, lazy);
-    chunked::<Lending>(&acts, &cuts, lazy);
-    chunked::<Small>(&acts, &cuts, lazy);
-    ends_once::<Borrowing>(&acts);
-    ends_once::<Small>(&acts);
+    chunked::<F>(&acts, &cuts, lazy);
+    ends_once::<F>(&acts);
 }
 
 /// As many steps as there are bytes for.

@@ -12,6 +12,8 @@ mod machine;
 
 mod client;
 mod decode;
+mod differential;
+mod disagreements;
 mod memory;
 mod round_trip;
 mod seeds;
@@ -20,6 +22,7 @@ mod topic;
 
 pub use client::machine;
 pub use decode::decode;
+pub use differential::{differential, disagreements};
 pub use round_trip::round_trip;
 pub use seeds::{Seed, seeds};
 pub use stream::stream;
@@ -35,12 +38,13 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     target("decode", decode),
     target("stream", stream),
     target("round_trip", round_trip),
     target("machine", machine),
     target("topic", topic),
+    target("differential", differential),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

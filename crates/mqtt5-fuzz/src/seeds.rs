@@ -19,6 +19,7 @@ pub fn seeds(target: &str) -> Vec<Seed> {
         "round_trip" => ingredients(),
         "machine" => happenings(),
         "topic" => topics(),
+        "differential" => bodies(),
         _ => Vec::new(),
     };
     seeds.retain(|(_, bytes)| bytes.len() <= MAXIMUM);
@@ -33,6 +34,16 @@ fn packets() -> Vec<Seed> {
     let all = canonical.chain(accepted).chain(invalid);
     all.map(|(kind, name, bytes)| (file_name(&format!("{kind} {name}")), bytes.clone()))
         .collect()
+}
+
+/// The same without the Remaining Length.
+fn bodies() -> Vec<Seed> {
+    let mut seeds = packets();
+    seeds.retain_mut(|(_, bytes)| {
+        let length = bytes.iter().skip(1).position(|byte| *byte < 0x80);
+        length.is_some_and(|last| bytes.drain(1..last + 2).count() > 0)
+    });
+    seeds
 }
 
 /// Each packet behind a chunk list, read as from the side that sends it; and all of them together.
@@ -73,8 +84,8 @@ fn ingredients() -> Vec<Seed> {
 
 /// Bytes of vectors as what happens to a machine, of each kind.
 fn happenings() -> Vec<Seed> {
-    let some = vectors().iter().step_by(7);
-    let kinds = some.flat_map(|v| (0..3).map(move |kind| (v, kind)));
+    let some = vectors().iter().step_by(11);
+    let kinds = some.flat_map(|v| (0..9).map(move |kind| (v, kind)));
     kinds
         .map(|(v, kind)| {
             let bytes = v.bytes.repeat(96 / v.bytes.len() + 1);

@@ -59,7 +59,7 @@ macro_rules! replays {
     };
 }
 
-replays!(decode, stream, round_trip, machine, topic);
+replays!(decode, stream, round_trip, machine, topic, differential);
 
 /// The seeds are what the golden vectors give today.
 #[test]
@@ -97,4 +97,13 @@ fn every_target_is_a_fuzz_target() {
     names.sort();
     targets.sort();
     assert_eq!(names, targets);
+}
+
+/// Every class of disagreements is explained, and nothing else is.
+#[test]
+fn disagreements_are_explained() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/disagreements.md");
+    let text = fs::read_to_string(file).unwrap();
+    let headings = text.lines().filter_map(|line| line.strip_prefix("### "));
+    assert!(headings.eq(mqtt5_fuzz::disagreements()));
 }
