@@ -17,6 +17,7 @@ use std::sync::LazyLock;
 use mqtt5_proto::{Decoding, Packet, PacketType, ProtocolVersion, ReasonCode, Role};
 
 mod packets;
+pub(crate) mod recipe;
 pub(crate) mod table;
 
 /// A packet in the form that an encoder must choose.

@@ -12,11 +12,15 @@
 
 pub(crate) mod authentication;
 mod bed;
+pub(crate) mod chaos;
+pub(crate) mod contract;
 mod face;
 pub(crate) mod packets;
 pub(crate) mod server;
+pub(crate) mod sessions;
 mod told;
 pub(crate) mod transcript;
+pub(crate) mod wire;
 
 pub(crate) use bed::{Bed, LIMITS, PACKET_LIMIT, Timer, WINDOW, millis, secs};
 #[cfg(feature = "alloc")]
