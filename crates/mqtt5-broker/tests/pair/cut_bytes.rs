@@ -60,7 +60,7 @@ impl<C: Embedded> World<'_, C> {
             if self.is_cut && self.up {
                 self.end();
             } else if !self.tokens.is_empty() {
-                for token in std::mem::take(&mut self.tokens) {
+                for token in std::mem::take(&mut self.tokens).into_iter().rev() {
                     self.client.ack(self.now, token);
                 }
             } else if self.up && !self.half_open.is_empty() {

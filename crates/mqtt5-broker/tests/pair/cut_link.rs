@@ -57,7 +57,7 @@ pub(crate) enum Pieces {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner {
     pub(crate) broken: Broken,
-    /// Messages are acknowledged when nothing else happens any more, not at once.
+    /// Messages are acknowledged when nothing else happens any more, the last one first, not at once.
     pub(crate) late: bool,
     pub(crate) loss: Loss,
     pub(crate) policy: SessionLoss,

@@ -1,6 +1,7 @@
-//! What passes the link, judged from outside, whatever the two sides believe: identifiers, DUP, Receive Maximum.
+//! What passes the link, judged from outside, whatever the two sides believe: identifiers, DUP, Receive Maximum, and the
+//! order of acknowledgements.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mqtt5_proto::packet::{Packet, Publish};
 use mqtt5_proto::{Decoding, FixedHeader, PacketId, QoS, ReasonCode, Role};
@@ -50,13 +51,23 @@ struct Ledger {
     open: BTreeMap<PacketId, Use>,
     /// PUBLISHes of the current connection that are not finished.
     here: BTreeSet<PacketId>,
+    /// How many PUBRECs have arrived, and the number of the one to which the last PUBREL of the current connection
+    /// belongs.
+    releases: usize,
+    latest: Option<usize>,
+    /// What has arrived at the other side on the current connection and is not acknowledged, at each QoS.
+    unanswered: [VecDeque<PacketId>; 3],
 }
 
 #[derive(Debug, PartialEq)]
 enum Use {
     Request,
-    Publish { payload: Vec<u8>, qos: QoS },
-    Released,
+    Publish {
+        payload: Vec<u8>,
+        qos: QoS,
+    },
+    /// With the number of its PUBREC.
+    Released(usize),
 }
 
 impl Wire {
@@ -68,6 +79,9 @@ impl Wire {
                 receive_maximum: receive_maximum.into(),
                 open: BTreeMap::new(),
                 here: BTreeSet::new(),
+                releases: 0,
+                latest: None,
+                unanswered: Default::default(),
             }),
             by_alias: [0; 2],
             auths: [0; 2],
@@ -83,6 +97,10 @@ impl Wire {
         self.accepted = false;
         self.left = false;
         self.partial = Default::default();
+        for ledger in &mut self.ledgers {
+            ledger.latest = None;
+            ledger.unanswered = Default::default();
+        }
         let client = &mut self.ledgers[Way::ToBroker as usize];
         client.here.clear();
         client.open.retain(|_, used| *used != Use::Request);
@@ -122,9 +140,10 @@ impl Wire {
             Packet::Subscribe(subscribe) => ledger.request(subscribe.packet_id),
             Packet::Unsubscribe(unsubscribe) => ledger.request(unsubscribe.packet_id),
             Packet::Pubrel(ack) if ack.reason == ReasonCode::SUCCESS => {
-                let used = ledger.open.get(&ack.packet_id);
-                assert_eq!(used, Some(&Use::Released), "PUBREL {:?}", ack.packet_id);
+                ledger.release(ack.packet_id);
             }
+            Packet::Puback(ack) => self.answered(way, ack.packet_id, QoS::AtLeastOnce),
+            Packet::Pubrec(ack) => self.answered(way, ack.packet_id, QoS::ExactlyOnce),
             Packet::Connack(connack) => {
                 self.accepted = true;
                 ledger.here.clear();
@@ -136,15 +155,17 @@ impl Wire {
     }
 
     fn received(&mut self, way: Way, packet: &Packet<'_>) {
+        if let Packet::Publish(publish) = packet {
+            let ledger = &mut self.ledgers[way as usize];
+            if let Some(id) = publish.delivery.packet_id() {
+                ledger.unanswered[publish.delivery.qos() as usize].push_back(id);
+            }
+        }
         let ledger = &mut self.ledgers[way.back() as usize];
         match packet {
             Packet::Puback(ack) | Packet::Pubcomp(ack) => ledger.finish(ack.packet_id),
             Packet::Pubrec(ack) if ack.reason.is_error() => ledger.finish(ack.packet_id),
-            Packet::Pubrec(ack) => {
-                if let Some(used) = ledger.open.get_mut(&ack.packet_id) {
-                    *used = Use::Released;
-                }
-            }
+            Packet::Pubrec(ack) => ledger.received(ack.packet_id),
             Packet::Suback(answer) | Packet::Unsuback(answer) => ledger.finish(answer.packet_id),
             Packet::Connack(connack) => ledger.accepted(connack.session_present),
             Packet::Disconnect(disconnect) => {
@@ -152,6 +173,12 @@ impl Wire {
             }
             _ => {}
         }
+    }
+
+    /// PUBACK or PUBREC: in the order of arrival [MQTT-4.6.0-2], [MQTT-4.6.0-3].
+    fn answered(&mut self, way: Way, id: PacketId, qos: QoS) {
+        let oldest = self.ledgers[way.back() as usize].unanswered[qos as usize].pop_front();
+        assert_eq!(oldest, Some(id), "acknowledged out of order at {qos:?}");
     }
 
     /// No identifier is left in use.
@@ -185,6 +212,23 @@ impl Ledger {
     fn request(&mut self, id: PacketId) {
         let old = self.open.insert(id, Use::Request);
         assert_eq!(old, None, "{id:?} in two exchanges");
+    }
+
+    /// PUBREC has arrived.
+    fn received(&mut self, id: PacketId) {
+        self.releases += 1;
+        if let Some(used @ Use::Publish { .. }) = self.open.get_mut(&id) {
+            *used = Use::Released(self.releases);
+        }
+    }
+
+    /// PUBREL is sent: in the order of PUBRECs [MQTT-4.6.0-4].
+    fn release(&mut self, id: PacketId) {
+        let Some(Use::Released(number)) = self.open.get(&id) else {
+            panic!("PUBREL {id:?} without PUBREC");
+        };
+        assert!(self.latest < Some(*number), "PUBREL {id:?} out of order");
+        self.latest = Some(*number);
     }
 
     fn finish(&mut self, id: PacketId) {
