@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::cargo::{cargo, run as run_command, succeeds};
-use crate::{dependencies, layering, lines, portability, tools};
+use crate::{conformance, dependencies, layering, lines, portability, tools};
 
 struct Step {
     name: &'static str,
@@ -14,7 +14,7 @@ struct Step {
 }
 
 /// None is ever left out: a step that cannot run fails.
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     step("tools", tools::ensure),
     step("format", || run_cargo("fmt --all --check")),
     step("clippy", || {
@@ -27,6 +27,7 @@ const STEPS: [Step; 13] = [
         run_cargo("test -p mqtt5-proto --no-default-features --features alloc")
     }),
     step("tests", workspace_tests),
+    step("conformance", conformance::check),
     step("release-tests", release_tests),
     step("docs", docs),
     step("dependencies", dependencies::check_budgets),
