@@ -7,7 +7,7 @@ use crate::packet::{
     Acknowledgement, Connack, Disconnect, Publish, PublishLayout, SubscribeAcknowledgement,
 };
 use crate::qos::{Arrival, SenderStep};
-use crate::session::{Loss, RequestKind};
+use crate::session::{ClientKey, Loss, RequestKind};
 use crate::storage::{Arrived, Receive, Storage, Table};
 use crate::wire::Reader;
 use crate::{
@@ -132,14 +132,17 @@ impl<S: Storage> Machine<S> {
                 return Ok(None);
             }
         }
-        let announced = &self.connection.announced;
+        let announced = &mut self.connection.announced;
         if !connack.method_matches {
             return Err(Violation::UnexpectedAuthentication);
         }
-        if announced.empty_client_id && !connack.assigned_client_id {
-            return Err(Violation::MissingClientIdentifier);
+        if announced.empty_client_id {
+            announced.client = connack
+                .assigned_client
+                .ok_or(Violation::MissingClientIdentifier)?;
         }
-        let known = self.session.exists || self.config.assume_session;
+        let known = self.session.exists_for(announced.client)
+            || (self.config.assume_session && !self.session.exists);
         if negotiated.session_present && (announced.clean_start || !known) {
             return Err(Violation::UnexpectedSessionPresent);
         }
@@ -171,6 +174,7 @@ impl<S: Storage> Machine<S> {
                 self.session.lose(self.config.session_loss);
             }
             self.session.exists = negotiated.session_expiry_interval > 0;
+            self.session.belongs_to(self.connection.announced.client);
             self.connection.session_expiry_interval = negotiated.session_expiry_interval;
         }
         self.connection.state = self.connection.state.after(Trigger::Accept);
@@ -343,7 +347,7 @@ impl<S: Storage> Machine<S> {
 #[derive(Clone, Copy)]
 struct ConnackFacts {
     reason: ReasonCode,
-    assigned_client_id: bool,
+    assigned_client: Option<ClientKey>,
     method_matches: bool,
     authentication_data: bool,
 }
@@ -353,7 +357,7 @@ impl ConnackFacts {
         let properties = &connack.properties;
         Self {
             reason: connack.reason,
-            assigned_client_id: properties.assigned_client_identifier().is_some(),
+            assigned_client: properties.assigned_client_identifier().map(ClientKey::new),
             method_matches: authentication.is_method(properties.authentication_method()),
             authentication_data: properties.authentication_data().is_some(),
         }
