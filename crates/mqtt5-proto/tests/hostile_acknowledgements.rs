@@ -13,17 +13,17 @@ use PacketType::{Puback, Pubcomp, Pubrec, Suback, Unsuback};
 use QoS::{AtLeastOnce, ExactlyOnce};
 
 every_storage!(
-    of_the_wrong_kind_for_a_publish,
-    of_the_wrong_kind_for_a_request,
-    an_answer_to_a_publish_for_a_request,
+    hb_34_of_the_wrong_kind_for_a_publish,
+    hb_34_of_the_wrong_kind_for_a_request,
+    hb_34_an_answer_to_a_publish_for_a_request,
     a_refusing_pubrec_after_pubrel,
-    puback_and_pubcomp_of_nothing_are_ignored,
-    pubrec_of_nothing_is_answered,
-    pubrel_of_nothing_is_answered,
-    pubrec_twice_is_answered_twice,
-    pubrec_after_pubcomp_is_answered,
-    a_late_puback_does_not_end_the_next_publish,
-    suback_and_unsuback_of_nothing_are_ignored,
+    hb_35_puback_and_pubcomp_of_nothing_are_ignored,
+    hb_35_pubrec_of_nothing_is_answered,
+    hb_35_pubrel_of_nothing_is_answered,
+    hb_38_pubrec_twice_is_answered_twice,
+    hb_38_pubrec_after_pubcomp_is_answered,
+    hb_38_a_late_puback_does_not_end_the_next_publish,
+    hb_35_suback_and_unsuback_of_nothing_are_ignored,
 );
 
 fn wrong<F: Face>(mut bed: Bed<F>, packet: &Packet<'_>) {
@@ -38,7 +38,7 @@ fn wrong<F: Face>(mut bed: Bed<F>, packet: &Packet<'_>) {
 }
 
 /// HB-34: PUBACK for QoS 2, PUBREC or PUBCOMP for QoS 1, PUBCOMP before PUBREC, SUBACK or UNSUBACK for either.
-fn of_the_wrong_kind_for_a_publish<F: Face>() {
+fn hb_34_of_the_wrong_kind_for_a_publish<F: Face>() {
     let codes = reasons(&[0]);
     for (qos, packet) in [
         (AtLeastOnce, ack(Pubrec, 1)),
@@ -65,7 +65,7 @@ fn of_the_wrong_kind_for_a_publish<F: Face>() {
 }
 
 /// HB-34: SUBACK for an UNSUBSCRIBE and the other way round.
-fn of_the_wrong_kind_for_a_request<F: Face>() {
+fn hb_34_of_the_wrong_kind_for_a_request<F: Face>() {
     let codes = reasons(&[0]);
     for packet in [Suback, Unsuback] {
         let mut bed = Bed::<F>::connected();
@@ -80,7 +80,7 @@ fn of_the_wrong_kind_for_a_request<F: Face>() {
 }
 
 /// HB-34: a PUBACK for a SUBSCRIBE's identifier.
-fn an_answer_to_a_publish_for_a_request<F: Face>() {
+fn hb_34_an_answer_to_a_publish_for_a_request<F: Face>() {
     for packet in [Puback, Pubrec, Pubcomp] {
         let mut bed = Bed::<F>::connected();
         bed.subscribe(&["a"]).unwrap();
@@ -97,7 +97,7 @@ fn a_refusing_pubrec_after_pubrel<F: Face>() {
 }
 
 /// HB-35: counted, no reason to end the connection.
-fn puback_and_pubcomp_of_nothing_are_ignored<F: Face>() {
+fn hb_35_puback_and_pubcomp_of_nothing_are_ignored<F: Face>() {
     let mut bed = Bed::<F>::connected();
     for (n, packet) in [
         (1, ack(Puback, 7)),
@@ -113,7 +113,7 @@ fn puback_and_pubcomp_of_nothing_are_ignored<F: Face>() {
 }
 
 /// D26, T1: PUBREL 0x92, and nothing is ended by it.
-fn pubrec_of_nothing_is_answered<F: Face>() {
+fn hb_35_pubrec_of_nothing_is_answered<F: Face>() {
     let mut bed = Bed::<F>::connected();
     assert_eq!(bed.tell(&pubrec(65_535)), []);
     bed.expect_sent(&[ack_with(
@@ -127,7 +127,7 @@ fn pubrec_of_nothing_is_answered<F: Face>() {
 }
 
 /// D26, [MQTT-4.3.3-11]: PUBCOMP 0x92.
-fn pubrel_of_nothing_is_answered<F: Face>() {
+fn hb_35_pubrel_of_nothing_is_answered<F: Face>() {
     let mut bed = Bed::<F>::connected();
     bed.publish(ExactlyOnce, "x").unwrap();
     bed.subscribe(&["a"]).unwrap();
@@ -141,7 +141,7 @@ fn pubrel_of_nothing_is_answered<F: Face>() {
 }
 
 /// HB-38.
-fn pubrec_twice_is_answered_twice<F: Face>() {
+fn hb_38_pubrec_twice_is_answered_twice<F: Face>() {
     let mut bed = Bed::<F>::connected();
     let op = bed.publish(ExactlyOnce, "x").unwrap();
     bed.sent_bytes();
@@ -154,7 +154,7 @@ fn pubrec_twice_is_answered_twice<F: Face>() {
 }
 
 /// HB-38.
-fn pubrec_after_pubcomp_is_answered<F: Face>() {
+fn hb_38_pubrec_after_pubcomp_is_answered<F: Face>() {
     let mut bed = Bed::<F>::connected();
     bed.publish(ExactlyOnce, "x").unwrap();
     bed.tell(&pubrec(1));
@@ -165,7 +165,7 @@ fn pubrec_after_pubcomp_is_answered<F: Face>() {
 }
 
 /// HB-38: the identifier of a finished exchange is not the next one to be used.
-fn a_late_puback_does_not_end_the_next_publish<F: Face>() {
+fn hb_38_a_late_puback_does_not_end_the_next_publish<F: Face>() {
     let mut bed = Bed::<F>::connected();
     bed.publish(AtLeastOnce, "x").unwrap();
     assert_eq!(bed.tell(&puback(1)).len(), 1);
@@ -176,7 +176,7 @@ fn a_late_puback_does_not_end_the_next_publish<F: Face>() {
 }
 
 /// HB-35 for requests.
-fn suback_and_unsuback_of_nothing_are_ignored<F: Face>() {
+fn hb_35_suback_and_unsuback_of_nothing_are_ignored<F: Face>() {
     let codes = [ReasonCode::SUCCESS, ReasonCode::NOT_AUTHORIZED];
     let mut bed = Bed::<F>::connected();
     assert_eq!(bed.tell(&suback(9, &codes)), []);
