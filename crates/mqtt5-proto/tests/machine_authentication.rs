@@ -5,7 +5,6 @@ mod machine;
 use mqtt5_proto::packet::Connect;
 use mqtt5_proto::{
     Authenticate, DisconnectCause, Property, QoS, ReasonCode, Refused, State, TimerReason,
-    Violation,
 };
 
 use machine::authentication::{
