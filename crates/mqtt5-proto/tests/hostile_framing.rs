@@ -10,6 +10,7 @@ use mqtt5_proto::{
     Packet, PacketType, Properties, Property, QoS, ReasonCode, Role, State, TopicName, Violation,
 };
 
+use golden::blocks::{around, of_a_server};
 use golden::frame;
 use machine::authentication;
 use machine::hostile::ends;
@@ -54,20 +55,6 @@ fn bed_for<F: Face>(first: u8) -> Bed<F> {
     }
 }
 
-/// Every packet that has properties: its first byte, what stands before their length, what after them.
-const WITH_PROPERTIES: [(u8, &[u8], &[u8]); 10] = [
-    (0x20, b"\0\0", b""),
-    (0x30, b"\0\x01t", b"x"),
-    (0x40, b"\0\x01\0", b""),
-    (0x50, b"\0\x01\0", b""),
-    (0x62, b"\0\x01\0", b""),
-    (0x70, b"\0\x01\0", b""),
-    (0x90, b"\0\x01", b"\0"),
-    (0xB0, b"\0\x01", b"\0"),
-    (0xE0, b"\0", b""),
-    (0xF0, b"\x18", b""),
-];
-
 /// In the Remaining Length, every Property Length, and the Subscription Identifier (1.5.5).
 fn hb_01_variable_byte_integers_of_five_bytes<F: Face>() {
     let kind = Kind::InvalidVariableByteInteger;
@@ -77,7 +64,7 @@ fn hb_01_variable_byte_integers_of_five_bytes<F: Face>() {
         &[0x80, 0x80, 0x80, 0x80, 0x01],
         &[0xFF; 5],
     ] {
-        for (first, before, after) in WITH_PROPERTIES {
+        for (first, before, after) in of_a_server().map(around) {
             let header = [&[first], &five[..]].concat();
             ends(bed_for::<F>(first), &header, 0x81, kind);
             // The fifth byte is not waited for.
@@ -106,7 +93,7 @@ const LONGER: [(&[u8], u8); 5] = [
 fn hb_02_longer_than_needed_is_malformed<F: Face>() {
     let kind = Kind::NonMinimalVariableByteInteger;
     for (longer, value) in LONGER {
-        for (first, before, after) in WITH_PROPERTIES {
+        for (first, before, after) in of_a_server().map(around) {
             let header = [&[first], longer].concat();
             ends(bed_for::<F>(first), &header, 0x81, kind);
             let padding = vec![0; usize::from(value)];

@@ -4,13 +4,13 @@
 mod golden;
 mod machine;
 
-use mqtt5_proto::packet::{Acknowledgement, Publish};
+use mqtt5_proto::packet::Acknowledgement;
 use mqtt5_proto::{
     Config, DecodeErrorKind, Decoding, DisconnectCause, FixedHeader, Packet, PacketType,
-    Properties, Property, QoS, ReasonCode, Role, TopicName, Violation,
+    Properties, Property, QoS, ReasonCode, Role, Violation,
 };
 
-use machine::packets::{delivery, disconnect, encode, id, publish};
+use machine::packets::{disconnect, encode, id, publish};
 use machine::{Bed, Face, LIMITS, PACKET_LIMIT, Told, every_storage};
 
 every_storage!(
@@ -19,7 +19,6 @@ every_storage!(
     hb_08_packets_of_a_client,
     hb_03_the_fixed_header_decides_on_too_large_packets,
     the_largest_packet_is_accepted,
-    hb_23_problem_information_that_was_not_asked_for,
     lenient_tolerates_what_breaks_nothing,
     what_was_handled_before_stays_handled,
     the_answers_before_it_leave_first,
@@ -145,46 +144,6 @@ fn explained(packet: PacketType) -> [Packet<'static>; 2] {
         let properties = Properties::new(list).unwrap();
         machine::packets::ack_with(packet, 1, 0, properties)
     })
-}
-
-/// [MQTT-3.1.2-29], HB-23: on every packet but PUBLISH, CONNACK and DISCONNECT.
-fn hb_23_problem_information_that_was_not_asked_for<F: Face>() {
-    let list = [
-        LIMITS[0],
-        LIMITS[1],
-        Property::RequestProblemInformation(false),
-    ];
-    use PacketType::{Puback, Pubcomp, Pubrec, Pubrel};
-    for packet in [Puback, Pubrec, Pubrel, Pubcomp]
-        .into_iter()
-        .flat_map(explained)
-    {
-        let mut bed = Bed::<F>::new();
-        bed.open_with(&list, 60);
-        bed.accept(&[Property::ReasonString("allowed here")]);
-        let user = [Property::UserProperty("allowed", "here")];
-        bed.message(&Packet::Publish(Publish {
-            delivery: delivery(QoS::AtMostOnce, 0, false),
-            retain: false,
-            topic: Some(TopicName::new("t").unwrap()),
-            properties: Properties::new(&user).unwrap(),
-            payload: b"x",
-        }));
-        bed.feed(&packet);
-        let violation = Violation::UnexpectedProblemInformation;
-        bed.expect_end(Some(0x82), DisconnectCause::Violation(violation));
-    }
-    for bytes in [
-        b"\x90\x08\x00\x01\x04\x1F\x00\x01w\x00",
-        b"\xB0\x08\x00\x01\x04\x1F\x00\x01w\x00",
-    ] {
-        let mut bed = Bed::<F>::new();
-        bed.open_with(&list, 60);
-        bed.accept(&[]);
-        bed.feed_bytes(bytes);
-        let violation = Violation::UnexpectedProblemInformation;
-        bed.expect_end(Some(0x82), DisconnectCause::Violation(violation));
-    }
 }
 
 /// E8: longer integers than needed, DUP with QoS 0, problem information that was not asked for.

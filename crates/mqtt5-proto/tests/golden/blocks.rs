@@ -1,6 +1,10 @@
 //! Property blocks with good and bad values, in the packets that carry them.
 
-use mqtt5_proto::{PacketType, Place};
+use mqtt5_proto::PacketType::{
+    Auth, Connack, Connect, Disconnect, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback,
+    Subscribe, Unsuback, Unsubscribe,
+};
+use mqtt5_proto::{Place, Role};
 
 use super::table::{Data, Line, PLACES, PROPERTIES};
 
@@ -20,7 +24,7 @@ pub(crate) fn pairs() -> impl Iterator<Item = (&'static Line, Place)> {
 pub(crate) fn may_repeat(identifier: u8, place: Place) -> bool {
     match identifier {
         USER_PROPERTY => true,
-        SUBSCRIPTION_IDENTIFIER => place == Place::Packet(PacketType::Publish),
+        SUBSCRIPTION_IDENTIFIER => place == Place::Packet(Publish),
         _ => false,
     }
 }
@@ -117,14 +121,9 @@ pub(crate) fn block(line: &Line, values: &[&[u8]]) -> Vec<u8> {
     block
 }
 
-/// A packet around a block of properties of at most 127 bytes.
-pub(crate) fn frame(place: Place, block: &[u8]) -> Vec<u8> {
-    use PacketType::{
-        Auth, Connack, Connect, Disconnect, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback,
-        Subscribe, Unsuback, Unsubscribe,
-    };
-
-    let (first, before, after): (u8, &[u8], &[u8]) = match place {
+/// A packet that carries properties: its first byte, what stands before their length, what stands after them.
+pub(crate) fn around(place: Place) -> (u8, &'static [u8], &'static [u8]) {
+    match place {
         Place::Will => (0x10, b"\0\x04MQTT\x05\x06\0\0\0\0\x01c", b"\0\x01w\0\0"),
         Place::Packet(Connect) => (0x10, b"\0\x04MQTT\x05\x02\0\0", b"\0\x01c"),
         Place::Packet(Connack) => (0x20, b"\0\0", b""),
@@ -140,7 +139,12 @@ pub(crate) fn frame(place: Place, block: &[u8]) -> Vec<u8> {
         Place::Packet(Disconnect) => (0xE0, b"\x80", b""),
         Place::Packet(Auth) => (0xF0, b"\x18", b""),
         Place::Packet(other) => panic!("{other} has no properties"),
-    };
+    }
+}
+
+/// The packet with a block of at most 127 bytes.
+pub(crate) fn frame(place: Place, block: &[u8]) -> Vec<u8> {
+    let (first, before, after) = around(place);
     // Without properties these leave out their length, which is not what is tested here.
     let optional = matches!(
         place,
@@ -154,4 +158,11 @@ pub(crate) fn frame(place: Place, block: &[u8]) -> Vec<u8> {
     let content = [before, length, block, after].concat();
     assert!(content.len() < 128);
     [&[first, content.len() as u8][..], &content].concat()
+}
+
+/// The places in packets of a server.
+pub(crate) fn of_a_server() -> impl Iterator<Item = Place> {
+    PLACES
+        .into_iter()
+        .filter(|place| super::table::sender(*place) == Role::Server)
 }
