@@ -2,36 +2,27 @@
 
 mod machine;
 
-use mqtt5_proto::packet::{Auth, Connack, Connect};
+use mqtt5_proto::packet::Connect;
 use mqtt5_proto::{
-    Authenticate, DisconnectCause, Packet, Properties, Property, QoS, ReasonCode, Refused, State,
-    TimerReason, Violation,
+    Authenticate, DisconnectCause, Property, QoS, ReasonCode, Refused, State, TimerReason,
 };
 
+use machine::authentication::{
+    METHOD, again, answer, auth, challenge, challenged, connack, connected, open, open_again,
+    properties, tell,
+};
 use machine::packets::{disconnect, encode, puback, publish};
 use machine::{Bed, End, Face, LIMITS, Told, every_storage, millis, secs};
 
 use Authenticate::{Abort, Accept, Continue};
 use Property::{AuthenticationData, AuthenticationMethod};
 use QoS::{AtLeastOnce, AtMostOnce};
-use Violation::UnexpectedAuthentication;
 
 every_storage!(
     a_whole_exchange,
     an_exchange_without_data,
-    many_rounds_but_not_too_many,
-    the_application_aborts,
     the_server_refuses,
     nothing_is_handled_before_the_verdict,
-    connack_with_another_method,
-    connack_while_a_challenge_is_open,
-    connack_with_a_method_that_was_not_asked_for,
-    data_without_a_method,
-    auth_with_another_method,
-    auth_out_of_turn,
-    auth_without_enhanced_authentication,
-    success_before_connack,
-    codes_that_a_server_may_not_send,
     steps_out_of_turn_are_refused,
     connect_timeout_covers_the_exchange,
     a_lost_connection_ends_the_exchange,
@@ -42,112 +33,10 @@ every_storage!(
     again_one_at_a_time,
     again_and_lost,
     again_and_refused,
-    again_and_aborted,
-    again_with_too_many_rounds,
     again_without_a_method,
     a_long_verdict_is_no_silence,
     rounds_are_counted_for_each_authentication,
 );
-
-const METHOD: &str = "SCRAM-SHA-1";
-const CONTINUE: u8 = 0x18;
-const AGAIN: u8 = 0x19;
-
-fn properties<'a>(list: &'a [Property<'a>]) -> Properties<'a> {
-    Properties::new(list).unwrap()
-}
-
-/// AUTH with a method, and with data unless that is empty.
-#[track_caller]
-fn auth(reason: u8, method: &str, data: &str) -> Vec<u8> {
-    let list = [
-        AuthenticationMethod(method),
-        AuthenticationData(data.as_bytes()),
-    ];
-    let count = 2 - usize::from(data.is_empty());
-    encode(&Packet::Auth(Auth {
-        reason: ReasonCode::from(reason),
-        properties: properties(&list[..count]),
-    }))
-}
-
-fn connack(reason: u8, list: &[Property<'_>]) -> Vec<u8> {
-    encode(&Packet::Connack(Connack {
-        session_present: false,
-        reason: ReasonCode::from(reason),
-        properties: properties(list),
-    }))
-}
-
-fn challenged(reason: u8, data: &str) -> Told {
-    let list = [
-        AuthenticationMethod(METHOD),
-        AuthenticationData(data.as_bytes()),
-    ];
-    let count = 2 - usize::from(data.is_empty());
-    let properties = properties(&list[..count]);
-    Told::Challenge(ReasonCode::from(reason), format!("{properties:?}"))
-}
-
-fn open<F: Face>() -> Bed<F> {
-    let mut bed = Bed::<F>::new();
-    open_again(&mut bed);
-    bed
-}
-
-fn open_again<F: Face>(bed: &mut Bed<F>) {
-    let list = [
-        LIMITS[0],
-        LIMITS[1],
-        AuthenticationMethod(METHOD),
-        AuthenticationData(b"first"),
-    ];
-    bed.open_with(&list, 60);
-}
-
-/// The connection is authenticated without a challenge.
-fn connected<F: Face>() -> Bed<F> {
-    let mut bed = open::<F>();
-    bed.accept(&[AuthenticationMethod(METHOD)]);
-    bed
-}
-
-#[track_caller]
-fn tell<F: Face>(bed: &mut Bed<F>, bytes: &[u8]) -> Vec<Told> {
-    bed.feed_bytes(bytes);
-    bed.events()
-}
-
-#[track_caller]
-fn challenge<F: Face>(bed: &mut Bed<F>, data: &str) {
-    let told = tell(bed, &auth(CONTINUE, METHOD, data));
-    assert_eq!(told, [challenged(CONTINUE, data)]);
-    bed.expect_sent(&[]);
-}
-
-#[track_caller]
-fn answer<F: Face>(bed: &mut Bed<F>, data: &str) {
-    bed.client
-        .authenticate(bed.now, Continue(data.as_bytes()))
-        .unwrap();
-    assert_eq!(bed.sent_bytes(), auth(CONTINUE, METHOD, data));
-    assert_eq!(bed.events(), []);
-}
-
-#[track_caller]
-fn again<F: Face>(bed: &mut Bed<F>) -> mqtt5_proto::Op {
-    let op = bed.client.reauthenticate(bed.now, Some(b"first")).unwrap();
-    assert_eq!(bed.sent_bytes(), auth(AGAIN, METHOD, "first"));
-    op
-}
-
-/// The server sends what it must not.
-#[track_caller]
-fn violates<F: Face>(mut bed: Bed<F>, bytes: &[u8]) {
-    bed.feed_bytes(bytes);
-    let cause = DisconnectCause::Violation(UnexpectedAuthentication);
-    bed.expect_end(Some(0x82), cause);
-}
 
 // At CONNECT.
 
@@ -191,17 +80,6 @@ fn an_exchange_without_data<F: Face>() {
     connected::<F>().close();
 }
 
-fn many_rounds_but_not_too_many<F: Face>() {
-    let mut bed = open::<F>();
-    for _ in 0..10 {
-        challenge(&mut bed, "more");
-        answer(&mut bed, "mine");
-    }
-    bed.feed_bytes(&auth(CONTINUE, METHOD, "more"));
-    let cause = DisconnectCause::Violation(Violation::TooManyRounds);
-    bed.expect_end(Some(0x97), cause);
-}
-
 fn rounds_are_counted_for_each_authentication<F: Face>() {
     let mut bed = open::<F>();
     for connection in 0..3 {
@@ -221,20 +99,6 @@ fn rounds_are_counted_for_each_authentication<F: Face>() {
         if connection < 2 {
             open_again(&mut bed);
         }
-    }
-}
-
-fn the_application_aborts<F: Face>() {
-    for last in [false, true] {
-        let mut bed = open::<F>();
-        if last {
-            let list = [AuthenticationMethod(METHOD), AuthenticationData(b"bad")];
-            assert_eq!(tell(&mut bed, &connack(0, &list)).len(), 1);
-        } else {
-            challenge(&mut bed, "bad");
-        }
-        bed.client.authenticate(bed.now, Abort).unwrap();
-        bed.expect_end(Some(0x80), DisconnectCause::AuthenticationAborted);
     }
 }
 
@@ -266,115 +130,6 @@ fn nothing_is_handled_before_the_verdict<F: Face>() {
         "{told:?}"
     );
     assert!(bed.client.wants_read());
-}
-
-fn connack_with_another_method<F: Face>() {
-    for list in [
-        &[][..],
-        &[AuthenticationMethod("SCRAM-SHA-2")],
-        &[AuthenticationMethod("")],
-        &[AuthenticationMethod("SCRAM-SHA-1 ")],
-        &[AuthenticationMethod("other"), AuthenticationData(b"x")],
-    ] {
-        violates(open::<F>(), &connack(0, list));
-    }
-}
-
-fn connack_while_a_challenge_is_open<F: Face>() {
-    let list = [AuthenticationMethod(METHOD), AuthenticationData(b"final")];
-    for count in 1..=2 {
-        let mut bed = open::<F>();
-        challenge(&mut bed, "one");
-        violates(bed, &connack(0, &list[..count]));
-    }
-}
-
-fn connack_with_a_method_that_was_not_asked_for<F: Face>() {
-    for list in [
-        &[AuthenticationMethod(METHOD)][..],
-        &[AuthenticationMethod(METHOD), AuthenticationData(b"x")],
-    ] {
-        let mut bed = Bed::<F>::new();
-        bed.open();
-        violates(bed, &connack(0, list));
-    }
-}
-
-fn data_without_a_method<F: Face>() {
-    let connack = [0x20, 7, 0, 0, 4, 0x16, 0, 1, b'x'];
-    let auth = [0xF0, 6, 0x18, 4, 0x16, 0, 1, b'x'];
-    for asked in [false, true] {
-        for bytes in [&connack[..], &auth] {
-            let mut bed = Bed::<F>::new();
-            if asked {
-                open_again(&mut bed);
-            } else {
-                bed.open();
-            }
-            bed.feed_bytes(bytes);
-            assert_eq!(bed.events(), []);
-            assert_eq!(bed.sent_bytes()[..3], [0xE0, 1, 0x82]);
-        }
-    }
-}
-
-fn auth_with_another_method<F: Face>() {
-    let none = [0xF0, 2, CONTINUE, 0];
-    for bytes in [auth(CONTINUE, "other", "x"), none.to_vec()] {
-        violates(open::<F>(), &bytes);
-        let mut bed = connected::<F>();
-        bed.client.reauthenticate(bed.now, None).unwrap();
-        assert_eq!(bed.sent_bytes(), auth(AGAIN, METHOD, ""));
-        bed.feed_bytes(&bytes);
-        assert_eq!(bed.events(), []);
-        assert_eq!(bed.sent_bytes(), encode(&disconnect(0x82)));
-    }
-}
-
-fn auth_out_of_turn<F: Face>() {
-    // A second challenge before the answer to the first one.
-    let mut bed = open::<F>();
-    challenge(&mut bed, "one");
-    violates(bed, &auth(CONTINUE, METHOD, "two"));
-    // Nobody has begun.
-    for reason in [0, CONTINUE] {
-        for data in ["", "x"] {
-            violates(connected::<F>(), &auth(reason, METHOD, data));
-        }
-    }
-}
-
-fn auth_without_enhanced_authentication<F: Face>() {
-    for reason in [0, CONTINUE] {
-        for bytes in [auth(reason, METHOD, "x"), vec![0xF0, 2, reason, 0]] {
-            violates(Bed::<F>::connected(), &bytes);
-            let mut bed = Bed::<F>::new();
-            bed.open();
-            violates(bed, &bytes);
-        }
-    }
-}
-
-fn success_before_connack<F: Face>() {
-    for data in ["", "x"] {
-        violates(open::<F>(), &auth(0, METHOD, data));
-        let mut bed = open::<F>();
-        challenge(&mut bed, "one");
-        answer(&mut bed, "mine");
-        violates(bed, &auth(0, METHOD, data));
-    }
-}
-
-fn codes_that_a_server_may_not_send<F: Face>() {
-    for code in [AGAIN, 0x01, 0x80, 0x87, 0xFF] {
-        let mut bytes = auth(CONTINUE, METHOD, "x");
-        bytes[2] = code;
-        for mut bed in [open::<F>(), connected::<F>()] {
-            bed.feed_bytes(&bytes);
-            assert_eq!(bed.events(), []);
-            assert_eq!(bed.sent_bytes(), encode(&disconnect(0x82)), "{code:#04x}");
-        }
-    }
 }
 
 fn steps_out_of_turn_are_refused<F: Face>() {
@@ -559,29 +314,6 @@ fn again_and_refused<F: Face>() {
         defined: true,
     });
     assert_eq!(ends, [Told::Completed(op, End::ConnectionLost)]);
-}
-
-fn again_and_aborted<F: Face>() {
-    let mut bed = connected::<F>();
-    let op = again(&mut bed);
-    tell(&mut bed, &auth(0, METHOD, "bad"));
-    bed.client.authenticate(bed.now, Abort).unwrap();
-    assert_eq!(bed.events(), []);
-    bed.expect_sent(&[disconnect(0x80)]);
-    assert!(bed.client.wants_close());
-    let ends = bed.expect_closed(DisconnectCause::AuthenticationAborted);
-    assert_eq!(ends, [Told::Completed(op, End::ConnectionLost)]);
-}
-
-fn again_with_too_many_rounds<F: Face>() {
-    let mut bed = connected::<F>();
-    again(&mut bed);
-    for _ in 0..10 {
-        challenge(&mut bed, "more");
-        answer(&mut bed, "mine");
-    }
-    assert_eq!(tell(&mut bed, &auth(CONTINUE, METHOD, "more")), []);
-    bed.expect_sent(&[disconnect(0x97)]);
 }
 
 fn again_without_a_method<F: Face>() {

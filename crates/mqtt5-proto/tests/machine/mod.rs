@@ -10,8 +10,10 @@
     reason = "each test uses a part of it"
 )]
 
+pub(crate) mod authentication;
 mod bed;
 mod face;
+pub(crate) mod hostile;
 pub(crate) mod packets;
 pub(crate) mod server;
 mod told;
