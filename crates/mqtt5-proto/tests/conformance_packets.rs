@@ -1,30 +1,24 @@
-//! What the packets of the client hold, and what it makes of packets that hold more than they should (2.2, 3.4 to 3.15).
+//! What the packets of the client do not hold, and what it does not read (3.2.2, 3.4 to 3.15).
 
-mod golden;
 mod machine;
 
 use mqtt5_proto::packet::{Auth, Disconnect, List, SubscribeAcknowledgement};
 use mqtt5_proto::{
-    Authenticate, DisconnectCause, DisconnectReason, Packet, PacketType, Place, Properties,
-    Property, QoS, ReasonCode, Refused, RejectReason, Role, Violation,
+    Authenticate, DisconnectCause, DisconnectReason, Packet, PacketType, Properties, Property, QoS,
+    ReasonCode, Refused, RejectReason,
 };
 
-use golden::table::{self, Data, Line, PROPERTIES};
 use machine::packets::{ack_with, id, publish};
 use machine::{Bed, Face, LIMITS, Told, every_storage};
 
-use PacketType::{Puback, Pubcomp, Pubrec, Pubrel, Suback, Unsuback};
+use PacketType::{Puback, Pubcomp, Pubrec, Pubrel};
 use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
 every_storage!(
     acknowledgements_have_no_optional_properties,
-    disconnect_with_user_properties_that_are_too_large,
+    disconnect_is_never_too_large_for_its_properties,
     auth_has_no_optional_properties,
     auth_that_is_too_large,
-    every_duplicated_property,
-    every_forbidden_value,
-    every_misplaced_property,
-    problem_information_on_every_packet,
     reason_strings_change_nothing,
     codes_of_refusals_are_told,
 );
@@ -73,7 +67,7 @@ fn acknowledgements_have_no_optional_properties<F: Face>() {
 }
 
 /// [MQTT-3.14.2-3], [MQTT-3.14.2-4]: either property, one byte too many; what fits leaves whole.
-fn disconnect_with_user_properties_that_are_too_large<F: Face>() {
+fn disconnect_is_never_too_large_for_its_properties<F: Face>() {
     let normal = DisconnectReason::Normal;
     for property in [
         Property::UserProperty("name", "value"),
@@ -157,193 +151,6 @@ fn auth_that_is_too_large<F: Face>() {
         } else {
             assert_eq!(result, Err(Refused::TooLarge { length, maximum }));
             bed.expect_sent(&[]);
-        }
-    }
-}
-
-/// A value that is allowed.
-fn good(data: Data) -> Vec<u8> {
-    match data {
-        Data::Byte | Data::ZeroOrOne | Data::VarintNotZero => vec![1],
-        Data::TwoByte | Data::TwoByteNotZero => vec![0, 1],
-        Data::FourByte | Data::FourByteNotZero => vec![0, 0, 0, 1],
-        Data::Utf8 | Data::Binary => b"\0\x01m".to_vec(),
-        Data::Pair => b"\0\x01k\0\x01v".to_vec(),
-    }
-}
-
-/// A value of the type that is not allowed.
-fn forbidden(data: Data) -> Option<Vec<u8>> {
-    match data {
-        Data::ZeroOrOne => Some(vec![2]),
-        Data::VarintNotZero => Some(vec![0]),
-        Data::TwoByteNotZero => Some(vec![0, 0]),
-        Data::FourByteNotZero => Some(vec![0; 4]),
-        Data::Byte | Data::TwoByte | Data::FourByte | Data::Utf8 | Data::Binary | Data::Pair => {
-            None
-        }
-    }
-}
-
-/// The places that a server writes to.
-fn places() -> impl Iterator<Item = Place> {
-    let servers = |place: &Place| table::sender(*place) == Role::Server;
-    table::PLACES.into_iter().filter(servers)
-}
-
-/// A packet of the server with these properties.
-fn packet(place: Place, block: &[u8]) -> Vec<u8> {
-    let (first, before, after): (u8, &[u8], &[u8]) = match place {
-        Place::Packet(PacketType::Connack) => (0x20, b"\0\0", b""),
-        Place::Packet(PacketType::Publish) => (0x32, b"\0\x01t\0\x01", b"payload"),
-        Place::Packet(Puback) => (0x40, b"\0\x01\0", b""),
-        Place::Packet(Pubrec) => (0x50, b"\0\x01\0", b""),
-        Place::Packet(Pubrel) => (0x62, b"\0\x01\0", b""),
-        Place::Packet(Pubcomp) => (0x70, b"\0\x01\0", b""),
-        Place::Packet(Suback) => (0x90, b"\0\x01", b"\0"),
-        Place::Packet(Unsuback) => (0xB0, b"\0\x01", b"\0"),
-        Place::Packet(PacketType::Disconnect) => (0xE0, b"\0", b""),
-        Place::Packet(PacketType::Auth) => (0xF0, b"\x18", b""),
-        other => panic!("no server sends {other:?}"),
-    };
-    golden::frame(first, &[before, &*golden::prefixed(block), after].concat())
-}
-
-/// The server sends a packet where it may be sent, with these properties; gives what the client answers.
-fn answer<F: Face>(place: Place, block: &[u8]) -> Vec<u8> {
-    let mut bed = Bed::<F>::new();
-    bed.open_with(
-        &[LIMITS[0], LIMITS[1], METHOD, Property::TopicAliasMaximum(1)],
-        60,
-    );
-    if place != Place::Packet(PacketType::Connack) {
-        bed.accept(&[METHOD]);
-    }
-    bed.feed_bytes(&packet(place, block));
-    assert_eq!(bed.events(), [], "{place:?} {block:02X?}");
-    let sent = bed.sent_bytes();
-    assert!(bed.client.wants_close(), "{place:?} {block:02X?}");
-    let told = bed.close();
-    assert!(
-        matches!(
-            told[0],
-            Told::Disconnected(DisconnectCause::Violation(Violation::Decode(_)), _)
-        ),
-        "{place:?} {block:02X?}: {told:?}"
-    );
-    sent
-}
-
-/// The block that a property stands in: Authentication Data needs a method.
-fn block(line: &Line, values: &[&[u8]]) -> Vec<u8> {
-    const AUTHENTICATION_DATA: u8 = 0x16;
-    let mut block = Vec::new();
-    if line.id == AUTHENTICATION_DATA {
-        block.extend(b"\x15\0\x01m");
-    }
-    for value in values {
-        block.push(line.id);
-        block.extend(*value);
-    }
-    block
-}
-
-/// Every Protocol Error of the form "to include it more than once": DISCONNECT 0x82, and the connection is closed.
-fn every_duplicated_property<F: Face>() {
-    let mut count = 0;
-    for place in places() {
-        for line in PROPERTIES
-            .iter()
-            .filter(|line| line.places.contains(&place))
-        {
-            let repeatable = match line.id {
-                0x26 => true,
-                0x0B => place == Place::Packet(PacketType::Publish),
-                _ => false,
-            };
-            if repeatable {
-                continue;
-            }
-            let value = good(line.data);
-            let sent = answer::<F>(place, &block(line, &[&value, &value]));
-            assert_eq!(sent, [0xE0, 1, 0x82], "{:#04x} {place:?}", line.id);
-            count += 1;
-        }
-    }
-    assert_eq!(count, 34);
-}
-
-/// Every Protocol Error of the form "or for it to have the value": 0x82, and 0x94 for Topic Alias 0.
-fn every_forbidden_value<F: Face>() {
-    let mut count = 0;
-    for place in places() {
-        for line in PROPERTIES
-            .iter()
-            .filter(|line| line.places.contains(&place))
-        {
-            let Some(value) = forbidden(line.data) else {
-                continue;
-            };
-            let code = if line.id == 0x23 { 0x94 } else { 0x82 };
-            let sent = answer::<F>(place, &block(line, &[&value]));
-            assert_eq!(sent, [0xE0, 1, code], "{:#04x} {place:?}", line.id);
-            count += 1;
-        }
-    }
-    assert!(count >= 9, "{count}");
-}
-
-/// 2.2.2.2: an identifier that the packet does not have is malformed.
-fn every_misplaced_property<F: Face>() {
-    for place in places() {
-        let misplaced = |line: &&Line| !line.places.contains(&place);
-        for line in PROPERTIES.iter().filter(misplaced) {
-            let value = good(line.data);
-            let sent = answer::<F>(place, &[&[line.id], &value[..]].concat());
-            assert_eq!(sent, [0xE0, 1, 0x81], "{:#04x} {place:?}", line.id);
-        }
-        for unknown in [0x00, 0x04, 0x2B, 0x7F] {
-            let sent = answer::<F>(place, &[unknown, 0, 0, 0, 0]);
-            assert_eq!(sent, [0xE0, 1, 0x81], "{unknown:#04x} {place:?}");
-        }
-    }
-}
-
-/// [MQTT-3.1.2-29]: after Request Problem Information 0, on every packet but the three that may have it.
-fn problem_information_on_every_packet<F: Face>() {
-    const REASON_STRING: &[u8] = b"\x1F\0\x01w";
-    const USER_PROPERTY: &[u8] = b"\x26\0\x01k\0\x01v";
-    for packet_type in [
-        Puback,
-        Pubrec,
-        Pubrel,
-        Pubcomp,
-        Suback,
-        Unsuback,
-        PacketType::Auth,
-    ] {
-        for information in [REASON_STRING, USER_PROPERTY] {
-            let list = [
-                LIMITS[0],
-                LIMITS[1],
-                METHOD,
-                Property::RequestProblemInformation(false),
-            ];
-            let mut bed = Bed::<F>::new();
-            bed.open_with(&list, 60);
-            bed.accept(&[METHOD]);
-            let mut block = information.to_vec();
-            if packet_type == PacketType::Auth {
-                bed.client.reauthenticate(bed.now, None).unwrap();
-                bed.sent_bytes();
-                block.extend(b"\x15\0\x01m");
-            }
-            bed.feed_bytes(&packet(Place::Packet(packet_type), &block));
-            assert_eq!(bed.events(), [], "{packet_type}");
-            assert_eq!(bed.sent_bytes(), [0xE0, 1, 0x82], "{packet_type}");
-            let told = bed.close();
-            let cause = DisconnectCause::Violation(Violation::UnexpectedProblemInformation);
-            assert_eq!(told[0], Told::Disconnected(cause, "[]".into()));
         }
     }
 }
