@@ -52,7 +52,10 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Test { steps, .. } => steps::run(&steps),
-        Command::Conformance => conformance::write(),
+        Command::Conformance => {
+            tools::ensure()?;
+            conformance::write()
+        }
         Command::Mosquitto { port } => mosquitto::run_in_foreground(port),
     }
 }
