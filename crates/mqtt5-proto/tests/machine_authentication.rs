@@ -22,9 +22,7 @@ use QoS::{AtLeastOnce, AtMostOnce};
 every_storage!(
     a_whole_exchange,
     an_exchange_without_data,
-    many_rounds_but_not_too_many,
     rounds_are_counted_for_each_authentication,
-    the_application_aborts,
     the_server_refuses,
     nothing_is_handled_before_the_verdict,
     steps_out_of_turn_are_refused,
@@ -80,17 +78,6 @@ fn an_exchange_without_data<F: Face>() {
     connected::<F>().close();
 }
 
-fn many_rounds_but_not_too_many<F: Face>() {
-    let mut bed = open::<F>();
-    for _ in 0..10 {
-        challenge(&mut bed, "more");
-        answer(&mut bed, "mine");
-    }
-    bed.feed_bytes(&auth(CONTINUE, METHOD, "more"));
-    let cause = DisconnectCause::Violation(Violation::TooManyRounds);
-    bed.expect_end(Some(0x97), cause);
-}
-
 fn rounds_are_counted_for_each_authentication<F: Face>() {
     let mut bed = open::<F>();
     for connection in 0..3 {
@@ -110,20 +97,6 @@ fn rounds_are_counted_for_each_authentication<F: Face>() {
         if connection < 2 {
             open_again(&mut bed);
         }
-    }
-}
-
-fn the_application_aborts<F: Face>() {
-    for last in [false, true] {
-        let mut bed = open::<F>();
-        if last {
-            let list = [AuthenticationMethod(METHOD), AuthenticationData(b"bad")];
-            assert_eq!(tell(&mut bed, &connack(0, &list)).len(), 1);
-        } else {
-            challenge(&mut bed, "bad");
-        }
-        bed.client.authenticate(bed.now, Abort).unwrap();
-        bed.expect_end(Some(0x80), DisconnectCause::AuthenticationAborted);
     }
 }
 

@@ -60,7 +60,7 @@ proptest! {
 
     /// Any chunking of what is received, and of what is written, gives the same events and the same bytes.
     #[test]
-    fn chunking_changes_nothing(acts in acts(), cuts in cuts(), lazy in any::<bool>()) {
+    fn hb_06_chunking_changes_nothing(acts in acts(), cuts in cuts(), lazy in any::<bool>()) {
         #[cfg(feature = "alloc")]
         {
             chunked::<machine::Borrowing>(&acts, &cuts, lazy);

@@ -14,7 +14,7 @@ use machine::authentication::{
 use machine::packets::{disconnect, encode, puback, publish};
 use machine::{Bed, End, Face, Told, every_storage, secs};
 
-use Authenticate::{Abort, Accept, Continue};
+use Authenticate::{Accept, Continue};
 use Property::AuthenticationMethod;
 use QoS::{AtLeastOnce, AtMostOnce};
 
@@ -25,8 +25,6 @@ every_storage!(
     again_one_at_a_time,
     again_and_lost,
     again_and_refused,
-    again_and_aborted,
-    again_with_too_many_rounds,
     again_without_a_method,
     a_long_verdict_is_no_silence,
     data_that_is_too_large,
@@ -131,31 +129,6 @@ fn again_and_refused<F: Face>() {
         defined: true,
     });
     assert_eq!(ends, [Told::Completed(op, End::ConnectionLost)]);
-}
-
-fn again_and_aborted<F: Face>() {
-    for bytes in [auth(0, METHOD, "bad"), auth(CONTINUE, METHOD, "bad")] {
-        let mut bed = connected::<F>();
-        let op = again(&mut bed);
-        tell(&mut bed, &bytes);
-        bed.client.authenticate(bed.now, Abort).unwrap();
-        assert_eq!(bed.events(), []);
-        bed.expect_sent(&[disconnect(0x80)]);
-        assert!(bed.client.wants_close());
-        let ends = bed.expect_closed(DisconnectCause::AuthenticationAborted);
-        assert_eq!(ends, [Told::Completed(op, End::ConnectionLost)]);
-    }
-}
-
-fn again_with_too_many_rounds<F: Face>() {
-    let mut bed = connected::<F>();
-    again(&mut bed);
-    for _ in 0..10 {
-        challenge(&mut bed, "more");
-        answer(&mut bed, "mine");
-    }
-    assert_eq!(tell(&mut bed, &auth(CONTINUE, METHOD, "more")), []);
-    bed.expect_sent(&[disconnect(0x97)]);
 }
 
 fn again_without_a_method<F: Face>() {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod cargo;
+mod conformance;
 mod dependencies;
 mod environment;
 mod layering;
@@ -34,6 +35,8 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
+    /// Runs the tests that show what the specification asks of a client, and writes `docs/CONFORMANCE.md`.
+    Conformance,
     /// Runs Mosquitto in the foreground, as the tests configure it.
     Mosquitto {
         /// The port on the loopback interface.
@@ -49,6 +52,10 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Test { steps, .. } => steps::run(&steps),
+        Command::Conformance => {
+            tools::ensure()?;
+            conformance::write()
+        }
         Command::Mosquitto { port } => mosquitto::run_in_foreground(port),
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::cargo::{cargo, run as run_command, succeeds};
-use crate::{dependencies, layering, lines, portability, tools};
+use crate::{conformance, dependencies, layering, lines, portability, tools};
 
 struct Step {
     name: &'static str,
@@ -28,6 +28,7 @@ const STEPS: [Step; 14] = [
     }),
     step("proto-scram", scram),
     step("tests", workspace_tests),
+    step("conformance", conformance::check),
     step("release-tests", release_tests),
     step("docs", docs),
     step("dependencies", dependencies::check_budgets),

@@ -14,8 +14,8 @@ use crate::property::TOPIC_ALIAS_LEN;
 use crate::session::{Kept, Loss, Pending, Request, RequestKind};
 use crate::storage::{Alias, Body, Receive, Storage, Table, Transmit};
 use crate::{
-    DisconnectCause, Instant, Packet, PacketId, Properties, ProtocolVersion, QoS, ReasonCode,
-    TopicFilter,
+    DisconnectCause, EncodeError, Instant, Packet, PacketId, Properties, ProtocolVersion, QoS,
+    ReasonCode, TopicFilter,
 };
 
 const VERSION: ProtocolVersion = ProtocolVersion::V5;
@@ -44,6 +44,9 @@ impl<S: Storage> Machine<S> {
                 <= self.connection.receive.alias_capacity();
         if !fits {
             return Err(Refused::CapacityNotAnnounced);
+        }
+        if let Some(will) = &connect.will {
+            check_payload_format(&will.properties, will.payload)?;
         }
         let packet = Packet::Connect(*connect);
         self.check_length(packet.encoded_len(VERSION)?, usize::MAX)?;
@@ -150,6 +153,7 @@ impl<S: Storage> Machine<S> {
     fn check_publish(&self, message: &Outbound<'_>) -> Result<usize, Refused> {
         let negotiated = self.negotiated().ok_or(Refused::NotConnected)?;
         refuse_properties(&message.properties, &[TOPIC_ALIAS, SUBSCRIPTION_IDENTIFIER])?;
+        check_payload_format(&message.properties, message.payload.as_slice())?;
         check_capabilities(message.qos, message.retain, negotiated)?;
         let publish = message.publish(delivery(message.qos, PacketId::FIRST));
         let length = Packet::Publish(publish).encoded_len(VERSION)?;
@@ -470,6 +474,15 @@ fn refuse_properties(properties: &Properties<'_>, identifiers: &[u8]) -> Result<
         Some(identifier) => Err(Refused::PropertyNotSupported(*identifier)),
         None => Ok(()),
     }
+}
+
+/// A payload that is said to be text must be text (3.3.2.3.2).
+fn check_payload_format(properties: &Properties<'_>, payload: &[u8]) -> Result<(), EncodeError> {
+    let is_text = properties.payload_format_indicator() == Some(1);
+    if is_text && core::str::from_utf8(payload).is_err() {
+        return Err(EncodeError::PayloadNotText);
+    }
+    Ok(())
 }
 
 /// Keeps what is needed to send a message later or again.

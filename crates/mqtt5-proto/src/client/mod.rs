@@ -27,7 +27,8 @@ macro_rules! face {
     () => {
         /// Begins a connection: call it when the transport is open; CONNECT is then the first to send.
         ///
-        /// What the machine needs to know it reads from the packet: Keep Alive, limits, properties.
+        /// What the machine needs to know it reads from the packet: Keep Alive, limits, properties. The session of another
+        /// Client Identifier is not that of this one [MQTT-3.1.3-2]: Session Present is then unexpected.
         ///
         /// # Errors
         ///

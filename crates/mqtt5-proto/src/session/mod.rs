@@ -14,6 +14,19 @@ use crate::qos::{Answer, Exchange, Phase, Receiver, Sender};
 use crate::storage::{Body, Queue, Storage, Table};
 use crate::{Instant, PacketId, PacketType, QoS};
 
+/// Stands for a Client Identifier of any length: two sessions are told apart by it, nothing is looked up with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClientKey(u64);
+
+impl ClientKey {
+    /// FNV-1a of 64 bits.
+    pub(crate) fn new(client_id: &str) -> Self {
+        let mix =
+            |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        Self(client_id.bytes().fold(0xCBF2_9CE4_8422_2325, mix))
+    }
+}
+
 /// A publish of which a copy is kept.
 #[derive(Debug)]
 pub(crate) struct Kept<B> {
@@ -129,6 +142,8 @@ pub(crate) struct Session<S: Storage> {
     last_op: u64,
     /// The server keeps a session for us, as far as we know.
     pub(crate) exists: bool,
+    /// The Client Identifier of `exists`; `None` is not known.
+    client: Option<ClientKey>,
     /// So many of the oldest exchanges are lost and still to be reported.
     lost: usize,
     /// The connection is gone; what ended with it is still to be reported.
@@ -165,6 +180,7 @@ impl<S: Storage> Session<S> {
             retained_bytes: 0,
             last_op: 0,
             exists: false,
+            client: None,
             lost: 0,
             closed: false,
             abandoned: false,
@@ -175,6 +191,16 @@ impl<S: Storage> Session<S> {
             queued_bytes: 0,
             failed: 0,
         }
+    }
+
+    /// Whether the server keeps a session under this Client Identifier, as far as we know [MQTT-3.1.3-2].
+    pub(crate) fn exists_for(&self, client: ClientKey) -> bool {
+        self.exists && self.client.is_none_or(|known| known == client)
+    }
+
+    /// The server has a session under this Client Identifier.
+    pub(crate) const fn belongs_to(&mut self, client: ClientKey) {
+        self.client = Some(client);
     }
 
     pub(crate) fn next_op(&mut self) -> Op {

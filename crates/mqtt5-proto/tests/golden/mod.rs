@@ -16,6 +16,7 @@ use std::sync::LazyLock;
 
 use mqtt5_proto::{Decoding, Packet, PacketType, ProtocolVersion, ReasonCode, Role};
 
+pub(crate) mod blocks;
 mod packets;
 pub(crate) mod recipe;
 pub(crate) mod table;

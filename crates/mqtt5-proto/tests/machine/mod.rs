@@ -15,6 +15,7 @@ mod bed;
 pub(crate) mod chaos;
 pub(crate) mod contract;
 mod face;
+pub(crate) mod hostile;
 pub(crate) mod packets;
 pub(crate) mod server;
 pub(crate) mod sessions;
