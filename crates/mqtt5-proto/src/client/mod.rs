@@ -9,12 +9,14 @@ mod handle;
 #[cfg(feature = "alloc")]
 mod heap;
 mod machine;
+mod statistics;
 mod types;
 
 pub use event::{DisconnectCause, Event, Outcome, Violation};
 #[cfg(feature = "alloc")]
 pub use heap::Client;
-pub use machine::{Config, ContentPolicy, Statistics};
+pub use machine::{Config, ContentPolicy};
+pub use statistics::Statistics;
 pub use types::{
     AckToken, Authenticate, DisconnectReason, Op, Outbound, Payload, Refused, RejectReason,
     SessionLoss, TopicAliases,
