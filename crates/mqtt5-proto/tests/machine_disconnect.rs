@@ -2,10 +2,10 @@
 
 mod machine;
 
-use mqtt5_proto::packet::{Connect, Disconnect};
+use mqtt5_proto::packet::{Connect, Disconnect, Will};
 use mqtt5_proto::{
     Config, DisconnectCause, DisconnectReason, EncodeError, Packet, PacketType, Properties,
-    Property, QoS, ReasonCode, Refused, Role, State, Violation,
+    Property, QoS, ReasonCode, Refused, Role, State, TopicName, Violation,
 };
 
 use machine::packets::{disconnect, encode, publish, pubrec};
@@ -15,6 +15,7 @@ use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
 every_storage!(
     every_code_of_a_client,
+    a_will_is_left_to_the_server,
     what_is_encoded_leaves_before_disconnect,
     properties_of_our_disconnect,
     nothing_is_sent_after_our_disconnect,
@@ -64,6 +65,32 @@ fn every_code_of_a_client<F: Face>() {
     let mut bed = Bed::<F>::connected();
     leave(&mut bed, Reason::Normal).unwrap();
     assert_eq!(bed.sent_bytes(), [0xE0, 0]);
+}
+
+/// D42, S32: it is announced with everything that belongs to it, and 0x04 asks for it; the machine does nothing else about
+/// it (3.14.4).
+fn a_will_is_left_to_the_server<F: Face>() {
+    let list = [
+        Property::WillDelayInterval(5),
+        Property::MessageExpiryInterval(60),
+        Property::UserProperty("a", "b"),
+    ];
+    let connect = Connect {
+        will: Some(Will {
+            qos: ExactlyOnce,
+            retain: true,
+            properties: Properties::new(&list).unwrap(),
+            ..Will::new(TopicName::new("gone").unwrap(), b"x")
+        }),
+        properties: Properties::new(&LIMITS).unwrap(),
+        ..Connect::new("me")
+    };
+    let mut bed = Bed::<F>::new();
+    bed.client.connect(bed.now, &connect).unwrap();
+    bed.expect_sent(&[Packet::Connect(connect)]);
+    bed.accept(&[]);
+    leave(&mut bed, DisconnectReason::WithWill).unwrap();
+    bed.expect_end(Some(0x04), DisconnectCause::Requested);
 }
 
 fn what_is_encoded_leaves_before_disconnect<F: Face>() {
@@ -213,7 +240,7 @@ fn our_disconnect_respects_maximum_packet_size<F: Face>() {
     leave(&mut bed, normal).unwrap();
 }
 
-/// With its properties; nothing is written.
+/// S33, S34: with its properties, the other server of 0x9C and 0x9D among them; nothing is written.
 fn every_code_of_a_server<F: Face>() {
     let list = [
         Property::ReasonString("go"),

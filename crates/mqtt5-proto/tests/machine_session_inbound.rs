@@ -32,6 +32,7 @@ every_storage!(
     only_what_waits_can_be_forgotten,
     receive_maximum_counts_this_connection_only,
     receive_maximum_counts_redeliveries,
+    what_is_never_delivered_again_takes_no_room,
     hb_45_a_released_identifier_carries_a_new_message,
 );
 
@@ -167,6 +168,10 @@ fn a_pubrec_that_did_not_leave<F: Face>() {
     lose_and_resume(&mut bed);
     assert_eq!(bed.tell(&again(ExactlyOnce, 7, "x")), []);
     bed.expect_sent(&[pubrec(7)]);
+    // It is not remembered beyond the end of the exchange.
+    assert_eq!(bed.tell(&pubrel(7)), []);
+    bed.expect_sent(&[pubcomp(7)]);
+    bed.token(&publish(ExactlyOnce, 7, "new"));
 }
 
 /// E7: the application has given it, so its redelivery is not handed over again.
@@ -391,6 +396,23 @@ fn receive_maximum_counts_redeliveries<F: Face>() {
     bed.client.handle_closed(bed.now);
     let cause = DisconnectCause::Violation(Violation::ReceiveMaximumExceeded);
     assert_eq!(bed.events()[0], Told::Disconnected(cause, "[]".into()));
+}
+
+/// The server has dropped what it had not delivered to the end, as it may when that expires.
+fn what_is_never_delivered_again_takes_no_room<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    let old: Vec<_> = (1..=WINDOW)
+        .map(|id| bed.token(&publish(AtLeastOnce, id, "x")))
+        .collect();
+    lose_and_resume(&mut bed);
+    let new: Vec<_> = (101..=100 + WINDOW)
+        .map(|id| bed.token(&publish(ExactlyOnce, id, "x")))
+        .collect();
+    for token in old.into_iter().chain(new) {
+        bed.ack(token);
+    }
+    let answers: Vec<_> = (101..=100 + WINDOW).map(pubrec).collect();
+    bed.expect_sent(&answers);
 }
 
 /// HB-45.

@@ -3,9 +3,11 @@
 use core::time::Duration;
 
 use super::handle::Step;
-use super::machine::{Machine, Statistics};
+use super::machine::Machine;
 use super::types::{delivery, redelivery};
-use super::{AckToken, DisconnectReason, Op, Outbound, Refused, RejectReason, TopicAliases};
+use super::{
+    AckToken, DisconnectReason, Op, Outbound, Refused, RejectReason, Statistics, TopicAliases,
+};
 use crate::connection::{Announced, Authentication, Negotiated, State, Trigger};
 use crate::packet::{
     Acknowledgement, Connect, Delivery, Disconnect, Subscribe, SubscribeFilter, Unsubscribe,
@@ -273,6 +275,9 @@ impl<S: Storage> Machine<S> {
     /// Gives a publish that a limit of this server rules out, whether it waits or is to be sent again, or that has expired
     /// while it waited.
     pub(super) fn poll_ruled_out(&mut self, now: Instant) -> Option<Step> {
+        if !self.session.is_examining() {
+            return None;
+        }
         let negotiated = self.negotiated().copied();
         let check = |message: &Kept<S::Body>, waits: bool| {
             if let Some(negotiated) = &negotiated {

@@ -1,8 +1,8 @@
 //! What received packets do to the state.
 
 use super::checks::{are_texts, is_allowed, is_explained};
-use super::machine::{Machine, Statistics};
-use super::{AckToken, Op};
+use super::machine::Machine;
+use super::{AckToken, Op, Statistics};
 use crate::connection::{Authentication, AuthenticationStep, Negotiated, Stage, State, Trigger};
 use crate::packet::{
     Acknowledgement, Connack, Disconnect, Publish, PublishLayout, SubscribeAcknowledgement,

@@ -124,7 +124,7 @@ pub(crate) struct Session<S: Storage> {
     /// The authentication that is under way on an established connection.
     pub(crate) reauthentication: Option<Op>,
     /// Identifiers of QoS 2 exchanges that were given up although the server may wait for their PUBREL: it would take
-    /// another message under one of them for the same (HB-38). Where there is no room for more, the oldest gives way.
+    /// another message under one of them for the same [MQTT-4.3.3-10]. Where there is no room for more, the oldest gives way.
     doubted: S::Doubted,
     pending: S::Pending,
     /// Sum of the lengths in `pending`, in bytes.
@@ -314,6 +314,11 @@ impl<S: Storage> Session<S> {
         self.examining = true;
         self.examined = 0;
         self.unexamined = self.sender.front();
+    }
+
+    /// Whether something is to be looked through.
+    pub(crate) const fn is_examining(&self) -> bool {
+        self.examining || self.unexamined.is_some()
     }
 
     /// Takes out the next publish that waits and that `check` ends, if what waits is to be looked through.
