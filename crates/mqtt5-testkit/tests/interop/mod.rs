@@ -268,7 +268,13 @@ impl Peer {
     pub(crate) fn settled(&mut self) -> Vec<Received> {
         self.barriers += 1;
         let topic = format!("barrier/{}/{}", self.address_of_us(), self.barriers);
-        self.subscribe(&[filter(&topic, QoS::AtLeastOnce)]);
+        // What waits for an acknowledgement shall not be overtaken, and shall not hold this one up when none comes.
+        let qos = if self.is_holding {
+            QoS::AtMostOnce
+        } else {
+            QoS::AtLeastOnce
+        };
+        self.subscribe(&[filter(&topic, qos)]);
         self.say(&topic, QoS::AtLeastOnce, "");
         let at = self.wait("barrier", |peer| {
             peer.messages
@@ -304,15 +310,24 @@ impl Peer {
         self.write();
     }
 
+    /// Forgets a message that was held when the connection ended, so that it is handed over when it comes again.
+    pub(crate) fn forget(&mut self, received: &Received) {
+        let token = received.token.expect("QoS 1 or 2");
+        assert!(self.machine.forget(token));
+    }
+
     /// Our end of the connection, which no other client has.
     fn address_of_us(&self) -> SocketAddr {
         let socket = self.socket.as_ref().expect("connected");
         socket.local_addr().expect("it is connected")
     }
 
-    /// How many received messages are not finished.
-    pub(crate) fn held(&self) -> usize {
-        self.machine.held()
+    /// Waits until every received message is finished.
+    #[track_caller]
+    pub(crate) fn wait_until_finished(&mut self) {
+        self.wait("end of an exchange", |peer| {
+            (peer.machine.held() == 0).then_some(())
+        });
     }
 
     /// The Topic Alias Maximum of the broker.
