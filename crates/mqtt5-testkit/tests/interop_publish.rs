@@ -130,8 +130,8 @@ fn packet_that_is_too_large_is_not_sent() {
     assert_too_large_is_absent(broker.addr(), &[Property::MaximumPacketSize(200)]);
 }
 
-/// The client also takes one unfinished message at a time. Mosquitto 2.0.11 waits forever for the acknowledgement of a
-/// message that it has not sent.
+/// The client also takes one unfinished message at a time. In Mosquitto 2.0.11 each message that was not sent takes one of
+/// these places until the connection ends.
 #[test]
 fn packet_that_is_too_large_counts_as_sent_embedded() {
     let broker = mqtt5_broker::spawn().expect("a broker");
