@@ -201,6 +201,41 @@ fn a_disconnect_by_the_server_is_told_with_its_words() {
     assert!(link.finished && client.connection().is_none());
 }
 
+/// Section 4.11: which server, and whether this one is to be asked again one day.
+#[test]
+fn a_redirect_names_the_other_server() {
+    let list = [Property::ServerReference("other.example:1883")];
+    let properties = Properties::new(&list).expect("valid");
+    for (reason, for_now) in [
+        (ReasonCode::USE_ANOTHER_SERVER, true),
+        (ReasonCode::SERVER_MOVED, false),
+    ] {
+        for at_connack in [true, false] {
+            let (client, mut link) = if at_connack {
+                Link::new::<Async>(options(), Peer::Script(Vec::new()))
+            } else {
+                scripted(options(), Properties::EMPTY)
+            };
+            link.run();
+            link.send(if at_connack {
+                Packet::Connack(Connack {
+                    session_present: false,
+                    reason,
+                    properties,
+                })
+            } else {
+                Packet::Disconnect(Disconnect { reason, properties })
+            });
+            let error = now(client.closed()).expect_err("sent away");
+            assert_eq!(error.reason_code(), Some(reason));
+            let reference = error.properties().server_reference();
+            assert_eq!(reference, Some("other.example:1883"));
+            assert_eq!(error.is_retryable(), for_now);
+            assert!(link.finished && client.state() == State::Stopped);
+        }
+    }
+}
+
 #[test]
 fn a_lost_transport_ends_the_client() {
     let (client, mut link) = online(options());
