@@ -265,6 +265,8 @@ fn options_tell_what_cannot_work() {
         (options().will(Will::new("t", vec![0; 65_536])), E::WillPayload),
         (options().will(Will::new("#", "x")), E::WillTopic(mqtt5_proto::TopicError::Wildcard)),
         (options().will(Will::new("t", "x").content_type("\0")), E::WillProperty(mqtt5_proto::EncodeError::NulCharacter)),
+        (options().will(Will::new("t", "\u{FEFF}é").payload_is_text(true).content_type("\0")), E::WillProperty(mqtt5_proto::EncodeError::NulCharacter)),
+        (options().will(Will::new("t", vec![0xFF]).payload_is_text(true)), E::WillProperty(mqtt5_proto::EncodeError::PayloadNotText)),
         (options().user_property("\0", ""), E::UserProperty(mqtt5_proto::EncodeError::NulCharacter)),
         (Options::new("mqtt://h").resume(Resume::AssumeSession), E::SessionWithoutClientId),
         (options().offline_queue(zero), E::Zero("offline_queue")),
