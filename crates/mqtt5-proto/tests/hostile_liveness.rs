@@ -137,6 +137,7 @@ fn hb_52_half_open_is_found_within_one_and_a_half_keep_alives<F: Face>() {
             let mut bed = Bed::<F>::new();
             bed.open_with(&LIMITS, keep_alive);
             bed.accept(&[]);
+            let limit = secs(keep_alive.into()) * 3 / 2;
             let pause = secs(keep_alive.into()) / 8;
             let mut next_publish = bed.now + pause;
             while bed.client.state() == State::Connected {
@@ -146,6 +147,7 @@ fn hb_52_half_open_is_found_within_one_and_a_half_keep_alives<F: Face>() {
                 } else {
                     deadline
                 };
+                assert!(bed.now <= Instant::ZERO + limit, "{keep_alive} s");
                 if busy && bed.now == next_publish {
                     bed.publish(AtMostOnce, "x").unwrap();
                     next_publish = bed.now + pause;
@@ -155,9 +157,6 @@ fn hb_52_half_open_is_found_within_one_and_a_half_keep_alives<F: Face>() {
                     bed.sent_bytes();
                 }
             }
-            let limit = u64::from(keep_alive) * 1_500_000;
-            let at = bed.now.as_micros();
-            assert!(at <= limit, "{keep_alive} s: found after {at} us");
             bed.expect_sent(&[]);
             assert!(bed.client.wants_close());
         }

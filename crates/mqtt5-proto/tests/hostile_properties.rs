@@ -445,12 +445,12 @@ fn hb_22_user_properties_take_linear_time() {
             panic!("no message");
         };
         let user = message.properties().user_properties().count();
-        assert!(user >= 20_000);
+        assert!(user >= 1_000);
         begin.elapsed()
     }
 
-    let (few, many) = (packet(20_000), packet(200_000));
+    let (few, many) = (packet(1_000), packet(10_000));
     let least = |packet: &[u8]| (0..5).map(|_| time(packet)).min().unwrap();
     let (few, many) = (least(&few), least(&many));
-    assert!(many < few * 30, "{few:?} for 20,000, {many:?} for 200,000");
+    assert!(many < few * 30, "{few:?} for 1,000, {many:?} for 10,000");
 }

@@ -20,7 +20,6 @@ every_storage!(
     hb_52_silence_after_pingreq_is_death,
     hb_53_any_byte_is_life,
     hb_53_a_server_that_never_answers_pingreq_lives,
-    hb_52_unasked_pingresps_are_harmless,
     hb_20_the_server_decides,
     off_is_off,
     hb_20_one_second_is_no_busy_loop,
@@ -147,16 +146,6 @@ fn hb_53_a_server_that_never_answers_pingreq_lives<F: Face>() {
         bed.sent_bytes();
         bed.message(&publish(AtMostOnce, 0, "x"));
     }
-}
-
-/// HB-52.
-fn hb_52_unasked_pingresps_are_harmless<F: Face>() {
-    let mut bed = connected::<F>(60);
-    for _ in 0..1_000 {
-        assert_eq!(bed.tell(&Packet::Pingresp), []);
-    }
-    assert_eq!(bed.timer(), Some((55_000, KeepAlive)));
-    bed.expect_sent(&[]);
 }
 
 /// [MQTT-3.1.2-21], D19, HB-20: its value holds when it is 0, and when we asked for 0.
