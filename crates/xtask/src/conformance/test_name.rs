@@ -26,6 +26,11 @@ pub(super) struct TestName {
 }
 
 impl TestName {
+    /// The name of the test or module, without those that it is in.
+    pub(super) fn last(&self) -> &str {
+        self.path.last().map_or("", String::as_str)
+    }
+
     /// Whether it names the test `path` of its target.
     pub(super) fn matches(&self, path: &str) -> bool {
         let mut modules = path.split("::");

@@ -111,9 +111,14 @@ fn problems_of_excuse(statement: &Statement, row: &Row) -> Vec<String> {
     problems
 }
 
-/// Targets against a real broker are recognised by their name.
+/// Tests against a real broker are recognised by their names: that of the target, and that they are not the ones for the
+/// embedded broker beside them.
 pub(super) fn is_interop(test: &TestName) -> bool {
-    test.target.name.starts_with("interop")
+    test.target.name.starts_with("interop") && !is_embedded(test.last())
+}
+
+fn is_embedded(name: &str) -> bool {
+    name.ends_with("_embedded")
 }
 
 fn problem_of_test(test: &TestName, results: &Results) -> Option<String> {
@@ -154,6 +159,7 @@ mod tests {
             ("p::machine::x", "heap::one"),
             ("p::machine::x", "fixed::one"),
             ("p::interop_x::x", "two"),
+            ("p::interop_x::x", "two_embedded"),
         ] {
             let target = name.parse::<TestName>().unwrap().target;
             let passes = path != "fixed::one";
@@ -251,6 +257,10 @@ mod tests {
         assert_eq!(
             problems(tests, "interop = ['p::machine::*::one']"),
             ["A-2: p::machine::*::one is no test against a real broker"]
+        );
+        assert_eq!(
+            problems(tests, "interop = ['p::interop_x::two_embedded']"),
+            ["A-2: p::interop_x::two_embedded is no test against a real broker"]
         );
     }
 
