@@ -14,7 +14,7 @@ mod wire;
 use cut_link::{Broken, Cut, Loss, Manner, Pieces, World};
 use face::{Embedded, Fixed};
 use mqtt5_proto::{Client, SessionLoss};
-use script::{Script, scripts};
+use script::{Script, Step, scripts};
 use wire::Way;
 
 const WAYS: [Way; 2] = [Way::ToBroker, Way::ToClient];
@@ -28,13 +28,13 @@ const REPUBLISH_NONE: SessionLoss = SessionLoss {
 };
 
 /// What a cut looks like, and whether messages are acknowledged late.
-const BREAKS: [(Broken, bool); 3] = [
-    (Broken::BothWays, true),
-    (Broken::OneWay, false),
-    (Broken::HalfOpen, true),
-];
+type Break = (Broken, bool);
 
-fn manner((broken, late): (Broken, bool), loss: Loss, policy: SessionLoss) -> Manner {
+const ONE_WAY: Break = (Broken::OneWay, false);
+const BOTH_WAYS: Break = (Broken::BothWays, true);
+const HALF_OPEN: Break = (Broken::HalfOpen, true);
+
+fn manner((broken, late): Break, loss: Loss, policy: SessionLoss) -> Manner {
     Manner {
         broken,
         late,
@@ -62,14 +62,15 @@ fn cut_everything<C: Embedded>(loss: Loss, policy: SessionLoss) -> usize {
     let mut cuts = 0;
     let default = policy == SessionLoss::default();
     let breaks = match loss {
-        _ if !default => &BREAKS[..1],
+        _ if !default => &[BOTH_WAYS][..],
+        Loss::Kept => &[ONE_WAY, BOTH_WAYS, HALF_OPEN],
+        Loss::CleanStart => &[BOTH_WAYS, HALF_OPEN],
         // The broker forgets a connection with its session, also one that is half open.
-        Loss::Forgotten => &BREAKS[..2],
-        _ => &BREAKS,
+        Loss::Forgotten => &[ONE_WAY, BOTH_WAYS],
     };
     for script in scripts().iter().filter(|s| default || s.publishes()) {
-        for broken in breaks.iter().copied() {
-            let manner = manner(broken, loss, policy);
+        for broken in breaks {
+            let manner = manner(*broken, loss, policy);
             let total = play::<C>(script, &[], manner).total();
             for cut in places(total) {
                 play::<C>(script, &[cut], manner);
@@ -119,8 +120,8 @@ fn twice<C: Embedded>() {
         let script = scripts().into_iter().find(|script| script.name == name);
         let script = script.expect("a script of this name");
         for loss in [Loss::Kept, Loss::Forgotten, Loss::CleanStart] {
-            for broken in &BREAKS[..2] {
-                let manner = manner(*broken, loss, SessionLoss::default());
+            for broken in [ONE_WAY, BOTH_WAYS] {
+                let manner = manner(broken, loss, SessionLoss::default());
                 let total = play::<C>(&script, &[], manner).total();
                 for first in places(total).step_by(29) {
                     for second in places(total).step_by(29) {
@@ -149,7 +150,7 @@ fn cut_twice_on_fixed_storage() {
 fn in_pieces<C: Embedded>() {
     let mut runs = 0;
     for script in scripts() {
-        let whole = manner(BREAKS[0], Loss::Kept, SessionLoss::default());
+        let whole = manner(ONE_WAY, Loss::Kept, SessionLoss::default());
         let expected = play::<C>(&script, &[], whole);
         let two = places(expected.total()).map(Pieces::Two);
         for pieces in two.chain([Pieces::Bytes]) {
@@ -181,7 +182,7 @@ fn in_pieces_on_fixed_storage() {
 #[test]
 fn aliases_and_authentication_are_used() {
     for script in scripts() {
-        let manner = manner(BREAKS[0], Loss::Kept, SessionLoss::default());
+        let manner = manner(ONE_WAY, Loss::Kept, SessionLoss::default());
         let world = play::<Client>(&script, &[], manner);
         let by_alias = world.wire.by_alias.map(|count| count > 0);
         assert_eq!(by_alias, [script.setting.has_aliases; 2], "{}", script.name);
@@ -189,4 +190,21 @@ fn aliases_and_authentication_are_used() {
         let expected = [script.setting.has_authentication; 2];
         assert_eq!(auths, expected, "{}", script.name);
     }
+}
+
+/// More authentications on one connection than one may take rounds.
+fn again_and_again<C: Embedded>() {
+    let mut script = scripts().into_iter().find(|s| s.setting.has_authentication);
+    let script = script.as_mut().expect("a script that authenticates");
+    script.steps = vec![Step::Reauthenticate; 12];
+    for broken in [ONE_WAY, BOTH_WAYS] {
+        let manner = manner(broken, Loss::Kept, SessionLoss::default());
+        play::<C>(script, &[], manner);
+    }
+}
+
+#[test]
+fn authentication_again_and_again() {
+    again_and_again::<Client>();
+    again_and_again::<Fixed>();
 }

@@ -34,7 +34,9 @@ impl<C: Embedded> World<'_, C> {
         self.ends += usize::from(self.is_cut);
         self.client.handle_closed(self.now);
         let lost = self.broker.outgoing(self.now, self.connection);
-        self.wire.carry(Way::ToClient, &lost, 0);
+        self.wire.give(Way::ToClient, &lost);
+        self.inbox.clear();
+        self.challenge = None;
         if self.manner.broken == Broken::HalfOpen && self.is_cut {
             self.half_open.push(self.connection);
         } else {
@@ -59,6 +61,10 @@ impl<C: Embedded> World<'_, C> {
             }
             if self.is_cut && self.up {
                 self.end();
+            } else if let Some((reason, data)) = self.challenge.take() {
+                self.answer(reason, &data);
+                self.poll();
+                self.client_receives();
             } else if !self.tokens.is_empty() {
                 for token in std::mem::take(&mut self.tokens).into_iter().rev() {
                     self.client.ack(self.now, token);
@@ -108,7 +114,8 @@ impl<C: Embedded> World<'_, C> {
             let passed = self.pass(Way::ToBroker, piece.len());
             let ends = self.is_cut && self.manner.broken != Broken::OneWay;
             let taken = if ends { passed } else { piece.len() };
-            self.wire.carry(Way::ToBroker, piece, passed);
+            self.wire.give(Way::ToBroker, piece);
+            self.wire.arrive(Way::ToBroker, &piece[..passed]);
             self.broker
                 .handle_received(self.now, self.connection, &piece[..passed]);
             self.client.handle_transmitted(self.now, taken);
@@ -144,7 +151,7 @@ impl<C: Embedded> World<'_, C> {
                     "the broker ends the connection: {bytes:02X?}"
                 );
             } else {
-                self.wire.carry(Way::ToClient, &bytes, 0);
+                self.wire.give(Way::ToClient, &bytes);
             }
             if !is_writing {
                 self.half_open.retain(|connection| *connection != to);
@@ -169,8 +176,9 @@ impl<C: Embedded> World<'_, C> {
         while !bytes.is_empty() {
             let (piece, rest) = bytes.split_at(self.piece(Way::ToClient, bytes.len()));
             let passed = self.pass(Way::ToClient, piece.len());
-            self.wire.carry(Way::ToClient, piece, passed);
-            self.client_receives(&piece[..passed]);
+            self.wire.give(Way::ToClient, piece);
+            self.inbox.extend_from_slice(&piece[..passed]);
+            self.client_receives();
             bytes = rest;
         }
         if self.is_cut && self.manner.broken != Broken::OneWay && self.up {
@@ -178,17 +186,24 @@ impl<C: Embedded> World<'_, C> {
         }
     }
 
-    fn client_receives(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
+    /// Gives the client what has arrived, as far as it reads.
+    fn client_receives(&mut self) {
+        // What it must not handle while it checks an authentication stays outside, where a cut takes it.
+        let by_packet = self.manner.late && self.script.setting.has_authentication;
+        while !self.inbox.is_empty() {
+            let packet = || self.wire.rest_of_packet(Way::ToClient, &self.inbox);
+            let piece = by_packet.then(packet).flatten().unwrap_or(self.inbox.len());
             let space = self.client.receive_space();
-            let count = bytes.len().min(space.len());
-            assert!(
-                count > 0 || self.leaving,
-                "no space though a packet is incomplete"
-            );
-            space[..count].copy_from_slice(&bytes[..count]);
+            let count = piece.min(space.len());
+            if count == 0 {
+                let is_checking = self.challenge.is_some();
+                assert!(is_checking || self.leaving, "no space though it may read");
+                return;
+            }
+            space[..count].copy_from_slice(&self.inbox[..count]);
+            let bytes: Vec<u8> = self.inbox.drain(..count).collect();
+            self.wire.arrive(Way::ToClient, &bytes);
             self.client.handle_received(self.now, count);
-            bytes = if count > 0 { &bytes[count..] } else { &[] };
             self.poll();
         }
     }
@@ -228,7 +243,13 @@ impl<C: Embedded> World<'_, C> {
         while let Some((told, token)) = self.client.poll(self.now) {
             self.told.push(told.clone());
             match &told {
-                Told::Connected => self.connected = true,
+                Told::Connected => {
+                    self.connected = true;
+                    self.wire.connected();
+                }
+                Told::Challenge(reason, data) if self.manner.late => {
+                    self.challenge = Some((*reason, data.clone()));
+                }
                 Told::Challenge(reason, data) => self.answer(*reason, data),
                 Told::Message(..) => self.arrive(Way::ToClient, &told),
                 Told::Disconnected(cause) if self.leaving => {

@@ -57,7 +57,8 @@ pub(crate) enum Pieces {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner {
     pub(crate) broken: Broken,
-    /// Messages are acknowledged when nothing else happens any more, the last one first, not at once.
+    /// Messages are acknowledged when nothing else happens any more, the last one first, and challenges answered then,
+    /// not at once.
     pub(crate) late: bool,
     pub(crate) loss: Loss,
     pub(crate) policy: SessionLoss,
@@ -123,6 +124,10 @@ pub(crate) struct World<'a, C> {
     subscribing: Option<Op>,
     unsubscribing: Option<Op>,
     subscribed: bool,
+    /// What has arrived at the client and is not read.
+    inbox: Vec<u8>,
+    /// A step of the server in an authentication that is not answered.
+    challenge: Option<(ReasonCode, Vec<u8>)>,
     tokens: Vec<AckToken>,
     /// Operations that are not publishes.
     requests: Vec<Op>,
@@ -164,7 +169,9 @@ impl Access for Quiz {
             (false, 1, Some(b"ONE")) => Verdict::Continue(b"two".to_vec()),
             (false, 2, Some(b"TWO")) => Verdict::Success(b"welcome".to_vec()),
             (true, 0, Some(b"again")) => Verdict::Continue(b"three".to_vec()),
+            (true, 0, Some(b"meanwhile")) => Verdict::Continue(b"four".to_vec()),
             (true, 1, Some(b"THREE")) => Verdict::Success(Vec::new()),
+            (true, 1, Some(b"FOUR")) => Verdict::Success(b"welcome".to_vec()),
             step => panic!("{step:?}"),
         }
     }
@@ -215,6 +222,8 @@ impl<'a, C: Embedded> World<'a, C> {
             subscribing: None,
             unsubscribing: None,
             subscribed: false,
+            inbox: Vec::new(),
+            challenge: None,
             tokens: Vec::new(),
             requests: Vec::new(),
             ended: BTreeMap::new(),
@@ -288,8 +297,8 @@ impl<'a, C: Embedded> World<'a, C> {
             }
             Step::BothMeanwhile(list) => {
                 self.subscribe();
-                self.requests
-                    .push(self.client.reauthenticate(self.now, b"again"));
+                let op = self.client.reauthenticate(self.now, b"meanwhile");
+                self.requests.push(op);
                 self.publish(list);
                 self.send(list, true);
             }

@@ -30,8 +30,9 @@ impl Way {
 }
 
 pub(crate) struct Wire {
-    /// The beginning of a packet that was sent in pieces.
-    partial: [Vec<u8>; 2],
+    /// The beginning of a packet that was given to the link, or has arrived, in pieces.
+    given: [Vec<u8>; 2],
+    arrived: [Vec<u8>; 2],
     /// The identifiers of each side.
     ledgers: [Ledger; 2],
     /// How many PUBLISHes had a Topic Alias for a topic.
@@ -41,6 +42,8 @@ pub(crate) struct Wire {
     /// The broker has accepted the current connection; the client has said goodbye on it.
     accepted: bool,
     left: bool,
+    /// What the last CONNACK said that arrived.
+    session_present: bool,
     /// Earlier connections that were accepted and ended without a goodbye.
     pub(crate) wills: usize,
 }
@@ -74,7 +77,8 @@ impl Wire {
     /// With the Receive Maximum of each receiver.
     pub(crate) fn new(receive_maximum: [u16; 2]) -> Self {
         Self {
-            partial: Default::default(),
+            given: Default::default(),
+            arrived: Default::default(),
             ledgers: receive_maximum.map(|receive_maximum| Ledger {
                 receive_maximum: receive_maximum.into(),
                 open: BTreeMap::new(),
@@ -87,6 +91,7 @@ impl Wire {
             auths: [0; 2],
             accepted: false,
             left: false,
+            session_present: false,
             wills: 0,
         }
     }
@@ -96,7 +101,8 @@ impl Wire {
         self.wills += usize::from(self.accepted && !self.left);
         self.accepted = false;
         self.left = false;
-        self.partial = Default::default();
+        self.given = Default::default();
+        self.arrived = Default::default();
         for ledger in &mut self.ledgers {
             ledger.latest = None;
             ledger.unanswered = Default::default();
@@ -106,28 +112,30 @@ impl Wire {
         client.open.retain(|_, used| *used != Use::Request);
     }
 
-    /// The link was given these bytes, and `passed` of them have arrived.
-    ///
-    /// What it was shown counts as given: its sender cannot know better.
-    pub(crate) fn carry(&mut self, way: Way, bytes: &[u8], passed: usize) {
-        let mut stream = std::mem::take(&mut self.partial[way as usize]);
-        let before = stream.len();
-        stream.extend_from_slice(bytes);
-        let decoding = Decoding::new(way.sender());
-        let mut start = 0;
-        while let Ok(Some(header)) = FixedHeader::parse(&stream[start..], &decoding) {
-            let end = start + header.total_len();
-            if end > stream.len() {
-                break;
-            }
-            let packet = Packet::decode(&stream[start..end], &decoding).expect("a valid packet");
-            self.sent(way, &packet);
-            if end <= before + passed {
-                self.received(way, &packet);
-            }
-            start = end;
-        }
-        self.partial[way as usize] = stream.split_off(start);
+    /// The link was given these bytes, or shown them: their sender cannot know better.
+    pub(crate) fn give(&mut self, way: Way, bytes: &[u8]) {
+        let stream = std::mem::take(&mut self.given[way as usize]);
+        self.given[way as usize] = each_packet(way, stream, bytes, |packet| self.sent(way, packet));
+    }
+
+    /// These bytes have arrived at the other side, which handles them.
+    pub(crate) fn arrive(&mut self, way: Way, bytes: &[u8]) {
+        let stream = std::mem::take(&mut self.arrived[way as usize]);
+        self.arrived[way as usize] =
+            each_packet(way, stream, bytes, |packet| self.received(way, packet));
+    }
+
+    /// How many of these bytes, which arrive next, belong to the packet that has begun to arrive; `None` when it goes on
+    /// behind them.
+    pub(crate) fn rest_of_packet(&self, way: Way, bytes: &[u8]) -> Option<usize> {
+        let begun = &self.arrived[way as usize];
+        let stream = [begun, bytes].concat();
+        Some(packet_len(way, &stream)? - begun.len())
+    }
+
+    /// The client has accepted the connection, as the last CONNACK has.
+    pub(crate) fn connected(&mut self) {
+        self.ledgers[Way::ToBroker as usize].accepted(self.session_present);
     }
 
     fn sent(&mut self, way: Way, packet: &Packet<'_>) {
@@ -167,7 +175,7 @@ impl Wire {
             Packet::Pubrec(ack) if ack.reason.is_error() => ledger.finish(ack.packet_id),
             Packet::Pubrec(ack) => ledger.received(ack.packet_id),
             Packet::Suback(answer) | Packet::Unsuback(answer) => ledger.finish(answer.packet_id),
-            Packet::Connack(connack) => ledger.accepted(connack.session_present),
+            Packet::Connack(connack) => self.session_present = connack.session_present,
             Packet::Disconnect(disconnect) => {
                 self.left |= disconnect.reason == ReasonCode::NORMAL_DISCONNECTION;
             }
@@ -187,6 +195,31 @@ impl Wire {
             assert!(ledger.open.is_empty(), "still in use: {:?}", ledger.open);
         }
     }
+}
+
+/// The length of the packet that these bytes begin with, when it is complete.
+fn packet_len(way: Way, bytes: &[u8]) -> Option<usize> {
+    let header = FixedHeader::parse(bytes, &Decoding::new(way.sender()));
+    let length = header.expect("a valid header")?.total_len();
+    (length <= bytes.len()).then_some(length)
+}
+
+/// Handles each packet that is complete with these bytes; gives the beginning of the next one.
+fn each_packet(
+    way: Way,
+    mut stream: Vec<u8>,
+    bytes: &[u8],
+    mut handle: impl FnMut(&Packet<'_>),
+) -> Vec<u8> {
+    stream.extend_from_slice(bytes);
+    let mut start = 0;
+    while let Some(length) = packet_len(way, &stream[start..]) {
+        let frame = &stream[start..start + length];
+        let decoding = Decoding::new(way.sender());
+        handle(&Packet::decode(frame, &decoding).expect("a valid packet"));
+        start += length;
+    }
+    stream.split_off(start)
 }
 
 impl Ledger {
