@@ -40,9 +40,10 @@ pub fn machine(data: &[u8]) {
 /// Longer ones find nothing that shorter ones do not.
 const MAXIMUM_STEPS: usize = 300;
 
-/// What a machine may hold while its limits are those of a storm: two marks of 64 KiB to send, one receive chunk of as much,
-/// what waits and is in flight, and what vectors have left over when they grew. The test bed is in it.
-const MAXIMUM_HELD: usize = 768 * 1024;
+/// What a machine may hold while its limits are those of a storm: three receive buffers (its own, the driver's, a frozen
+/// chunk) and two of bytes to send, each of at most 256 KiB, and a little for what waits and is in flight. The test bed
+/// is in it.
+const MAXIMUM_HELD: usize = 5 * 256 * 1024 + 256 * 1024;
 
 /// What is left of it when all has ended.
 const MAXIMUM_IDLE: usize = 64 * 1024;

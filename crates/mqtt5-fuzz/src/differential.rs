@@ -60,8 +60,14 @@ fn compare(
     theirs: Result<Vec<u8>, MqttError>,
 ) -> Option<Disagreement<'_>> {
     let accepted = ours.iter().find_map(|packet| packet.ok());
-    let mut wrong = ours.iter().filter_map(|packet| packet.err());
-    let refused = wrong.find(|kind| !matches!(kind, Kind::WrongDirection(_)));
+    // A packet or a code of the other side says nothing about the rest.
+    let of_side = |kind: &Kind| match kind {
+        Kind::WrongDirection(_) => 2,
+        Kind::UndefinedReasonCode(_) => 1,
+        _ => 0,
+    };
+    let wrong = ours.iter().filter_map(|packet| packet.err());
+    let refused = wrong.min_by_key(of_side);
     match (accepted, theirs) {
         (Some(packet), Ok(again)) => {
             let readings = [Role::Server, Role::Client]

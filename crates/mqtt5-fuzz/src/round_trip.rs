@@ -1,6 +1,6 @@
 //! Packets that a sender may build, there and back.
 
-use arbitrary::{Result, Unstructured};
+use arbitrary::{Arbitrary as _, Result, Unstructured};
 use mqtt5_proto::{
     Decoding, EncodeError, FixedHeader, Packet, PacketType, Place, ProtocolVersion, Role,
 };
@@ -97,7 +97,7 @@ fn recipe(input: &mut Unstructured<'_>) -> Result<Recipe> {
         filters: some(input, 1, 5, |input| {
             Ok((filter(input)?, input.arbitrary()?))
         })?,
-        reasons: some(input, 1, 9, |input| input.arbitrary())?,
+        reasons: some(input, 1, 9, u16::arbitrary)?,
     })
 }
 
@@ -142,11 +142,11 @@ fn repeats(input: &mut Unstructured<'_>, length: usize) -> Result<usize> {
     Ok(count.min(65_535 / length.max(1)))
 }
 
-fn some<T>(
-    input: &mut Unstructured<'_>,
+fn some<'a, T>(
+    input: &mut Unstructured<'a>,
     least: usize,
     most: usize,
-    mut one: impl FnMut(&mut Unstructured<'_>) -> Result<T>,
+    mut one: impl FnMut(&mut Unstructured<'a>) -> Result<T>,
 ) -> Result<Vec<T>> {
     let count = input.int_in_range(least..=most)?;
     (0..count).map(|_| one(input)).collect()

@@ -1,7 +1,7 @@
 //! Where fuzzing begins: inputs made of the golden vectors.
 
 use mqtt5_proto::packet::{Subscribe, Unsubscribe};
-use mqtt5_proto::{Packet, Role};
+use mqtt5_proto::{Packet, Role, TopicFilter, TopicName};
 
 use crate::golden::{accepted, invalid, vectors};
 
@@ -113,12 +113,12 @@ fn topics() -> Vec<Seed> {
     ];
     for vector in vectors() {
         match &vector.packet {
-            Packet::Publish(publish) => names.extend(publish.topic.map(|topic| topic.as_str())),
+            Packet::Publish(publish) => names.extend(publish.topic.map(TopicName::as_str)),
             Packet::Subscribe(Subscribe { filters: list, .. }) => {
                 filters.extend(list.iter().map(|filter| filter.filter.as_str()));
             }
             Packet::Unsubscribe(Unsubscribe { filters: list, .. }) => {
-                filters.extend(list.iter().map(|filter| filter.as_str()));
+                filters.extend(list.iter().map(TopicFilter::as_str));
             }
             _ => {}
         }

@@ -16,7 +16,7 @@ struct Step {
 /// None is ever left out: a step that cannot run fails.
 const STEPS: [Step; 14] = [
     step("tools", tools::ensure),
-    step("format", || run_cargo("fmt --all --check")),
+    step("format", format),
     step("clippy", || {
         run_cargo("clippy --workspace --all-targets -- -D warnings")
     }),
@@ -94,6 +94,12 @@ pub(crate) fn list() {
     for step in STEPS {
         println!("{}", step.name);
     }
+}
+
+/// The fuzz targets are a workspace of their own.
+fn format() -> Result<()> {
+    run_cargo("fmt --all --check")?;
+    run_cargo("fmt --manifest-path fuzz/Cargo.toml --check")
 }
 
 fn run_cargo(arguments: &str) -> Result<()> {
