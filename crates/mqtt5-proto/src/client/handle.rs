@@ -181,7 +181,6 @@ impl<S: Storage> Machine<S> {
             }
             self.session
                 .record_session(negotiated.session_expiry_interval);
-            self.connection.session_expiry_interval = negotiated.session_expiry_interval;
         }
         self.connection.accepted = true;
         self.connection.state = self.connection.state.after(Trigger::Accept);
@@ -296,13 +295,19 @@ impl<S: Storage> Machine<S> {
         if self.session.requests.get(id).is_some() {
             return Err(Violation::WrongAcknowledgement(packet));
         }
-        match self.session.sender.acknowledge(packet, id, reason) {
+        let step = if self.session.is_queued(id) {
+            // The server cannot know of it.
+            SenderStep::unknown(packet, id, reason)
+        } else {
+            self.session.sender.acknowledge(packet, id, reason)
+        };
+        match step {
             SenderStep::Ended(exchange) => {
                 self.session.release(id, &exchange);
                 Ok(Some(Step::Answered(Op(exchange.tag), exchange.received)))
             }
             SenderStep::SendPubrel(id, reason) => {
-                if self.session.record_release(id) {
+                if reason.is_error() || self.session.record_release(id) {
                     self.answer(now, &Packet::Pubrel(Acknowledgement::new(id, reason)));
                 }
                 Ok(None)
