@@ -154,7 +154,7 @@ impl<S: Storage> Machine<S> {
     /// Checks a message against what the server has announced; gives its length as a packet.
     fn check_publish(&self, message: &Outbound<'_>) -> Result<usize, Refused> {
         let negotiated = self.negotiated().ok_or(Refused::NotConnected)?;
-        refuse_properties(&message.properties, &[TOPIC_ALIAS, SUBSCRIPTION_IDENTIFIER])?;
+        refuse_properties(&message.properties, &NEVER_KEPT)?;
         check_payload_format(&message.properties, message.payload.as_slice())?;
         check_capabilities(message.qos, message.retain, negotiated)?;
         let publish = message.publish(delivery(message.qos, PacketId::FIRST));
@@ -242,7 +242,10 @@ impl<S: Storage> Machine<S> {
             let Some((id, exchange)) = self.session.sender.next_publish() else {
                 return;
             };
-            let queued = exchange.is_queued();
+            let (op, queued) = (Op(exchange.tag), exchange.is_queued());
+            if queued && self.session.has_pending_before(op) {
+                return;
+            }
             let may_begin = !queued || self.may_begin_queued(id);
             let Some(exchange) = self.session.sender.get_mut(id) else {
                 return;
@@ -459,7 +462,6 @@ impl<S: Storage> Machine<S> {
             return Err(Refused::Full);
         }
         if let Some(seconds) = properties.session_expiry_interval() {
-            self.connection.session_expiry_interval = seconds;
             if self.connection.state == State::Connected {
                 self.session.record_session(seconds);
             }
@@ -474,7 +476,13 @@ const SUBSCRIPTION_IDENTIFIER: u8 = 0x0B;
 const SERVER_REFERENCE: u8 = 0x1C;
 const TOPIC_ALIAS: u8 = 0x23;
 
-fn refuse_properties(properties: &Properties<'_>, identifiers: &[u8]) -> Result<(), Refused> {
+/// What a PUBLISH gets when it is encoded, or never has.
+pub(crate) const NEVER_KEPT: [u8; 2] = [TOPIC_ALIAS, SUBSCRIPTION_IDENTIFIER];
+
+pub(crate) fn refuse_properties(
+    properties: &Properties<'_>,
+    identifiers: &[u8],
+) -> Result<(), Refused> {
     match identifiers.iter().find(|id| properties.contains(**id)) {
         Some(identifier) => Err(Refused::PropertyNotSupported(*identifier)),
         None => Ok(()),

@@ -185,7 +185,6 @@ impl<S: Storage> Machine<S> {
             self.session
                 .record_session(negotiated.session_expiry_interval);
             self.session.belongs_to(self.connection.announced.client);
-            self.connection.session_expiry_interval = negotiated.session_expiry_interval;
             self.session.handle_limits();
         }
         self.connection.accepted = true;
@@ -301,13 +300,19 @@ impl<S: Storage> Machine<S> {
         if self.session.requests.get(id).is_some() {
             return Err(Violation::WrongAcknowledgement(packet));
         }
-        match self.session.sender.acknowledge(packet, id, reason) {
+        let step = if self.session.is_queued(id) {
+            // The server cannot know of it.
+            SenderStep::unknown(packet, id, reason)
+        } else {
+            self.session.sender.acknowledge(packet, id, reason)
+        };
+        match step {
             SenderStep::Ended(exchange) => {
                 self.session.release(id, &exchange);
                 Ok(Some(Step::Answered(Op(exchange.tag), exchange.received)))
             }
             SenderStep::SendPubrel(id, reason) => {
-                if self.session.record_release(id) {
+                if reason.is_error() || self.session.record_release(id) {
                     self.answer(now, &Packet::Pubrel(Acknowledgement::new(id, reason)));
                 }
                 Ok(None)

@@ -174,7 +174,7 @@ impl<S: Storage> Machine<S> {
         if self.stopped {
             self.session.stop();
         } else if self.connection.accepted {
-            if self.connection.session_expiry_interval == 0 {
+            if self.session.expiry_interval == 0 {
                 self.session.lose(self.config.session_loss);
             }
         } else if taken == 0 {
@@ -269,8 +269,8 @@ impl<S: Storage> Machine<S> {
             return Some(step);
         }
         loop {
-            self.send_answers(now);
             self.send_recorded(now);
+            self.send_answers(now);
             if let Some(step) = self.poll_ruled_out(now) {
                 return Some(step);
             }

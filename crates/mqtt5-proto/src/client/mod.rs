@@ -13,6 +13,7 @@ mod persist;
 mod statistics;
 mod types;
 
+pub(crate) use command::{NEVER_KEPT, refuse_properties};
 pub use event::{DisconnectCause, Event, Outcome, Violation};
 #[cfg(feature = "alloc")]
 pub use heap::Client;
@@ -140,7 +141,7 @@ macro_rules! face {
         /// What depends on a record waits until [`handle_persisted`](Self::handle_persisted) says that it is durable; packets
         /// then leave in the order of their records. Tokens belong to the session and outlive connections.
         pub fn poll_persist(&mut self) -> Option<(RecordToken, Record<'_>)> {
-            self.0.session.poll_persist()
+            self.0.poll_persist()
         }
 
         /// Records are durable, or one could not be written. A publish of which the record failed ends with

@@ -7,9 +7,16 @@ use crate::packet::{Acknowledgement, Disconnect};
 use crate::qos::Release;
 use crate::session::{Entry, Restoring};
 use crate::storage::Storage;
-use crate::{Instant, Packet, PacketId, PacketType, Persisted, ReasonCode, Record};
+use crate::{Instant, Packet, PacketId, PacketType, Persisted, ReasonCode, Record, RecordToken};
 
 impl<S: Storage> Machine<S> {
+    pub(crate) fn poll_persist(&mut self) -> Option<(RecordToken, Record<'_>)> {
+        if self.stopped {
+            return None;
+        }
+        self.session.poll_persist()
+    }
+
     pub(crate) fn handle_persisted(&mut self, now: Instant, persisted: Persisted) {
         let now = self.tick(now);
         if self.stopped || self.session.handle_persisted(persisted) {
@@ -71,8 +78,7 @@ impl<S: Storage> Machine<S> {
     }
 
     pub(crate) fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        self.session
-            .records(self.connection.session_expiry_interval)
+        self.session.records()
     }
 
     pub(crate) fn restore<'a>(
@@ -94,7 +100,7 @@ impl<S: Storage> Machine<S> {
         for record in records {
             restoring.apply(record)?;
         }
-        self.session = restoring.finish(self.config.session_loss);
+        self.session = restoring.finish(self.config.session_loss)?;
         self.stopped = false;
         Ok(())
     }

@@ -34,8 +34,6 @@ pub(crate) struct Connection<S: Storage> {
     pub(crate) accepted: bool,
     /// Whether the server had a session for us, as far as we knew, when CONNECT was encoded.
     pub(crate) session_before: bool,
-    /// How long the session outlives this connection, in seconds, as far as is agreed.
-    pub(crate) session_expiry_interval: u32,
     pub(crate) authentication: Authentication,
     pub(crate) liveness: Liveness,
     pub(crate) transmit: S::Transmit,
@@ -60,7 +58,6 @@ impl<S: Storage> Connection<S> {
             negotiated: None,
             accepted: false,
             session_before: false,
-            session_expiry_interval: 0,
             authentication: Authentication::default(),
             liveness: Liveness::default(),
             transmit: S::Transmit::default(),

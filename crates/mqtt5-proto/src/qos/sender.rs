@@ -57,6 +57,17 @@ pub enum SenderStep<B> {
     ProtocolError,
 }
 
+impl<B> SenderStep<B> {
+    /// What follows from an acknowledgement that belongs to no exchange.
+    pub(crate) fn unknown(packet: PacketType, id: PacketId, reason: ReasonCode) -> Self {
+        if packet == PacketType::Pubrec && !reason.is_error() {
+            Self::SendPubrel(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND)
+        } else {
+            Self::Ignored
+        }
+    }
+}
+
 /// What an acknowledgement does to an exchange.
 enum Transition {
     End,
@@ -216,11 +227,7 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
         reason: ReasonCode,
     ) -> SenderStep<B> {
         let Some(exchange) = self.exchanges.get(id) else {
-            return if packet == PacketType::Pubrec && !reason.is_error() {
-                SenderStep::SendPubrel(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND)
-            } else {
-                SenderStep::Ignored
-            };
+            return SenderStep::unknown(packet, id, reason);
         };
         match transition(exchange.phase, packet, reason.is_error()) {
             Transition::End => match self.remove(id) {

@@ -66,6 +66,19 @@ impl<Q: Queue<Entry>> Journal<Q> {
         }
     }
 
+    /// An empty one that does not use the numbers of this one again: what is still to be said of these says nothing about
+    /// its own.
+    pub(crate) fn successor(&self) -> Self {
+        let last = self.first.saturating_add(self.entries.len() as u64);
+        let last = last.saturating_sub(1);
+        Self {
+            first: last.saturating_add(1),
+            given: last,
+            durable: last,
+            ..Self::new()
+        }
+    }
+
     /// How many more records there is room for.
     pub(crate) fn room(&self) -> usize {
         let capacity = self.entries.capacity().min(MAXIMUM);
@@ -103,6 +116,21 @@ impl<Q: Queue<Entry>> Journal<Q> {
     pub(crate) fn give(&mut self) -> RecordToken {
         self.given = self.given.saturating_add(1);
         RecordToken(self.given)
+    }
+
+    /// Takes back the record of a publish, if it was not given out: true if so.
+    pub(crate) fn take_back(&mut self, number: u64) -> bool {
+        if self.is_given(number) {
+            return false;
+        }
+        let entry = self.index(number).and_then(|i| self.entries.get_mut(i));
+        match entry {
+            Some(entry @ Entry::Publish { .. }) => {
+                *entry = Entry::Void;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Nothing depends on this record any more; gives what it was.

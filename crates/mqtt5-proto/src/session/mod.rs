@@ -144,6 +144,8 @@ pub(crate) struct Session<S: Storage> {
     pub(crate) exists: bool,
     /// The Client Identifier of `exists`; `None` is not known.
     client: Option<ClientKey>,
+    /// The Session Expiry Interval of the last connection, in seconds.
+    pub(crate) expiry_interval: u32,
     /// So many of the oldest exchanges are lost and still to be reported.
     lost: usize,
     /// The connection is gone; what ended with it is still to be reported.
@@ -181,6 +183,7 @@ impl<S: Storage> Session<S> {
             last_op: 0,
             exists: false,
             client: None,
+            expiry_interval: 0,
             lost: 0,
             closed: false,
             abandoned: false,
@@ -237,6 +240,11 @@ impl<S: Storage> Session<S> {
         self.pending.len() > 0
     }
 
+    /// Whether a publish without a Packet Identifier waits that was accepted before this one.
+    pub(crate) fn has_pending_before(&self, op: Op) -> bool {
+        self.pending.front().is_some_and(|pending| pending.op < op)
+    }
+
     /// Whether this publish waits.
     pub(crate) fn is_pending(&self, op: Op) -> bool {
         self.pending.any(|pending| pending.op == op) || self.find_queued(op).is_some()
@@ -274,7 +282,10 @@ impl<S: Storage> Session<S> {
         Some(pending)
     }
 
-    fn remove_pending(&mut self, matches: impl Fn(&Pending<S::Body>) -> bool) -> Option<Op> {
+    pub(super) fn remove_pending(
+        &mut self,
+        matches: impl Fn(&Pending<S::Body>) -> bool,
+    ) -> Option<Op> {
         let pending = self.pending.remove_first(matches)?;
         self.note_removed(&pending);
         Some(pending.op)
@@ -562,9 +573,12 @@ impl<S: Storage> Session<S> {
                 return Some((op, Loss::NotStored));
             }
         }
-        if let Some(lost) = self.lost.checked_sub(1) {
+        while let Some(lost) = self.lost.checked_sub(1) {
             self.lost = lost;
-            let (id, exchange) = self.sender.pop_front()?;
+            // Those that could not be recorded were told above.
+            let Some((id, exchange)) = self.sender.pop_front() else {
+                continue;
+            };
             self.release(id, &exchange);
             let loss = if exchange.is_queued() {
                 Loss::NotSent

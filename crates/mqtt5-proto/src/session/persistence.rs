@@ -44,6 +44,7 @@ impl<S: Storage> Session<S> {
     /// The connection is accepted: the session that it belongs to is recorded before anything new is sent in it.
     pub(crate) fn record_session(&mut self, expiry_interval: u32) {
         self.exists = expiry_interval > 0;
+        self.expiry_interval = expiry_interval;
         self.session_record = self.record(Entry::Session { expiry_interval });
     }
 
@@ -76,6 +77,12 @@ impl<S: Storage> Session<S> {
             }
         }
         self.sender.note_start(id, start);
+    }
+
+    /// Whether the exchange with this identifier was not sent.
+    pub(crate) fn is_queued(&self, id: PacketId) -> bool {
+        let exchange = self.sender.get(id);
+        exchange.is_some_and(|exchange| exchange.body.queued)
     }
 
     pub(super) fn find_queued(&self, op: Op) -> Option<PacketId> {
@@ -159,17 +166,11 @@ impl<S: Storage> Session<S> {
 
     /// Records the end of an exchange, unless its beginning can still be taken back.
     pub(super) fn record_end(&mut self, id: PacketId, exchange: &Exchange<Kept<S::Body>>) {
-        let record = exchange.body.record;
-        if !self.recording {
-            return;
+        let message = &exchange.body;
+        if self.recording && !(message.queued && self.journal.take_back(message.record)) {
+            let op = Op(exchange.tag);
+            self.record(Entry::Ended { op, id });
         }
-        let op = Op(exchange.tag);
-        if exchange.body.queued && !self.journal.is_given(record) {
-            if let Some(Entry::Publish { .. }) = self.journal.void(record) {
-                return;
-            }
-        }
-        self.record(Entry::Ended { op, id });
     }
 
     /// PUBREL is to be sent: whether it waits for a record, after which it is sent.
@@ -228,7 +229,7 @@ impl<S: Storage> Session<S> {
     /// The store has failed: everything ends, and nothing is recorded any more.
     pub(crate) fn stop(&mut self) {
         self.recording = false;
-        self.journal = super::Journal::new();
+        self.journal = self.journal.successor();
         self.abandon();
     }
 
@@ -266,10 +267,8 @@ impl<S: Storage> Session<S> {
             Entry::Session { expiry_interval } => Record::Session { expiry_interval },
             Entry::SessionLost => Record::SessionLost,
             Entry::Publish { op, id } => publish(id, exchange(id, op)?),
-            Entry::Republished { op, id } => {
-                exchange(id, op)?;
-                Record::Republished { op, id }
-            }
+            // Its end is recorded under this identifier.
+            Entry::Republished { op, id } => Record::Republished { op, id },
             Entry::Released { op, id } => Record::Released {
                 op,
                 id,
@@ -304,11 +303,15 @@ impl<S: Storage> Session<S> {
     }
 
     /// All of the session, as records.
-    pub(crate) fn records(&self, expiry_interval: u32) -> impl Iterator<Item = Record<'_>> {
-        let expiry_interval = if self.exists { expiry_interval } else { 0 };
-        let exchanges = self.sender.iter().skip(self.lost);
-        let exchanges = exchanges.filter(|(_, exchange)| exchange.body.record != FAILED);
-        let outbound = exchanges.flat_map(|(id, exchange)| {
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        let expiry_interval = if self.exists { self.expiry_interval } else { 0 };
+        let exchanges = || {
+            let exchanges = self.sender.iter();
+            let alive = exchanges.filter(|(_, exchange)| exchange.body.record != FAILED);
+            alive.skip(self.lost)
+        };
+        let outbound = exchanges().filter(|(_, exchange)| !exchange.is_queued());
+        let outbound = outbound.flat_map(|(id, exchange)| {
             let released = (exchange.phase == Phase::AwaitPubcomp).then_some(Record::Released {
                 op: Op(exchange.tag),
                 id,
@@ -318,6 +321,10 @@ impl<S: Storage> Session<S> {
                 .into_iter()
                 .flatten()
         });
+        // Where there is no session, what is queued belongs to none: it was never sent.
+        let end = (!self.exists).then_some(Record::SessionLost);
+        let queued = exchanges().filter(|(_, exchange)| exchange.is_queued());
+        let queued = queued.map(|(id, exchange)| publish(id, exchange));
         let inbound = self.receiver.unreleased().map(|id| Record::Received { id });
         let waiting = (0..self.pending.len())
             .filter_map(|index| self.pending.get(index))
@@ -326,6 +333,8 @@ impl<S: Storage> Session<S> {
         core::iter::once(Record::Session { expiry_interval })
             .chain(outbound)
             .chain(inbound)
+            .chain(end)
+            .chain(queued)
             .chain(waiting)
     }
 }

@@ -1,7 +1,7 @@
 //! How records become a session again.
 
 use super::{Kept, Pending, Session};
-use crate::client::{Op, Outbound, Payload, Refused, SessionLoss};
+use crate::client::{NEVER_KEPT, Op, Outbound, Payload, Refused, SessionLoss, refuse_properties};
 use crate::packet::Publish;
 use crate::qos::Phase;
 use crate::storage::{Body, Storage};
@@ -17,18 +17,22 @@ pub(crate) struct Restoring<S: Storage> {
     epoch: u64,
     /// A session was lost, and none was begun since.
     lost: bool,
+    /// The last operation of those that were restored.
+    last: u64,
 }
 
 impl<S: Storage> Restoring<S> {
-    /// Begins with nothing but what must not be used again: numbers of operations and of arrivals.
+    /// Begins with nothing but what must not be used again: numbers of operations, of arrivals and of records.
     pub(crate) fn new(recording: bool, former: &Session<S>) -> Self {
         let mut session = Session::new(recording);
         session.last_op = former.last_op;
+        session.journal = former.journal.successor();
         session.receiver = former.receiver.successor();
         Self {
             session,
             epoch: MARK,
             lost: false,
+            last: 0,
         }
     }
 
@@ -38,6 +42,7 @@ impl<S: Storage> Restoring<S> {
         match record {
             Record::Session { expiry_interval } => {
                 session.exists = expiry_interval > 0;
+                session.expiry_interval = expiry_interval;
                 self.lost = false;
             }
             Record::SessionLost => {
@@ -73,7 +78,7 @@ impl<S: Storage> Restoring<S> {
     }
 
     fn note(&mut self, op: Op) {
-        self.session.last_op = self.session.last_op.max(op.number());
+        self.last = self.last.max(op.number());
     }
 
     fn is(&self, op: Op, id: PacketId) -> bool {
@@ -89,11 +94,15 @@ impl<S: Storage> Restoring<S> {
         alias: bool,
         waiting: bool,
     ) -> Result<(), Refused> {
+        if op.number() <= self.last {
+            self.forget(op);
+        }
         self.note(op);
         let qos = publish.delivery.qos();
         let (Some(id), Some(topic)) = (publish.delivery.packet_id(), publish.topic) else {
             return Err(Refused::InvalidRecord);
         };
+        refuse_properties(&publish.properties, &NEVER_KEPT).map_err(|_| Refused::InvalidRecord)?;
         let length = Packet::Publish(*publish).encoded_len(ProtocolVersion::V5)?;
         let maximum = S::Body::CAPACITY;
         let message = Outbound {
@@ -123,6 +132,16 @@ impl<S: Storage> Restoring<S> {
         session.sender.remove(id);
         let kept = session.sender.restore(id, op.number(), qos, message);
         kept.map_err(|_| Refused::Full)
+    }
+
+    /// Whatever is known of this publish is written again.
+    fn forget(&mut self, op: Op) {
+        self.session.remove_pending(|pending| pending.op == op);
+        let mut exchanges = self.session.sender.iter();
+        let known = exchanges.find(|(_, exchange)| exchange.tag == op.number());
+        let known = known.map(|(id, _)| id);
+        drop(exchanges);
+        known.map(|id| self.session.sender.remove(id));
     }
 
     fn republish(&mut self, op: Op, id: PacketId) -> Result<(), Refused> {
@@ -156,13 +175,18 @@ impl<S: Storage> Restoring<S> {
     }
 
     /// Settles what belonged to sessions that are lost.
-    pub(crate) fn finish(self, policy: SessionLoss) -> Session<S> {
+    pub(crate) fn finish(self, policy: SessionLoss) -> Result<Session<S>, Refused> {
         let Self {
             mut session,
             epoch,
             lost,
+            last,
         } = self;
+        session.last_op = session.last_op.max(last);
         session.recount();
+        if !session.has_record_room(session.pending()) {
+            return Err(Refused::Full);
+        }
         let dead = !session.exists && !lost;
         session.settle(policy, |message| dead || message.record < epoch);
         let mut next = session.sender.front();
@@ -174,23 +198,30 @@ impl<S: Storage> Restoring<S> {
                 exchange.body.record = 0;
             }
         }
+        if session.recording {
+            session.record_waiting()?;
+        }
         session.recount();
-        session
+        Ok(session)
     }
 }
 
 impl<S: Storage> Session<S> {
     /// A publish of a snapshot that has no Packet Identifier.
     fn take_waiting(&mut self, op: Op, message: Kept<S::Body>) -> Result<(), Refused> {
-        if !self.has_room() || !self.has_record_room(1) {
+        if !self.has_room() {
             return Err(Refused::Full);
-        }
-        if self.recording {
-            let id = self.allocate_id().ok_or(Refused::PacketIdsExhausted)?;
-            self.enqueue(id, op, message);
-            return Ok(());
         }
         let pending = Pending { op, message };
         self.push_pending(pending).map_err(|()| Refused::Full)
+    }
+
+    /// What waits without a Packet Identifier is recorded with one.
+    fn record_waiting(&mut self) -> Result<(), Refused> {
+        while let Some(Pending { op, message }) = self.pop_pending() {
+            let id = self.allocate_id().ok_or(Refused::PacketIdsExhausted)?;
+            self.enqueue(id, op, message);
+        }
+        Ok(())
     }
 }

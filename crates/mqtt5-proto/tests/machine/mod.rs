@@ -19,6 +19,7 @@ pub(crate) mod hostile;
 pub(crate) mod packets;
 pub(crate) mod server;
 pub(crate) mod sessions;
+pub(crate) mod store;
 mod told;
 pub(crate) mod transcript;
 pub(crate) mod wire;
@@ -26,7 +27,7 @@ pub(crate) mod wire;
 pub(crate) use bed::{Bed, LIMITS, PACKET_LIMIT, Timer, WINDOW, millis, secs};
 #[cfg(feature = "alloc")]
 pub(crate) use face::{Borrowing, Lending};
-pub(crate) use face::{Face, Small};
+pub(crate) use face::{Face, Small, bytes, parse};
 pub(crate) use told::{End, Told};
 
 /// Makes a test of each of these generic functions for every storage.
