@@ -129,7 +129,8 @@ macro_rules! face {
             self.0.session.receiver.forget(token.id, token.arrival)
         }
 
-        /// Whether the server keeps a session for us, as far as we know: if so, `connect` should not ask for Clean Start.
+        /// Whether the server keeps a session for us, under the Client Identifier of the last connection and as far as we
+        /// know: if so, `connect` should not ask for Clean Start.
         pub const fn has_session(&self) -> bool {
             self.0.session.exists
         }
