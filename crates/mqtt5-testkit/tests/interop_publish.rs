@@ -2,9 +2,11 @@
 
 mod interop;
 
-use interop::{Peer, filter, outbound, texts};
+use std::net::SocketAddr;
+
+use interop::{Peer, filter, outbound, properties, texts};
 use mqtt5_proto::packet::Connect;
-use mqtt5_proto::{Config, QoS, TopicAliases};
+use mqtt5_proto::{Config, Property, QoS, TopicAliases};
 use mqtt5_testkit::{Mosquitto, MosquittoSettings};
 
 #[test]
@@ -99,4 +101,43 @@ fn order_is_kept_for_a_topic() {
 #[test]
 fn order_is_kept_over_every_topic_of_a_wildcard_subscription() {
     assert_order_is_kept(&["order/b", "order/a", "order/c/x", "order"], "order/#");
+}
+
+/// Sends too much to a client with these limits, of which one is a Maximum Packet Size of 200 bytes.
+fn assert_too_large_is_absent(address: SocketAddr, limits: &[Property<'_>]) {
+    let mut small = Peer::new(address);
+    small.connect(&Connect {
+        properties: properties(limits),
+        ..Connect::new("small")
+    });
+    let mut large = Peer::connected(address, "large");
+    for peer in [&mut small, &mut large] {
+        peer.subscribe(&[filter("t", QoS::ExactlyOnce)]);
+    }
+    let too_large = "x".repeat(300);
+    for qos in interop::EVERY_QOS {
+        for payload in ["before", &too_large, &too_large, "after"] {
+            large.say("t", qos, payload);
+        }
+        assert_eq!(texts(&small.settled()), ["before", "after"], "{qos:?}");
+        assert_eq!(large.settled().len(), 4);
+    }
+}
+
+#[test]
+fn packet_that_is_too_large_is_not_sent() {
+    let broker = Mosquitto::start();
+    assert_too_large_is_absent(broker.addr(), &[Property::MaximumPacketSize(200)]);
+}
+
+/// The client also takes one unfinished message at a time. In Mosquitto 2.0.11 each message that was not sent takes one of
+/// these places until the connection ends.
+#[test]
+fn packet_that_is_too_large_counts_as_sent_embedded() {
+    let broker = mqtt5_broker::spawn().expect("a broker");
+    let limits = [
+        Property::MaximumPacketSize(200),
+        Property::ReceiveMaximum(1),
+    ];
+    assert_too_large_is_absent(broker.address(), &limits);
 }

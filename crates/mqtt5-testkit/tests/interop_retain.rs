@@ -113,8 +113,7 @@ fn retain_handling_0_sends_at_every_subscribe() {
     }
 }
 
-/// Section 3.3.1.3 has the two cases of this statement the wrong way round; 3.8.3.1 says what is meant, and every
-/// broker does.
+/// Section 3.3.1.3 has the two cases of this statement the wrong way round; 3.8.3.1 says what is meant.
 #[test]
 fn retain_handling_1_sends_only_at_a_new_subscription() {
     let broker = Mosquitto::start();

@@ -4,7 +4,7 @@ mod interop;
 
 use std::net::SocketAddr;
 
-use interop::{EVERY_QOS, Peer, filter, texts};
+use interop::{EVERY_QOS, Peer, Received, filter, texts};
 use mqtt5_proto::packet::SubscribeFilter;
 use mqtt5_proto::{Properties, QoS, ReasonCode, RetainHandling};
 use mqtt5_testkit::{Mosquitto, MosquittoSettings};
@@ -60,7 +60,7 @@ fn assert_identifiers(address: SocketAddr) -> usize {
             let received = peer.settled();
             copies = received.len();
             let mut identifiers: Vec<u32> = { received.iter() }
-                .flat_map(|message| message.subscription_identifiers())
+                .flat_map(Received::subscription_identifiers)
                 .collect();
             identifiers.sort_unstable();
             assert_eq!(identifiers, [1, 22, 333_333]);
@@ -68,7 +68,7 @@ fn assert_identifiers(address: SocketAddr) -> usize {
         publisher.say("a/c", QOS, "of two");
         let identifiers = { peer.settled() }
             .iter()
-            .flat_map(|message| message.subscription_identifiers())
+            .flat_map(Received::subscription_identifiers)
             .max();
         assert_eq!(identifiers, Some(333_333));
     }

@@ -107,7 +107,7 @@ fn will_does_not_wait_longer_than_its_session() {
     assert_eq!(watcher.receive().text(), "session expired");
 }
 
-/// Mosquitto 2.0.11 never publishes it.
+/// Mosquitto 2.0.11 waits for the whole Will Delay Interval.
 #[test]
 fn will_of_a_session_that_ends_with_its_connection_does_not_wait_embedded() {
     let broker = mqtt5_broker::spawn().expect("a broker");

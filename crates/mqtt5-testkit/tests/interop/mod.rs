@@ -4,18 +4,25 @@
 //! waits for a message that was sent later, not for time to pass.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod received;
+mod stopwatch;
+mod values;
+
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::ops::Deref;
-use std::time::{Duration, Instant as SystemInstant};
+use std::time::Duration;
 
-use mqtt5_proto::packet::{Connect, SubscribeFilter, Will};
+use mqtt5_proto::packet::{Connect, SubscribeFilter};
 use mqtt5_proto::{
-    AckToken, Client, Config, Decoding, DisconnectCause, DisconnectReason, Event, FixedHeader,
-    Instant, Message, Op, Outbound, Outcome, Packet, Properties, Property, PropertyBuffer, QoS,
-    ReasonCode, RejectReason, Role, State, TopicFilter, TopicName,
+    Client, Config, Decoding, DisconnectCause, DisconnectReason, Event, FixedHeader, Instant, Op,
+    Outbound, Outcome, Packet, Properties, Property, PropertyBuffer, QoS, ReasonCode, RejectReason,
+    Role, State, TopicFilter,
 };
+
+pub(crate) use received::*;
+pub(crate) use stopwatch::*;
+pub(crate) use values::*;
 
 /// How long anything may take that must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,40 +60,6 @@ enum Answer {
     Published(ReasonCode),
     Reasons(Vec<ReasonCode>),
     Failed(String),
-}
-
-/// A message and the right to acknowledge it.
-#[derive(Debug, Clone)]
-pub(crate) struct Received {
-    message: Message,
-    token: Option<AckToken>,
-}
-
-impl Deref for Received {
-    type Target = Message;
-
-    fn deref(&self) -> &Message {
-        &self.message
-    }
-}
-
-impl Received {
-    /// The payload as text.
-    pub(crate) fn text(&self) -> &str {
-        self.payload_str().expect("the tests send text here")
-    }
-
-    /// The Subscription Identifiers, in ascending order.
-    pub(crate) fn subscription_identifiers(&self) -> Vec<u32> {
-        let mut identifiers: Vec<u32> = self.properties().subscription_identifiers().collect();
-        identifiers.sort_unstable();
-        identifiers
-    }
-}
-
-/// The payloads of messages.
-pub(crate) fn texts(messages: &[Received]) -> Vec<&str> {
-    messages.iter().map(Received::text).collect()
 }
 
 impl Peer {
@@ -501,77 +474,3 @@ fn is_timeout(kind: ErrorKind) -> bool {
         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
     )
 }
-
-/// Measures time.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stopwatch {
-    start: SystemInstant,
-}
-
-impl Stopwatch {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "tests against real brokers run in real time"
-    )]
-    pub(crate) fn start() -> Self {
-        Self {
-            start: SystemInstant::now(),
-        }
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    /// Waits until this much has passed since the start.
-    pub(crate) fn wait_for(&self, duration: Duration) {
-        mqtt5_testkit::wait_until(PATIENCE, || self.elapsed() >= duration);
-    }
-}
-
-/// Session Expiry Interval of sessions that outlive every test.
-const LASTING: &[Property<'static>] = &[Property::SessionExpiryInterval(3600)];
-
-/// A CONNECT that takes an existing session up, and asks for one that outlives the connection.
-pub(crate) fn lasting(client_id: &str) -> Connect<'_> {
-    Connect {
-        clean_start: false,
-        properties: properties(LASTING),
-        ..Connect::new(client_id)
-    }
-}
-
-pub(crate) fn properties<'a>(list: &'a [Property<'a>]) -> Properties<'a> {
-    Properties::new(list).expect("properties that may be sent")
-}
-
-pub(crate) fn topic(text: &str) -> TopicName<'_> {
-    TopicName::new(text).expect("a Topic Name")
-}
-
-pub(crate) fn topic_filter(text: &str) -> TopicFilter<'_> {
-    TopicFilter::new(text).expect("a Topic Filter")
-}
-
-/// A subscription with everything but its QoS at the default.
-pub(crate) fn filter(text: &str, qos: QoS) -> SubscribeFilter<'_> {
-    SubscribeFilter::new(topic_filter(text), qos)
-}
-
-/// A message that is not retained and has no properties.
-pub(crate) fn outbound<'a>(text: &'a str, qos: QoS, payload: &'a str) -> Outbound<'a> {
-    Outbound::new(topic(text), qos, payload)
-}
-
-/// A will at QoS 1 that is not retained and has no properties.
-pub(crate) fn will<'a>(text: &'a str, payload: &'a str) -> Will<'a> {
-    Will {
-        qos: QoS::AtLeastOnce,
-        retain: false,
-        topic: topic(text),
-        payload: payload.as_bytes(),
-        properties: Properties::EMPTY,
-    }
-}
-
-pub(crate) const EVERY_QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
