@@ -179,7 +179,8 @@ macro_rules! face {
             self.0.restore(now, records)
         }
 
-        /// Whether the server keeps a session for us, as far as we know: if so, `connect` should not ask for Clean Start.
+        /// Whether the server keeps a session for us, under the Client Identifier of the last connection and as far as we
+        /// know: if so, `connect` should not ask for Clean Start.
         ///
         /// A CONNECT with Clean Start ends it, unless the server refuses or never sees it; so does a CONNACK without Session
         /// Present [MQTT-3.2.2-5], even if the connection is lost before the application has approved of the server.

@@ -108,12 +108,13 @@ fn kind(test: &TestName) -> &'static str {
 }
 
 /// Package, beginning of the target's name, kind of test.
-const KINDS: [(&str, &str, &str); 8] = [
+const KINDS: [(&str, &str, &str); 9] = [
     ("mqtt5-proto", "codec_", "codec test"),
     ("mqtt5-proto", "machine_", "scripted machine test"),
     ("mqtt5-proto", "conformance_", "scripted machine test"),
     ("mqtt5-proto", "hostile_", "scripted machine test"),
     ("mqtt5-proto", "lib", "unit test"),
+    ("mqtt5-testkit", "interop", "embedded broker"),
     ("mqtt5-client", "", "engine test"),
     ("mqtt5-transport", "", "transport test"),
     ("mqtt5-tokio", "", "adapter test"),
