@@ -285,6 +285,11 @@ impl<'a, C: Embedded> World<'a, C> {
                 self.client.disconnect(self.now);
             }
             Step::Publish(list) => self.publish(list),
+            Step::PublishAround(list) => {
+                self.publish(list);
+                self.ask_to_subscribe();
+                self.publish(list);
+            }
             Step::Unwanted(list) => self.send(list, false),
             Step::Receive(list) => {
                 self.subscribe();
@@ -332,13 +337,17 @@ impl<'a, C: Embedded> World<'a, C> {
     fn subscribe(&mut self) {
         while !self.subscribed {
             self.settle();
-            let filter = TopicFilter::new(self.filter(Way::ToClient)).unwrap();
-            let filter = SubscribeFilter::new(filter, QoS::ExactlyOnce);
-            let op = self.client.subscribe(self.now, filter);
-            self.subscribing = Some(op);
-            self.requests.push(op);
+            self.ask_to_subscribe();
             self.settle();
         }
+    }
+
+    fn ask_to_subscribe(&mut self) {
+        let filter = TopicFilter::new(self.filter(Way::ToClient)).unwrap();
+        let filter = SubscribeFilter::new(filter, QoS::ExactlyOnce);
+        let op = self.client.subscribe(self.now, filter);
+        self.subscribing = Some(op);
+        self.requests.push(op);
     }
 
     fn unsubscribe(&mut self) {

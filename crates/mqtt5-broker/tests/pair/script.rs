@@ -38,6 +38,8 @@ pub(crate) enum Step {
     Receive(Vec<QoS>),
     /// The witness publishes what the client is not subscribed to any more.
     Unwanted(Vec<QoS>),
+    /// The client publishes, subscribes and publishes again, at once.
+    PublishAround(Vec<QoS>),
     /// Both publish.
     Both(Vec<QoS>),
     /// Both publish while the client authenticates again.
@@ -62,9 +64,10 @@ impl Script {
     /// Whether the client publishes something that a lost session leaves open.
     pub(crate) fn publishes(&self) -> bool {
         self.steps.iter().any(|step| match step {
-            Step::Publish(list) | Step::Both(list) | Step::BothMeanwhile(list) => {
-                list.iter().any(|qos| *qos > AtMostOnce)
-            }
+            Step::Publish(list)
+            | Step::PublishAround(list)
+            | Step::Both(list)
+            | Step::BothMeanwhile(list) => list.iter().any(|qos| *qos > AtMostOnce),
             _ => false,
         })
     }
@@ -104,6 +107,10 @@ pub(crate) fn scripts() -> Vec<Script> {
         scripts.push(Script::new("several in flight", vec![publish]));
         scripts.push(Script::new("several to receive", vec![receive]));
     }
+    scripts.push(Script::new(
+        "subscribe between publishes",
+        vec![Step::PublishAround(vec![ExactlyOnce])],
+    ));
     scripts.push(Script::new(
         "one after the other",
         vec![
