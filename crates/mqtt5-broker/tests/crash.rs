@@ -80,13 +80,15 @@ fn run<C: Process>(plan: &Plan) -> World<C> {
 fn plans(lost: bool) -> Vec<Plan> {
     let mut plans = Vec::new();
     for steps in scripts() {
-        for sync in SYNCS {
-            for late in [false, true] {
-                plans.push(Plan {
-                    lost,
-                    ..plan(&steps, sync, late)
-                });
-            }
+        for (sync, late) in [
+            (Sync::Each, true),
+            (Sync::Rest, false),
+            (Sync::RestOne, true),
+        ] {
+            plans.push(Plan {
+                lost,
+                ..plan(&steps, sync, late)
+            });
         }
     }
     plans

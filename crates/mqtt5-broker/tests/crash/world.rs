@@ -89,16 +89,14 @@ pub(crate) struct World<C> {
     tokens: Vec<AckToken>,
     /// Messages that were acknowledged, by identifier, and how many of those records this process has begun with.
     acknowledged: BTreeMap<u16, Vec<usize>>,
-    identifiers: BTreeMap<AckTokenKey, (u16, usize)>,
+    /// The identifiers and numbers of QoS 2 messages that are not acknowledged.
+    identifiers: Vec<(AckToken, u16, usize)>,
     pub(crate) published: Vec<Published>,
     pub(crate) sent: Vec<Sent>,
     /// What arrived at the witness, in order.
     pub(crate) arrived: Vec<(usize, QoS)>,
     pub(crate) handed: Vec<(usize, QoS)>,
 }
-
-/// Tokens compare by their text.
-type AckTokenKey = String;
 
 fn config() -> Config {
     let mut config = Config::default();
@@ -128,7 +126,7 @@ impl<C: Process> World<C> {
             subscribed: false,
             tokens: Vec::new(),
             acknowledged: BTreeMap::new(),
-            identifiers: BTreeMap::new(),
+            identifiers: Vec::new(),
             published: Vec::new(),
             sent: Vec::new(),
             arrived: Vec::new(),
@@ -318,8 +316,9 @@ impl<C: Process> World<C> {
     }
 
     fn ack(&mut self, token: AckToken) {
-        let key = format!("{token:?}");
-        if let Some((id, number)) = self.identifiers.remove(&key) {
+        let place = self.identifiers.iter().position(|(t, ..)| *t == token);
+        if let Some(place) = place {
+            let (_, id, number) = self.identifiers.remove(place);
             self.acknowledged.entry(id).or_default().push(number);
         }
         self.client.ack(self.now, token);
@@ -339,8 +338,7 @@ impl<C: Process> World<C> {
                 self.handed.push((number, qos));
                 let Some(token) = token else { return };
                 if let Some(id) = id.filter(|_| qos == QoS::ExactlyOnce) {
-                    let key = format!("{token:?}");
-                    self.identifiers.insert(key, (id.value(), number));
+                    self.identifiers.push((token, id.value(), number));
                 }
                 if self.plan.late {
                     self.tokens.push(token);
