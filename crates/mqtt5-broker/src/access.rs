@@ -28,6 +28,61 @@ impl fmt::Debug for Login<'_> {
     }
 }
 
+/// What a client says in one step of an enhanced authentication (4.12): in CONNECT, or in AUTH.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct AuthenticationStep<'a> {
+    /// What it said about itself in CONNECT. In a re-authentication only the Client Identifier is known.
+    pub login: Login<'a>,
+    /// The number of its connection, which tells concurrent authentications apart.
+    pub connection: u64,
+    /// The Authentication Method, the same in every step.
+    pub method: &'a str,
+    /// The Authentication Data of this step.
+    pub data: Option<&'a [u8]>,
+    /// How many steps of this authentication came before it: 0 for CONNECT, and for the AUTH that begins a
+    /// re-authentication.
+    pub round: u32,
+    /// Whether the connection was accepted before and authenticates again (4.12.1).
+    pub is_again: bool,
+}
+
+impl fmt::Debug for AuthenticationStep<'_> {
+    /// Prints the length of the data, not the data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticationStep")
+            .field("login", &self.login)
+            .field("connection", &self.connection)
+            .field("method", &self.method)
+            .field("data_len", &self.data.map(<[u8]>::len))
+            .field("round", &self.round)
+            .field("is_again", &self.is_again)
+            .finish()
+    }
+}
+
+/// What [`Access::authenticate`] decides. Empty data is not sent.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// AUTH 0x18 with this Authentication Data: the client is to take another step.
+    Continue(Vec<u8>),
+    /// The client is who it says it is: CONNACK, or AUTH 0x00, with this Authentication Data.
+    Success(Vec<u8>),
+    /// It is not: CONNACK with this reason code, or DISCONNECT when it was connected already [MQTT-4.12.1-2].
+    Refuse(ReasonCode),
+}
+
+impl fmt::Debug for Verdict {
+    /// Prints the length of the data, not the data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Continue(data) => write!(f, "Continue({} bytes)", data.len()),
+            Self::Success(data) => write!(f, "Success({} bytes)", data.len()),
+            Self::Refuse(reason) => write!(f, "Refuse({reason})"),
+        }
+    }
+}
+
 /// Decides who may connect, publish and subscribe.
 ///
 /// It is asked while the broker holds its lock: it must answer at once and must not call the broker. A reason code that
@@ -46,12 +101,41 @@ impl fmt::Debug for Login<'_> {
 /// });
 /// ```
 pub trait Access: Send {
-    /// Decides about a CONNECT.
+    /// Decides about a CONNECT without an Authentication Method.
     ///
     /// # Errors
     ///
     /// The reason code of the CONNACK that refuses it.
     fn login(&mut self, login: &Login<'_>) -> Result<(), ReasonCode>;
+
+    /// Decides about a step of an enhanced authentication: a CONNECT with an Authentication Method, and every AUTH of
+    /// that connection (4.12). Without it every method is refused with 0x8C.
+    ///
+    /// ```
+    /// use mqtt5_broker::{Access, AuthenticationStep, Login, Verdict};
+    /// use mqtt5_proto::ReasonCode;
+    ///
+    /// struct Riddle;
+    ///
+    /// impl Access for Riddle {
+    ///     fn login(&mut self, _: &Login<'_>) -> Result<(), ReasonCode> {
+    ///         Err(ReasonCode::NOT_AUTHORIZED) // not without a method
+    ///     }
+    ///
+    ///     fn authenticate(&mut self, step: &AuthenticationStep<'_>) -> Verdict {
+    ///         match (step.method, step.round, step.data) {
+    ///             ("riddle", 0, _) => Verdict::Continue(b"6 * 7?".to_vec()),
+    ///             ("riddle", 1, Some(b"42")) => Verdict::Success(Vec::new()),
+    ///             ("riddle", ..) => Verdict::Refuse(ReasonCode::NOT_AUTHORIZED),
+    ///             _ => Verdict::Refuse(ReasonCode::BAD_AUTHENTICATION_METHOD),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    fn authenticate(&mut self, step: &AuthenticationStep<'_>) -> Verdict {
+        let _ = step;
+        Verdict::Refuse(ReasonCode::BAD_AUTHENTICATION_METHOD)
+    }
 
     /// Decides about a PUBLISH. At QoS 0 a refused message is discarded without a word.
     ///

@@ -34,6 +34,9 @@ pub struct Config {
     pub maximum_packet_size: u32,
     /// The highest Topic Alias that a client may use (3.2.2.3.8). Announced when it is not 0. Default: 16.
     pub topic_alias_maximum: u16,
+    /// How many Topic Aliases are used towards a client, as far as it announces them; the topic that was not used for
+    /// longest gives way. Every message looks through them. Default: 16.
+    pub maximum_topic_aliases: u16,
     /// Replaces the Keep Alive that clients ask for, in seconds; 0 turns it off (3.2.2.3.14). Default: none.
     pub server_keep_alive: Option<u16>,
     /// The longest Session Expiry Interval in seconds; 0xFFFFFFFF is no limit. A client that asks for more is told in
@@ -80,6 +83,7 @@ impl Default for Config {
             receive_maximum: 1_024,
             maximum_packet_size: 16 << 20,
             topic_alias_maximum: 16,
+            maximum_topic_aliases: 16,
             server_keep_alive: None,
             maximum_session_expiry: u32::MAX,
             wildcard_subscription_available: true,

@@ -1,17 +1,17 @@
 //! What ends with a network connection.
 
 use std::collections::VecDeque;
-
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf;
 use mqtt5_proto::packet::{Delivery as Envelope, Packet, Publish};
-use mqtt5_proto::{Decoding, EncodeError};
 use mqtt5_proto::{
-    FixedHeader, Instant, MAXIMUM_REMAINING_LENGTH, PacketId, Properties, Property, PropertyBuffer,
-    ProtocolVersion, QoS, Role,
+    Decoding, Instant, PacketId, Properties, Property, PropertyBuffer, ProtocolVersion, QoS, Role,
 };
 
+use crate::aliases::{Alias, TopicAliases};
 use crate::machine::Action;
 use crate::message::{Content, SHARED_FROM};
 use crate::outgoing::Outgoing;
@@ -26,6 +26,8 @@ pub(crate) const DECODING: Decoding = Decoding::new(Role::Client);
 pub(crate) enum Phase {
     /// CONNECT has not been received.
     Waiting,
+    /// CONNECT waits for the end of its enhanced authentication.
+    Authenticating,
     /// It belongs to a session.
     Live(SessionSlot),
     /// Nothing is read any more; what is left to write leaves, then it is closed.
@@ -52,10 +54,35 @@ pub(crate) struct Connection {
     pub(crate) limits: ClientLimits,
     /// Topic Names by Topic Alias less one. They are not carried to another connection [MQTT-3.3.2-7].
     pub(crate) aliases: Vec<Option<Box<str>>>,
+    /// The Topic Aliases of what is sent.
+    pub(crate) topic_aliases: TopicAliases,
+    /// Its enhanced authentication, when CONNECT named a method.
+    pub(crate) authentication: Option<Box<Authentication>>,
     /// Exchanges of earlier connections whose PUBLISH is still to be sent again.
     pub(crate) resend: VecDeque<PacketId>,
     /// QoS 2 messages from earlier connections that were not released when this one began.
     pub(crate) inherited: usize,
+}
+
+/// The enhanced authentication of a connection (4.12).
+pub(crate) struct Authentication {
+    pub(crate) method: Box<str>,
+    pub(crate) client_id: Arc<str>,
+    /// How many steps the client has taken in the authentication that is under way.
+    pub(crate) round: Option<u32>,
+    /// The CONNECT that waits for its end; empty when the connection was accepted.
+    pub(crate) connect: Vec<u8>,
+}
+
+impl fmt::Debug for Authentication {
+    /// Leaves CONNECT out, which may have a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authentication")
+            .field("method", &self.method)
+            .field("client_id", &self.client_id)
+            .field("round", &self.round)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the client said in CONNECT about what it accepts.
@@ -63,6 +90,7 @@ pub(crate) struct Connection {
 pub(crate) struct ClientLimits {
     pub(crate) receive_maximum: usize,
     pub(crate) maximum_packet_size: usize,
+    pub(crate) topic_alias_maximum: u16,
     pub(crate) wants_problem_information: bool,
     /// The Session Expiry Interval that it asked for, in seconds.
     pub(crate) session_expiry: u32,
@@ -73,6 +101,7 @@ impl Default for ClientLimits {
         Self {
             receive_maximum: usize::from(u16::MAX),
             maximum_packet_size: usize::MAX,
+            topic_alias_maximum: 0,
             wants_problem_information: true,
             session_expiry: 0,
         }
@@ -89,6 +118,7 @@ impl ClientLimits {
             maximum_packet_size: properties
                 .maximum_packet_size()
                 .map_or(default.maximum_packet_size, |size| size as usize),
+            topic_alias_maximum: properties.topic_alias_maximum().unwrap_or_default(),
             wants_problem_information: properties.request_problem_information().unwrap_or(true),
             session_expiry: properties.session_expiry_interval().unwrap_or_default(),
         }
@@ -110,6 +140,8 @@ impl Connection {
             patience: None,
             limits: ClientLimits::default(),
             aliases: Vec::new(),
+            topic_aliases: TopicAliases::default(),
+            authentication: None,
             resend: VecDeque::new(),
             inherited: 0,
         }
@@ -188,23 +220,55 @@ impl Outputs {
         content: Content<'_>,
         address: Address<'_>,
     ) -> bool {
+        let topic = content.topic.as_str();
+        let alias = connection.topic_aliases.choose(topic);
+        let mut is_written = self.write_publish(now, connection, content, address, alias);
+        match alias {
+            Some(alias) if is_written => connection.topic_aliases.note(alias, topic),
+            // With an alias to learn it may be too large, without one it may not.
+            Some(alias) if !alias.is_known => {
+                is_written = self.write_publish(now, connection, content, address, None);
+            }
+            _ => {}
+        }
+        if is_written {
+            self.statistics.messages_sent += 1;
+        } else {
+            self.statistics.messages_dropped += 1;
+        }
+        is_written
+    }
+
+    fn write_publish(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        content: Content<'_>,
+        address: Address<'_>,
+        alias: Option<Alias>,
+    ) -> bool {
         let mut properties = std::mem::take(&mut self.properties);
         let expiry = content.expires.map(|expires| seconds_left(now, expires));
-        let view = if expiry.is_none() && address.identifiers.is_empty() {
+        let number = alias.map(|alias| alias.number);
+        let view = if expiry.is_none() && number.is_none() && address.identifiers.is_empty() {
             content.properties
         } else {
             compose(
                 &mut properties,
                 content.properties,
-                expiry,
+                [
+                    expiry.map(Property::MessageExpiryInterval),
+                    number.map(Property::TopicAlias),
+                ],
                 address.identifiers,
             );
             properties.as_properties()
         };
+        let is_known = alias.is_some_and(|alias| alias.is_known);
         let publish = Publish {
             delivery: address.envelope,
             retain: address.retain,
-            topic: Some(content.topic),
+            topic: (!is_known).then_some(content.topic),
             properties: view,
             payload: content.payload,
         };
@@ -216,11 +280,6 @@ impl Outputs {
             _ => self.write(connection, &Packet::Publish(publish)),
         };
         self.properties = properties;
-        if is_written {
-            self.statistics.messages_sent += 1;
-        } else {
-            self.statistics.messages_dropped += 1;
-        }
         is_written
     }
 
@@ -261,7 +320,7 @@ impl Outputs {
 fn compose(
     buffer: &mut PropertyBuffer,
     forwarded: Properties<'_>,
-    expiry: Option<u32>,
+    added: [Option<Property<'_>>; 2],
     identifiers: &[u32],
 ) {
     if forwarded.is_empty() {
@@ -269,15 +328,14 @@ fn compose(
     } else {
         *buffer = PropertyBuffer::from(forwarded);
     }
-    let expiry = expiry.map(Property::MessageExpiryInterval);
     let identifiers = identifiers
         .iter()
         .copied()
         .map(Property::SubscriptionIdentifier);
-    for property in expiry.into_iter().chain(identifiers) {
+    for property in added.into_iter().flatten().chain(identifiers) {
         buffer
             .push(property)
-            .expect("both are in range: they were received");
+            .expect("all are in range: they were received, or chosen so");
     }
 }
 
@@ -296,49 +354,15 @@ fn append_shared(
     publish: Publish<'_>,
     payload: &bytes::Bytes,
 ) -> bool {
-    let head = Packet::Publish(Publish {
-        payload: &[],
-        ..publish
-    });
-    let mut bytes = Vec::new();
-    let Ok(length) = head.encode_to_vec(VERSION, &mut bytes) else {
-        return false;
-    };
-    let Ok(Some(header)) = FixedHeader::parse(&bytes, &Decoding::new(Role::Server)) else {
-        return false;
-    };
-    let Ok(remaining) = total_remaining(header.remaining, payload.len()) else {
-        return false;
-    };
-    let mut fixed = vec![bytes[0]];
-    push_varint(&mut fixed, remaining);
-    if fixed.len() + length - header.header_len + payload.len() > limit {
-        return false;
-    }
-    buffer.bytes_mut().extend_from_slice(&fixed);
-    buffer
-        .bytes_mut()
-        .extend_from_slice(&bytes[header.header_len..]);
-    buffer.push_shared(payload.clone());
-    true
-}
-
-fn total_remaining(head: usize, payload: usize) -> Result<usize, EncodeError> {
-    let total = head.saturating_add(payload);
-    if total > MAXIMUM_REMAINING_LENGTH {
-        Err(EncodeError::PacketTooLarge)
+    let start = buffer.bytes_mut().len();
+    let length = publish.encode_head(VERSION, buffer.bytes_mut());
+    let fits = length.is_ok_and(|length| length <= limit);
+    if fits {
+        buffer.push_shared(payload.clone());
     } else {
-        Ok(total)
+        buffer.bytes_mut().truncate(start);
     }
-}
-
-/// Appends a Variable Byte Integer (1.5.5).
-fn push_varint(bytes: &mut Vec<u8>, mut value: usize) {
-    while value > 0x7F {
-        bytes.push((value & 0x7F) as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
+    fits
 }
 
 /// The envelope of a message with this QoS.

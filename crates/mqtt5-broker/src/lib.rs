@@ -15,10 +15,10 @@
 //!
 //! # What it does
 //!
-//! All of MQTT 5 except enhanced authentication: QoS 0, 1 and 2 in both directions, sessions and their expiry, session
-//! takeover, retained messages, wills with their delay, wildcards, shared subscriptions, subscription identifiers, No
-//! Local, Retain As Published, message expiry, topic aliases from clients, flow control and packet size limits in both
-//! directions, keep alive. Every property of a message is forwarded as it came, User Properties in their order. A
+//! All of MQTT 5: QoS 0, 1 and 2 in both directions, sessions and their expiry, session takeover, retained messages,
+//! wills with their delay, wildcards, shared subscriptions, subscription identifiers, No Local, Retain As Published,
+//! message expiry, topic aliases, flow control and packet size limits in both directions, keep alive, enhanced
+//! authentication with methods of your own ([`Access::authenticate`]). Every property of a message is forwarded as it came, User Properties in their order. A
 //! client that breaks a rule is told the reason code that the specification names, and in words what was wrong.
 //!
 //! Everything is bounded ([`Config`]): what waits for a client at QoS 1 and 2, in messages and bytes; what may be unsent
@@ -56,6 +56,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod aliases;
 mod clock;
 mod config;
 mod connection;
@@ -70,7 +71,7 @@ mod statistics;
 mod timers;
 mod trie;
 
-pub use access::{Access, Everybody, Login, Users};
+pub use access::{Access, AuthenticationStep, Everybody, Login, Users, Verdict};
 pub use config::Config;
 pub use machine::{Action, Broker};
 pub use outgoing::Outgoing;

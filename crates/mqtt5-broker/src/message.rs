@@ -262,12 +262,7 @@ fn forwarded(properties: Properties<'_>) -> PropertyBuffer {
     if !ends_here(properties) {
         return PropertyBuffer::from(properties);
     }
-    let mut kept = PropertyBuffer::new();
-    for property in properties.iter().filter(is_forwarded) {
-        // Only a value that no sender may send is refused, such as a Response Topic with a wildcard.
-        let _ = kept.push(property);
-    }
-    kept
+    PropertyBuffer::forwarded(properties, is_forwarded)
 }
 
 /// The length from which a payload is shared by its receivers rather than copied to each.

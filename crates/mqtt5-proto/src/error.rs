@@ -183,6 +183,10 @@ pub enum EncodeError {
     /// Authentication Data without Authentication Method (3.1.2.11.10).
     #[error("authentication data without a method")]
     AuthenticationDataWithoutMethod,
+    /// A payload that is not the UTF-8 that its Payload Format Indicator promises (3.3.2.3.2, 3.1.3.2.3). The client says so
+    /// of what it is to publish; the codec encodes such a packet, because a server forwards it as it is.
+    #[error("payload is no UTF-8, but its payload format indicator says so")]
+    PayloadNotText,
     /// The packet may not carry this reason code.
     #[error("{0} may not carry this reason code")]
     ReasonCodeNotAllowed(PacketType),

@@ -9,7 +9,9 @@
 //!
 //! # Features
 //!
-//! `std` (default) implies `alloc`. Without either, the codec and [`fixed::Client`] remain.
+//! `std` (default) implies `alloc`. Without either, the codec and [`fixed::Client`] remain. `scram` (implies `alloc`) is the
+//! module of that name: SCRAM-SHA-256 for enhanced authentication; `saslprep` (implies `std`) lets it take user names and
+//! passwords beyond US-ASCII.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -39,6 +41,8 @@ mod property;
 pub mod qos;
 mod reason;
 mod record;
+#[cfg(feature = "scram")]
+pub mod scram;
 mod session;
 pub mod storage;
 mod time;

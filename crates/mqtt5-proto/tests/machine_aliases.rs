@@ -23,17 +23,17 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 every_storage!(
     an_alias_is_learnt_used_and_remapped,
-    an_alias_that_is_not_mapped_is_a_protocol_error,
-    no_topic_and_no_alias_is_a_protocol_error,
-    alias_0_is_refused,
-    an_alias_above_our_maximum_is_refused,
-    inbound_aliases_end_with_their_connection,
-    remapping_keeps_memory_bounded,
+    hb_46_an_alias_that_is_not_mapped_is_a_protocol_error,
+    hb_46_no_topic_and_no_alias_is_a_protocol_error,
+    hb_46_alias_0_is_refused,
+    hb_46_an_alias_above_our_maximum_is_refused,
+    hb_46_inbound_aliases_end_with_their_connection,
+    hb_46_remapping_keeps_memory_bounded,
     none_unless_asked_for,
     first_with_the_topic_then_without,
     every_long_topic_gets_one,
     the_one_not_used_for_longest_gives_way,
-    never_above_either_maximum,
+    hb_21_never_above_either_maximum,
     none_without_a_maximum_of_the_server,
     what_waits_gets_its_alias_when_it_leaves,
     a_fresh_table_for_each_connection,
@@ -129,7 +129,7 @@ fn refused<F: Face>(mut bed: Bed<F>, packet: &Packet<'_>, code: u8, violation: V
     bed.expect_end(Some(code), DisconnectCause::Violation(violation));
 }
 
-fn an_alias_that_is_not_mapped_is_a_protocol_error<F: Face>() {
+fn hb_46_an_alias_that_is_not_mapped_is_a_protocol_error<F: Face>() {
     let unknown = Violation::UnknownTopicAlias;
     refused(inbound::<F>(8), &aliased("", &alias(1), ""), 0x82, unknown);
     let mut bed = inbound::<F>(8);
@@ -137,14 +137,14 @@ fn an_alias_that_is_not_mapped_is_a_protocol_error<F: Face>() {
     refused(bed, &aliased("", &alias(2), ""), 0x82, unknown);
 }
 
-fn no_topic_and_no_alias_is_a_protocol_error<F: Face>() {
+fn hb_46_no_topic_and_no_alias_is_a_protocol_error<F: Face>() {
     let mut bed = inbound::<F>(8);
     bed.feed_bytes(&[0x30, 4, 0, 0, 0, b'x']);
     assert_eq!(bed.events(), []);
     assert_eq!(bed.sent_bytes()[..3], [0xE0, 1, 0x82]);
 }
 
-fn alias_0_is_refused<F: Face>() {
+fn hb_46_alias_0_is_refused<F: Face>() {
     for topic in [&b"\x00\x01t"[..], b"\x00\x00"] {
         let mut bed = inbound::<F>(8);
         let length = u8::try_from(topic.len() + 4).unwrap();
@@ -154,7 +154,7 @@ fn alias_0_is_refused<F: Face>() {
     }
 }
 
-fn an_alias_above_our_maximum_is_refused<F: Face>() {
+fn hb_46_an_alias_above_our_maximum_is_refused<F: Face>() {
     let invalid = Violation::TopicAliasInvalid;
     for (maximum, number) in [(8, 9), (1, 2), (0, 1), (8, u16::MAX), (2, 8)] {
         for topic in ["t", ""] {
@@ -169,7 +169,7 @@ fn an_alias_above_our_maximum_is_refused<F: Face>() {
     refused(Bed::<F>::connected(), &packet, 0x94, invalid);
 }
 
-fn inbound_aliases_end_with_their_connection<F: Face>() {
+fn hb_46_inbound_aliases_end_with_their_connection<F: Face>() {
     let mut bed = inbound::<F>(8);
     bed.message(&aliased("t", &alias(1), ""));
     bed.close();
@@ -182,7 +182,7 @@ fn inbound_aliases_end_with_their_connection<F: Face>() {
 const LONG: &str =
     "a/topic/of/some/length/so/that/a/hundred/thousand/of/them/are/ten/million/bytes/in/all/";
 
-fn remapping_keeps_memory_bounded<F: Face>() {
+fn hb_46_remapping_keeps_memory_bounded<F: Face>() {
     let mut bed = inbound::<F>(2);
     let region = Region::new(ALLOCATOR);
     for turn in 0..100_000_u32 {
@@ -291,7 +291,7 @@ fn the_one_not_used_for_longest_gives_way<F: Face>() {
     leaves(&mut bed, "e", true, ("e", 1));
 }
 
-fn never_above_either_maximum<F: Face>() {
+fn hb_21_never_above_either_maximum<F: Face>() {
     for (ours, server) in [(2, u16::MAX), (8, 2), (2, 2), (u16::MAX, 2)] {
         for mode in [OnRequest(ours), Auto(ours)] {
             let mut bed = outbound::<F>(mode, server);

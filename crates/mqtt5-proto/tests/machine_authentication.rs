@@ -1,155 +1,41 @@
-//! Enhanced authentication (sections 3.15 and 4.12).
+//! Enhanced authentication of a new connection (sections 3.15 and 4.12).
 
 mod machine;
 
-use mqtt5_proto::packet::{Auth, Connack, Connect};
+use mqtt5_proto::packet::{Auth, Connect};
 use mqtt5_proto::{
-    Authenticate, DisconnectCause, Packet, Properties, Property, QoS, ReasonCode, Refused, State,
-    TimerReason, Violation,
+    Authenticate, DisconnectCause, DisconnectReason, Packet, Properties, Property, QoS, ReasonCode,
+    Refused, State, TimerReason, Violation,
 };
 
-use machine::packets::{disconnect, encode, puback, publish};
+use machine::authentication::{
+    CONTINUE, METHOD, again, answer, auth, challenge, challenged, connack, connected, open,
+    open_again, properties, tell,
+};
+use machine::packets::{self, disconnect, encode, puback, publish};
 use machine::{Bed, End, Face, LIMITS, Told, every_storage, millis, secs};
 
 use Authenticate::{Abort, Accept, Continue};
 use Property::{AuthenticationData, AuthenticationMethod};
 use QoS::{AtLeastOnce, AtMostOnce};
-use Violation::UnexpectedAuthentication;
 
 every_storage!(
     a_whole_exchange,
     an_exchange_without_data,
-    many_rounds_but_not_too_many,
-    the_application_aborts,
+    rounds_are_counted_for_each_authentication,
     the_server_refuses,
     nothing_is_handled_before_the_verdict,
-    connack_with_another_method,
-    connack_while_a_challenge_is_open,
-    connack_with_a_method_that_was_not_asked_for,
-    data_without_a_method,
-    auth_with_another_method,
-    auth_out_of_turn,
-    auth_without_enhanced_authentication,
-    success_before_connack,
-    codes_that_a_server_may_not_send,
     steps_out_of_turn_are_refused,
     connect_timeout_covers_the_exchange,
     a_lost_connection_ends_the_exchange,
     a_method_that_is_too_long,
-    again_without_data,
-    again_with_data,
-    messages_flow_meanwhile,
-    again_one_at_a_time,
-    again_and_lost,
-    again_and_refused,
-    again_and_aborted,
-    again_with_too_many_rounds,
-    again_without_a_method,
-    a_long_verdict_is_no_silence,
-    rounds_are_counted_for_each_authentication,
+    empty_data_is_data,
+    explanations,
+    in_pieces,
+    disconnecting_instead_of_answering,
+    nothing_is_handled_after_an_abort,
+    nothing_is_resent_before_the_verdict,
 );
-
-const METHOD: &str = "SCRAM-SHA-1";
-const CONTINUE: u8 = 0x18;
-const AGAIN: u8 = 0x19;
-
-fn properties<'a>(list: &'a [Property<'a>]) -> Properties<'a> {
-    Properties::new(list).unwrap()
-}
-
-/// AUTH with a method, and with data unless that is empty.
-#[track_caller]
-fn auth(reason: u8, method: &str, data: &str) -> Vec<u8> {
-    let list = [
-        AuthenticationMethod(method),
-        AuthenticationData(data.as_bytes()),
-    ];
-    let count = 2 - usize::from(data.is_empty());
-    encode(&Packet::Auth(Auth {
-        reason: ReasonCode::from(reason),
-        properties: properties(&list[..count]),
-    }))
-}
-
-fn connack(reason: u8, list: &[Property<'_>]) -> Vec<u8> {
-    encode(&Packet::Connack(Connack {
-        session_present: false,
-        reason: ReasonCode::from(reason),
-        properties: properties(list),
-    }))
-}
-
-fn challenged(reason: u8, data: &str) -> Told {
-    let list = [
-        AuthenticationMethod(METHOD),
-        AuthenticationData(data.as_bytes()),
-    ];
-    let count = 2 - usize::from(data.is_empty());
-    let properties = properties(&list[..count]);
-    Told::Challenge(ReasonCode::from(reason), format!("{properties:?}"))
-}
-
-fn open<F: Face>() -> Bed<F> {
-    let mut bed = Bed::<F>::new();
-    open_again(&mut bed);
-    bed
-}
-
-fn open_again<F: Face>(bed: &mut Bed<F>) {
-    let list = [
-        LIMITS[0],
-        LIMITS[1],
-        AuthenticationMethod(METHOD),
-        AuthenticationData(b"first"),
-    ];
-    bed.open_with(&list, 60);
-}
-
-/// The connection is authenticated without a challenge.
-fn connected<F: Face>() -> Bed<F> {
-    let mut bed = open::<F>();
-    bed.accept(&[AuthenticationMethod(METHOD)]);
-    bed
-}
-
-#[track_caller]
-fn tell<F: Face>(bed: &mut Bed<F>, bytes: &[u8]) -> Vec<Told> {
-    bed.feed_bytes(bytes);
-    bed.events()
-}
-
-#[track_caller]
-fn challenge<F: Face>(bed: &mut Bed<F>, data: &str) {
-    let told = tell(bed, &auth(CONTINUE, METHOD, data));
-    assert_eq!(told, [challenged(CONTINUE, data)]);
-    bed.expect_sent(&[]);
-}
-
-#[track_caller]
-fn answer<F: Face>(bed: &mut Bed<F>, data: &str) {
-    bed.client
-        .authenticate(bed.now, Continue(data.as_bytes()))
-        .unwrap();
-    assert_eq!(bed.sent_bytes(), auth(CONTINUE, METHOD, data));
-    assert_eq!(bed.events(), []);
-}
-
-#[track_caller]
-fn again<F: Face>(bed: &mut Bed<F>) -> mqtt5_proto::Op {
-    let op = bed.client.reauthenticate(bed.now, Some(b"first")).unwrap();
-    assert_eq!(bed.sent_bytes(), auth(AGAIN, METHOD, "first"));
-    op
-}
-
-/// The server sends what it must not.
-#[track_caller]
-fn violates<F: Face>(mut bed: Bed<F>, bytes: &[u8]) {
-    bed.feed_bytes(bytes);
-    let cause = DisconnectCause::Violation(UnexpectedAuthentication);
-    bed.expect_end(Some(0x82), cause);
-}
-
-// At CONNECT.
 
 fn a_whole_exchange<F: Face>() {
     let mut bed = open::<F>();
@@ -165,7 +51,8 @@ fn a_whole_exchange<F: Face>() {
     ];
     let told = tell(&mut bed, &connack(0, &list));
     let text = format!("{:?}", properties(&list));
-    assert_eq!(told, [Told::Challenge(ReasonCode::SUCCESS, text.clone())]);
+    let last = Told::Challenge(ReasonCode::SUCCESS, text.clone(), Some(b"final".to_vec()));
+    assert_eq!(told, [last]);
     assert_eq!(bed.client.state(), State::Connecting);
     assert_eq!(bed.client.negotiated(), None);
     assert_eq!(bed.publish(AtMostOnce, "x"), Err(Refused::NotConnected));
@@ -191,17 +78,6 @@ fn an_exchange_without_data<F: Face>() {
     connected::<F>().close();
 }
 
-fn many_rounds_but_not_too_many<F: Face>() {
-    let mut bed = open::<F>();
-    for _ in 0..10 {
-        challenge(&mut bed, "more");
-        answer(&mut bed, "mine");
-    }
-    bed.feed_bytes(&auth(CONTINUE, METHOD, "more"));
-    let cause = DisconnectCause::Violation(Violation::TooManyRounds);
-    bed.expect_end(Some(0x97), cause);
-}
-
 fn rounds_are_counted_for_each_authentication<F: Face>() {
     let mut bed = open::<F>();
     for connection in 0..3 {
@@ -224,26 +100,22 @@ fn rounds_are_counted_for_each_authentication<F: Face>() {
     }
 }
 
-fn the_application_aborts<F: Face>() {
-    for last in [false, true] {
-        let mut bed = open::<F>();
-        if last {
-            let list = [AuthenticationMethod(METHOD), AuthenticationData(b"bad")];
-            assert_eq!(tell(&mut bed, &connack(0, &list)).len(), 1);
-        } else {
-            challenge(&mut bed, "bad");
-        }
-        bed.client.authenticate(bed.now, Abort).unwrap();
-        bed.expect_end(Some(0x80), DisconnectCause::AuthenticationAborted);
-    }
-}
-
+/// At any point, also while a challenge is open, and without a method [MQTT-4.12.0-4].
 fn the_server_refuses<F: Face>() {
-    for (code, rounds) in [(0x87, 0), (0x8C, 0), (0x87, 1)] {
+    for (code, rounds, challenged) in [
+        (0x87, 0, false),
+        (0x8C, 0, false),
+        (0x87, 1, false),
+        (0x87, 0, true),
+        (0x97, 2, true),
+    ] {
         let mut bed = open::<F>();
         for _ in 0..rounds {
             challenge(&mut bed, "one");
             answer(&mut bed, "wrong");
+        }
+        if challenged {
+            challenge(&mut bed, "two");
         }
         bed.feed_bytes(&connack(code, &[]));
         let cause = DisconnectCause::Refused(ReasonCode::from(code));
@@ -266,115 +138,6 @@ fn nothing_is_handled_before_the_verdict<F: Face>() {
         "{told:?}"
     );
     assert!(bed.client.wants_read());
-}
-
-fn connack_with_another_method<F: Face>() {
-    for list in [
-        &[][..],
-        &[AuthenticationMethod("SCRAM-SHA-2")],
-        &[AuthenticationMethod("")],
-        &[AuthenticationMethod("SCRAM-SHA-1 ")],
-        &[AuthenticationMethod("other"), AuthenticationData(b"x")],
-    ] {
-        violates(open::<F>(), &connack(0, list));
-    }
-}
-
-fn connack_while_a_challenge_is_open<F: Face>() {
-    let list = [AuthenticationMethod(METHOD), AuthenticationData(b"final")];
-    for count in 1..=2 {
-        let mut bed = open::<F>();
-        challenge(&mut bed, "one");
-        violates(bed, &connack(0, &list[..count]));
-    }
-}
-
-fn connack_with_a_method_that_was_not_asked_for<F: Face>() {
-    for list in [
-        &[AuthenticationMethod(METHOD)][..],
-        &[AuthenticationMethod(METHOD), AuthenticationData(b"x")],
-    ] {
-        let mut bed = Bed::<F>::new();
-        bed.open();
-        violates(bed, &connack(0, list));
-    }
-}
-
-fn data_without_a_method<F: Face>() {
-    let connack = [0x20, 7, 0, 0, 4, 0x16, 0, 1, b'x'];
-    let auth = [0xF0, 6, 0x18, 4, 0x16, 0, 1, b'x'];
-    for asked in [false, true] {
-        for bytes in [&connack[..], &auth] {
-            let mut bed = Bed::<F>::new();
-            if asked {
-                open_again(&mut bed);
-            } else {
-                bed.open();
-            }
-            bed.feed_bytes(bytes);
-            assert_eq!(bed.events(), []);
-            assert_eq!(bed.sent_bytes()[..3], [0xE0, 1, 0x82]);
-        }
-    }
-}
-
-fn auth_with_another_method<F: Face>() {
-    let none = [0xF0, 2, CONTINUE, 0];
-    for bytes in [auth(CONTINUE, "other", "x"), none.to_vec()] {
-        violates(open::<F>(), &bytes);
-        let mut bed = connected::<F>();
-        bed.client.reauthenticate(bed.now, None).unwrap();
-        assert_eq!(bed.sent_bytes(), auth(AGAIN, METHOD, ""));
-        bed.feed_bytes(&bytes);
-        assert_eq!(bed.events(), []);
-        assert_eq!(bed.sent_bytes(), encode(&disconnect(0x82)));
-    }
-}
-
-fn auth_out_of_turn<F: Face>() {
-    // A second challenge before the answer to the first one.
-    let mut bed = open::<F>();
-    challenge(&mut bed, "one");
-    violates(bed, &auth(CONTINUE, METHOD, "two"));
-    // Nobody has begun.
-    for reason in [0, CONTINUE] {
-        for data in ["", "x"] {
-            violates(connected::<F>(), &auth(reason, METHOD, data));
-        }
-    }
-}
-
-fn auth_without_enhanced_authentication<F: Face>() {
-    for reason in [0, CONTINUE] {
-        for bytes in [auth(reason, METHOD, "x"), vec![0xF0, 2, reason, 0]] {
-            violates(Bed::<F>::connected(), &bytes);
-            let mut bed = Bed::<F>::new();
-            bed.open();
-            violates(bed, &bytes);
-        }
-    }
-}
-
-fn success_before_connack<F: Face>() {
-    for data in ["", "x"] {
-        violates(open::<F>(), &auth(0, METHOD, data));
-        let mut bed = open::<F>();
-        challenge(&mut bed, "one");
-        answer(&mut bed, "mine");
-        violates(bed, &auth(0, METHOD, data));
-    }
-}
-
-fn codes_that_a_server_may_not_send<F: Face>() {
-    for code in [AGAIN, 0x01, 0x80, 0x87, 0xFF] {
-        let mut bytes = auth(CONTINUE, METHOD, "x");
-        bytes[2] = code;
-        for mut bed in [open::<F>(), connected::<F>()] {
-            bed.feed_bytes(&bytes);
-            assert_eq!(bed.events(), []);
-            assert_eq!(bed.sent_bytes(), encode(&disconnect(0x82)), "{code:#04x}");
-        }
-    }
 }
 
 fn steps_out_of_turn_are_refused<F: Face>() {
@@ -461,156 +224,145 @@ fn a_method_that_is_too_long<F: Face>() {
     }
 }
 
-// Again, on an established connection.
-
-fn again_without_data<F: Face>() {
-    let mut bed = connected::<F>();
-    let op = again(&mut bed);
-    challenge(&mut bed, "one");
-    answer(&mut bed, "mine");
-    let told = tell(&mut bed, &auth(0, METHOD, ""));
-    assert_eq!(told, [Told::Completed(op, End::Authenticated)]);
-    let op = again(&mut bed);
-    let told = tell(&mut bed, &auth(0, METHOD, ""));
-    assert_eq!(told, [Told::Completed(op, End::Authenticated)]);
-    assert_eq!(bed.client.state(), State::Connected);
-    assert_eq!(bed.close().len(), 1);
-}
-
-fn again_with_data<F: Face>() {
-    let mut bed = connected::<F>();
-    let op = again(&mut bed);
-    let message = encode(&publish(AtLeastOnce, 1, "later"));
-    let success = auth(0, METHOD, "final");
-    let told = tell(&mut bed, &[success, message].concat());
-    assert_eq!(told, [challenged(0, "final")]);
-    assert_eq!(bed.events(), []);
-    bed.client.authenticate(bed.now, Accept).unwrap();
-    let told = bed.events();
-    assert_eq!(told[0], Told::Completed(op, End::Authenticated));
-    assert!(matches!(told[1..], [Told::Message { .. }]), "{told:?}");
-    bed.expect_sent(&[]);
-}
-
-fn messages_flow_meanwhile<F: Face>() {
-    let mut bed = connected::<F>();
-    let op = again(&mut bed);
-    for data in ["one", "two"] {
-        let sent = bed.publish(AtLeastOnce, "x").unwrap();
-        let id = if data == "one" { 1 } else { 2 };
-        bed.expect_sent(&[publish(AtLeastOnce, id, "x")]);
-        challenge(&mut bed, data);
-        let told = bed.tell(&puback(id));
-        assert_eq!(told, [Told::Completed(sent, End::delivered())]);
-        let token = bed.token(&publish(AtLeastOnce, 9, "y"));
-        bed.ack(token);
-        bed.expect_sent(&[puback(9)]);
-        answer(&mut bed, "mine");
-    }
-    let told = tell(&mut bed, &auth(0, METHOD, ""));
-    assert_eq!(told, [Told::Completed(op, End::Authenticated)]);
-}
-
-fn again_one_at_a_time<F: Face>() {
-    let mut bed = connected::<F>();
-    again(&mut bed);
-    let refused = Err(Refused::AuthenticationOutOfTurn);
-    assert_eq!(bed.client.reauthenticate(bed.now, None), refused);
-    challenge(&mut bed, "one");
-    assert_eq!(bed.client.reauthenticate(bed.now, None), refused);
-    answer(&mut bed, "mine");
-    tell(&mut bed, &auth(0, METHOD, "final"));
-    assert_eq!(bed.client.reauthenticate(bed.now, None), refused);
-    bed.client.authenticate(bed.now, Accept).unwrap();
-    bed.events();
-    bed.expect_sent(&[]);
-    again(&mut bed);
-}
-
-fn again_and_lost<F: Face>() {
-    for steps in 0..4 {
-        let mut bed = connected::<F>();
-        let op = again(&mut bed);
-        match steps {
-            0 => {}
-            1 => challenge(&mut bed, "one"),
-            _ => {
-                tell(&mut bed, &auth(0, METHOD, "final"));
-            }
-        }
-        if steps == 3 {
-            bed.client.authenticate(bed.now, Accept).unwrap();
-        }
-        let told = bed.close();
-        assert_eq!(told[1..], [Told::Completed(op, End::ConnectionLost)]);
-        open_again(&mut bed);
-        bed.accept(&[AuthenticationMethod(METHOD)]);
-        assert_ne!(again(&mut bed), op);
-    }
-}
-
-fn again_and_refused<F: Face>() {
-    let mut bed = connected::<F>();
-    let op = again(&mut bed);
-    assert_eq!(bed.tell(&disconnect(0x87)), []);
-    assert!(bed.client.wants_close());
-    let ends = bed.expect_closed(DisconnectCause::ByServer {
-        reason: ReasonCode::NOT_AUTHORIZED,
-        defined: true,
-    });
-    assert_eq!(ends, [Told::Completed(op, End::ConnectionLost)]);
-}
-
-fn again_and_aborted<F: Face>() {
-    let mut bed = connected::<F>();
-    let op = again(&mut bed);
-    tell(&mut bed, &auth(0, METHOD, "bad"));
-    bed.client.authenticate(bed.now, Abort).unwrap();
-    assert_eq!(bed.events(), []);
-    bed.expect_sent(&[disconnect(0x80)]);
-    assert!(bed.client.wants_close());
-    let ends = bed.expect_closed(DisconnectCause::AuthenticationAborted);
-    assert_eq!(ends, [Told::Completed(op, End::ConnectionLost)]);
-}
-
-fn again_with_too_many_rounds<F: Face>() {
-    let mut bed = connected::<F>();
-    again(&mut bed);
-    for _ in 0..10 {
-        challenge(&mut bed, "more");
-        answer(&mut bed, "mine");
-    }
-    assert_eq!(tell(&mut bed, &auth(CONTINUE, METHOD, "more")), []);
-    bed.expect_sent(&[disconnect(0x97)]);
-}
-
-fn again_without_a_method<F: Face>() {
-    let mut bed = Bed::<F>::new();
-    let not_connected = Err(Refused::NotConnected);
-    assert_eq!(bed.client.reauthenticate(bed.now, None), not_connected);
-    let mut bed = Bed::<F>::connected();
-    let refused = bed.client.reauthenticate(bed.now, Some(b"x"));
-    assert_eq!(refused, Err(Refused::NoAuthentication));
-    bed.expect_sent(&[]);
+/// Data of no bytes is data: it comes with a challenge, and success with it waits for a verdict.
+fn empty_data_is_data<F: Face>() {
+    let list = [AuthenticationMethod(METHOD), AuthenticationData(b"")];
+    let text = format!("{:?}", properties(&list));
+    let told = |code| Told::Challenge(ReasonCode::from(code), text.clone(), Some(vec![]));
     let mut bed = open::<F>();
-    assert_eq!(bed.client.reauthenticate(bed.now, None), not_connected);
+    bed.feed(&Packet::Auth(Auth {
+        reason: ReasonCode::CONTINUE_AUTHENTICATION,
+        properties: properties(&list),
+    }));
+    assert_eq!(bed.events(), [told(CONTINUE)]);
+    bed.client.authenticate(bed.now, Continue(b"")).unwrap();
+    let empty = [0xF0, 19, CONTINUE, 17, 0x15, 0, 11];
+    assert_eq!(
+        bed.sent_bytes(),
+        [&empty[..], METHOD.as_bytes(), b"\x16\0\0"].concat()
+    );
+    assert_eq!(tell(&mut bed, &connack(0, &list)), [told(0)]);
+    bed.client.authenticate(bed.now, Accept).unwrap();
+    assert_eq!(bed.events().len(), 1);
 }
 
-/// While the application looks at the server's data nothing is read, so that its silence says nothing.
-fn a_long_verdict_is_no_silence<F: Face>() {
-    for turns in 1..=30 {
-        let mut bed = connected::<F>();
-        let op = again(&mut bed);
-        tell(&mut bed, &auth(0, METHOD, "final"));
-        for _ in 0..turns {
-            bed.elapse(secs(10));
-            bed.sent_bytes();
+/// What a server says beside method and data is told, unless it was asked to be silent [MQTT-3.1.2-29].
+fn explanations<F: Face>() {
+    let list = [
+        AuthenticationMethod(METHOD),
+        Property::ReasonString("once more"),
+        Property::UserProperty("a", "b"),
+    ];
+    let auth = |count| Auth {
+        reason: ReasonCode::CONTINUE_AUTHENTICATION,
+        properties: properties(&list[..count]),
+    };
+    let mut bed = open::<F>();
+    let told = bed.tell(&Packet::Auth(auth(3)));
+    let text = format!("{:?}", auth(3).properties);
+    let expected = Told::Challenge(ReasonCode::CONTINUE_AUTHENTICATION, text, None);
+    assert_eq!(told, [expected]);
+    for count in 1..=3 {
+        let mut bed = Bed::<F>::new();
+        let silent = Property::RequestProblemInformation(false);
+        let asked = [LIMITS[0], LIMITS[1], silent, AuthenticationMethod(METHOD)];
+        bed.open_with(&asked, 60);
+        bed.feed(&Packet::Auth(auth(count)));
+        if count == 1 {
+            assert_eq!(bed.events(), [challenged(CONTINUE, "")]);
+        } else {
+            let violation = Violation::UnexpectedProblemInformation;
+            bed.expect_end(Some(0x82), DisconnectCause::Violation(violation));
         }
-        bed.client.authenticate(bed.now, Accept).unwrap();
-        assert_eq!(bed.events(), [Told::Completed(op, End::Authenticated)]);
-        bed.client.handle_timeout(bed.now);
-        assert_eq!(bed.client.state(), State::Connected, "{turns}");
     }
+}
+
+/// Whatever the pieces in which packets arrive, a step is told with its last byte.
+fn in_pieces<F: Face>() {
+    let list = [AuthenticationMethod(METHOD), AuthenticationData(b"final")];
+    let mut bed = open::<F>();
+    for (bytes, expected) in [
+        (auth(CONTINUE, METHOD, "one"), challenged(CONTINUE, "one")),
+        (connack(0, &list), challenged(0, "final")),
+    ] {
+        let (last, first) = bytes.split_last().unwrap();
+        for byte in first {
+            assert_eq!(tell(&mut bed, &[*byte]), []);
+        }
+        assert_eq!(tell(&mut bed, &[*last]), [expected]);
+        if bytes[0] == 0xF0 {
+            answer(&mut bed, "mine");
+        }
+    }
+    bed.client.authenticate(bed.now, Accept).unwrap();
+    assert_eq!(bed.events().len(), 1);
+}
+
+fn disconnecting_instead_of_answering<F: Face>() {
+    let list = [AuthenticationMethod(METHOD), AuthenticationData(b"final")];
+    for checking in [false, true] {
+        let mut bed = open::<F>();
+        if checking {
+            tell(&mut bed, &connack(0, &list));
+        } else {
+            challenge(&mut bed, "one");
+        }
+        let reason = DisconnectReason::Normal;
+        let ended = bed.client.disconnect(bed.now, reason, Properties::EMPTY);
+        assert_eq!(ended, Ok(()));
+        let refused = bed.client.authenticate(bed.now, Abort);
+        assert_eq!(refused, Err(Refused::NotConnected));
+        bed.expect_end(Some(0), DisconnectCause::Requested);
+    }
+}
+
+fn nothing_is_handled_after_an_abort<F: Face>() {
+    let mut bed = open::<F>();
+    let list = [AuthenticationMethod(METHOD), AuthenticationData(b"bad")];
+    let later = auth(CONTINUE, METHOD, "one");
+    let told = tell(&mut bed, &[connack(0, &list), later].concat());
+    assert_eq!(told, [challenged(0, "bad")]);
+    bed.client.authenticate(bed.now, Abort).unwrap();
+    for step in [Continue(b"x"), Accept, Abort] {
+        let refused = bed.client.authenticate(bed.now, step);
+        assert_eq!(refused, Err(Refused::NotConnected));
+    }
+    bed.expect_end(Some(0x80), DisconnectCause::AuthenticationAborted);
+}
+
+/// A server whose data is not approved yet is shown nothing of the session, and refusing it does not harm the session.
+fn nothing_is_resent_before_the_verdict<F: Face>() {
+    let list = [AuthenticationMethod(METHOD), AuthenticationData(b"final")];
+    let mut bed = Bed::<F>::keeping();
+    let op = bed.publish(AtLeastOnce, "x").unwrap();
+    bed.expect_sent(&[publish(AtLeastOnce, 1, "x")]);
+    for verdict in [Abort, Accept] {
+        assert_eq!(bed.lose(), []);
+        let connect = Connect {
+            clean_start: false,
+            properties: properties(&[
+                LIMITS[0],
+                LIMITS[1],
+                Property::SessionExpiryInterval(3_600),
+                AuthenticationMethod(METHOD),
+            ]),
+            ..Connect::new("me")
+        };
+        bed.client.connect(bed.now, &connect).unwrap();
+        bed.expect_sent(&[Packet::Connect(connect)]);
+        bed.connack(true, &list);
+        assert_eq!(bed.events(), [challenged(0, "final")]);
+        bed.expect_sent(&[]);
+        bed.client.authenticate(bed.now, verdict).unwrap();
+        if matches!(verdict, Abort) {
+            assert_eq!(bed.events(), []);
+            bed.expect_sent(&[disconnect(0x80)]);
+        }
+    }
+    assert!(matches!(bed.events()[..], [Told::Connected { .. }]));
+    bed.expect_sent(&[packets::again(AtLeastOnce, 1, "x")]);
+    let told = bed.tell(&puback(1));
+    assert_eq!(told, [Told::Completed(op, End::delivered())]);
 }
 
 /// Data that is not printed.

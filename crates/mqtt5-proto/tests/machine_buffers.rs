@@ -240,7 +240,7 @@ fn a_queue_that_never_empties_does_not_grow() {
 
 /// HB-03: space grows as bytes arrive, not as a length field promises.
 #[test]
-fn a_promise_of_length_allocates_nothing() {
+fn hb_03_a_promise_of_length_allocates_nothing() {
     let mut client = connected();
     let header = [0x30, 0xFF, 0xFF, 0xFF, 0x7F];
     client.receive_space()[..5].copy_from_slice(&header);

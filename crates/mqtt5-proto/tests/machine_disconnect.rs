@@ -2,10 +2,10 @@
 
 mod machine;
 
-use mqtt5_proto::packet::{Connect, Disconnect};
+use mqtt5_proto::packet::{Connect, Disconnect, Will};
 use mqtt5_proto::{
     Config, DisconnectCause, DisconnectReason, EncodeError, Packet, PacketType, Properties,
-    Property, QoS, ReasonCode, Refused, Role, State, Violation,
+    Property, QoS, ReasonCode, Refused, Role, State, TopicName, Violation,
 };
 
 use machine::packets::{disconnect, encode, publish, pubrec};
@@ -15,19 +15,20 @@ use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
 every_storage!(
     every_code_of_a_client,
+    a_will_is_left_to_the_server,
     what_is_encoded_leaves_before_disconnect,
     properties_of_our_disconnect,
     nothing_is_sent_after_our_disconnect,
-    what_arrives_after_our_disconnect_is_ignored,
+    hb_10_what_arrives_after_our_disconnect_is_ignored,
     disconnect_before_connack,
     a_session_that_was_not_asked_for_cannot_be_kept,
     our_disconnect_respects_maximum_packet_size,
     every_code_of_a_server,
     undefined_codes_are_quoted,
-    nothing_is_written_after_a_received_disconnect,
+    hb_23_nothing_is_written_after_a_received_disconnect,
     half_a_write_ends_with_a_received_disconnect,
-    what_follows_a_disconnect_is_ignored,
-    a_session_expiry_of_the_server_is_a_protocol_error,
+    hb_10_what_follows_a_disconnect_is_ignored,
+    hb_23_a_session_expiry_of_the_server_is_a_protocol_error,
     disconnect_of_both_sides,
     messages_before_a_disconnect_are_told,
     the_transport_closes_without_a_word,
@@ -64,6 +65,32 @@ fn every_code_of_a_client<F: Face>() {
     let mut bed = Bed::<F>::connected();
     leave(&mut bed, Reason::Normal).unwrap();
     assert_eq!(bed.sent_bytes(), [0xE0, 0]);
+}
+
+/// D42, S32: it is announced with everything that belongs to it, and 0x04 asks for it; the machine does nothing else about
+/// it (3.14.4).
+fn a_will_is_left_to_the_server<F: Face>() {
+    let list = [
+        Property::WillDelayInterval(5),
+        Property::MessageExpiryInterval(60),
+        Property::UserProperty("a", "b"),
+    ];
+    let connect = Connect {
+        will: Some(Will {
+            qos: ExactlyOnce,
+            retain: true,
+            properties: Properties::new(&list).unwrap(),
+            ..Will::new(TopicName::new("gone").unwrap(), b"x")
+        }),
+        properties: Properties::new(&LIMITS).unwrap(),
+        ..Connect::new("me")
+    };
+    let mut bed = Bed::<F>::new();
+    bed.client.connect(bed.now, &connect).unwrap();
+    bed.expect_sent(&[Packet::Connect(connect)]);
+    bed.accept(&[]);
+    leave(&mut bed, DisconnectReason::WithWill).unwrap();
+    bed.expect_end(Some(0x04), DisconnectCause::Requested);
 }
 
 fn what_is_encoded_leaves_before_disconnect<F: Face>() {
@@ -134,7 +161,7 @@ fn nothing_is_sent_after_our_disconnect<F: Face>() {
 }
 
 /// E11, HB-10.
-fn what_arrives_after_our_disconnect_is_ignored<F: Face>() {
+fn hb_10_what_arrives_after_our_disconnect_is_ignored<F: Face>() {
     let mut bed = Bed::<F>::connected();
     bed.publish(AtLeastOnce, "x").unwrap();
     bed.feed(&publish(AtMostOnce, 0, "late"));
@@ -213,7 +240,7 @@ fn our_disconnect_respects_maximum_packet_size<F: Face>() {
     leave(&mut bed, normal).unwrap();
 }
 
-/// With its properties; nothing is written.
+/// S33, S34: with its properties, the other server of 0x9C and 0x9D among them; nothing is written.
 fn every_code_of_a_server<F: Face>() {
     let list = [
         Property::ReasonString("go"),
@@ -261,7 +288,7 @@ fn by_server(code: u8) -> DisconnectCause {
 }
 
 /// D29: neither what was encoded before nor what is asked for after it.
-fn nothing_is_written_after_a_received_disconnect<F: Face>() {
+fn hb_23_nothing_is_written_after_a_received_disconnect<F: Face>() {
     let mut bed = Bed::<F>::connected();
     let token = bed.token(&publish(ExactlyOnce, 1, "x"));
     bed.publish(ExactlyOnce, "x").unwrap();
@@ -295,7 +322,7 @@ fn half_a_write_ends_with_a_received_disconnect<F: Face>() {
 }
 
 /// HB-10: also in the same read.
-fn what_follows_a_disconnect_is_ignored<F: Face>() {
+fn hb_10_what_follows_a_disconnect_is_ignored<F: Face>() {
     let mut bed = Bed::<F>::connected();
     let mut bytes = encode(&disconnect(0x8B));
     bytes.extend(encode(&publish(AtMostOnce, 0, "late")));
@@ -305,7 +332,7 @@ fn what_follows_a_disconnect_is_ignored<F: Face>() {
 }
 
 /// D29, HB-23, [MQTT-3.14.2-2]: together with the server's own code, and nothing is written.
-fn a_session_expiry_of_the_server_is_a_protocol_error<F: Face>() {
+fn hb_23_a_session_expiry_of_the_server_is_a_protocol_error<F: Face>() {
     let list = [
         Property::SessionExpiryInterval(0),
         Property::ReasonString("go"),

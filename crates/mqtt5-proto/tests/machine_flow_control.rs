@@ -12,20 +12,20 @@ use machine::{Bed, End, Face, LIMITS, Told, every_storage};
 use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
 every_storage!(
-    receive_maximum_is_never_exceeded,
+    hb_40_receive_maximum_is_never_exceeded,
     receive_maximum_of_one,
     an_exchange_counts_until_it_is_finished,
     a_refusal_returns_its_quota,
     what_waits_leaves_in_the_order_of_acceptance,
     other_packets_pass_an_exhausted_quota,
-    identifiers_go_round,
+    hb_38_identifiers_go_round,
     publishes_and_requests_share_identifiers,
     our_own_limit_of_exchanges,
     so_many_may_wait,
     so_many_bytes_may_wait,
     one_larger_message_may_wait_alone,
     a_publish_that_waits_can_be_withdrawn,
-    an_encoded_publish_cannot_be_withdrawn,
+    hb_39_an_encoded_publish_cannot_be_withdrawn,
     retained_bytes_are_bounded,
 );
 
@@ -35,7 +35,7 @@ fn completed(events: &[Told]) -> usize {
 }
 
 /// [MQTT-3.3.4-7], [MQTT-4.9.0-1], [MQTT-4.9.0-2]: whatever the mix of QoS 1 and 2.
-fn receive_maximum_is_never_exceeded<F: Face>() {
+fn hb_40_receive_maximum_is_never_exceeded<F: Face>() {
     let mut bed = Bed::<F>::accepted(&[Property::ReceiveMaximum(3)]);
     for n in 0..8 {
         let qos = if n % 2 == 0 { AtLeastOnce } else { ExactlyOnce };
@@ -140,7 +140,7 @@ fn other_packets_pass_an_exhausted_quota<F: Face>() {
 }
 
 /// [MQTT-2.2.1-3], HB-38: round robin, so that an identifier rests as long as possible; not lowest free.
-fn identifiers_go_round<F: Face>() {
+fn hb_38_identifiers_go_round<F: Face>() {
     let mut bed = Bed::<F>::connected();
     for n in 1..=u16::MAX {
         bed.publish(AtLeastOnce, "").unwrap();
@@ -264,7 +264,7 @@ fn a_publish_that_waits_can_be_withdrawn<F: Face>() {
 }
 
 /// D35.
-fn an_encoded_publish_cannot_be_withdrawn<F: Face>() {
+fn hb_39_an_encoded_publish_cannot_be_withdrawn<F: Face>() {
     let mut bed = Bed::<F>::connected();
     let op = bed.publish(AtLeastOnce, "a").unwrap();
     let request = bed.subscribe(&["a"]).unwrap();
@@ -314,7 +314,7 @@ mod growable {
 
     /// HB-40: all identifiers in use is back-pressure: publishes wait, a SUBSCRIBE is refused; O(1) for each.
     #[test]
-    fn all_identifiers_in_use() {
+    fn hb_40_all_identifiers_in_use() {
         let mut bed = Bed::<Lending>::connected();
         for n in 1..=u16::MAX {
             bed.publish(AtLeastOnce, "").unwrap();

@@ -19,14 +19,14 @@ every_storage!(
     qos_2_ends_with_pubcomp,
     qos_2_keeps_the_reason_of_pubrec,
     a_refusing_puback_ends_the_exchange,
-    a_refusing_pubrec_ends_the_exchange_without_pubrel,
-    acknowledgements_out_of_order,
+    hb_37_a_refusing_pubrec_ends_the_exchange_without_pubrel,
+    hb_39_acknowledgements_out_of_order,
     pubrels_leave_in_the_order_of_pubrecs,
     everything_of_a_publish_is_sent,
     what_connack_rules_out_is_refused,
     maximum_packet_size_counts_every_byte,
-    nothing_fits_a_server_that_takes_one_byte,
-    nothing_is_resent_on_a_live_connection,
+    hb_19_nothing_fits_a_server_that_takes_one_byte,
+    hb_39_nothing_is_resent_on_a_live_connection,
 );
 
 fn delivered(reason: u8, last: u8) -> End {
@@ -97,7 +97,7 @@ fn a_refusing_puback_ends_the_exchange<F: Face>() {
 }
 
 /// [MQTT-4.4.0-2], D25, HB-37: no PUBREL, the identifier is free, a late PUBCOMP is ignored.
-fn a_refusing_pubrec_ends_the_exchange_without_pubrel<F: Face>() {
+fn hb_37_a_refusing_pubrec_ends_the_exchange_without_pubrel<F: Face>() {
     refused::<F>(ExactlyOnce, Pubrec);
 }
 
@@ -123,7 +123,7 @@ fn refused<F: Face>(qos: QoS, packet: PacketType) {
 }
 
 /// HB-39: the server answers in any order.
-fn acknowledgements_out_of_order<F: Face>() {
+fn hb_39_acknowledgements_out_of_order<F: Face>() {
     let mut bed = Bed::<F>::connected();
     let ops: Vec<_> = (0..5)
         .map(|_| bed.publish(AtLeastOnce, "x").unwrap())
@@ -251,7 +251,7 @@ fn maximum_packet_size_counts_every_byte<F: Face>() {
 }
 
 /// HB-19: every publish fails by itself, nothing loops, and not even DISCONNECT exceeds the limit [MQTT-3.2.2-15].
-fn nothing_fits_a_server_that_takes_one_byte<F: Face>() {
+fn hb_19_nothing_fits_a_server_that_takes_one_byte<F: Face>() {
     let mut bed = Bed::<F>::accepted(&[Property::MaximumPacketSize(1)]);
     assert!(matches!(
         bed.publish(AtMostOnce, ""),
@@ -270,7 +270,7 @@ fn nothing_fits_a_server_that_takes_one_byte<F: Face>() {
 }
 
 /// [MQTT-4.4.0-1], D2, HB-39: silence about a publish changes nothing, however long it lasts.
-fn nothing_is_resent_on_a_live_connection<F: Face>() {
+fn hb_39_nothing_is_resent_on_a_live_connection<F: Face>() {
     let mut bed = Bed::<F>::connected();
     let op = bed.publish(AtLeastOnce, "x").unwrap();
     bed.publish(ExactlyOnce, "y").unwrap();

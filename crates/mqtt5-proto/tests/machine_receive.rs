@@ -26,16 +26,16 @@ every_storage!(
     pubrecs_leave_in_the_order_of_arrival,
     the_two_orders_are_independent,
     a_refusal_waits_for_its_turn,
-    qos_1_again_before_puback,
-    qos_1_again_after_puback,
-    qos_2_again_before_pubrec,
-    qos_2_again_after_pubrec,
-    qos_2_again_after_a_refusing_pubrec,
-    qos_2_again_after_pubcomp,
+    hb_44_qos_1_again_before_puback,
+    hb_44_qos_1_again_after_puback,
+    hb_43_qos_2_again_before_pubrec,
+    hb_43_qos_2_again_after_pubrec,
+    hb_43_qos_2_again_after_a_refusing_pubrec,
+    hb_45_qos_2_again_after_pubcomp,
     pubrel_before_pubrec_finds_nothing,
     an_identifier_of_another_qos,
     both_directions_may_use_an_identifier,
-    receive_maximum_is_strict,
+    hb_42_receive_maximum_is_strict,
     the_margin_is_tolerated_and_counted,
     receive_maximum_counts_until_the_answer,
     a_stale_token_does_nothing,
@@ -194,7 +194,7 @@ fn a_refusal_waits_for_its_turn<F: Face>() {
 }
 
 /// D10, E7, HB-44: not handed over again, acknowledged once, whatever DUP says.
-fn qos_1_again_before_puback<F: Face>() {
+fn hb_44_qos_1_again_before_puback<F: Face>() {
     for dup in [false, true] {
         let mut bed = Bed::<F>::connected();
         let token = bed.token(&publish(AtLeastOnce, 7, "x"));
@@ -214,7 +214,7 @@ fn qos_1_again_before_puback<F: Face>() {
 }
 
 /// [MQTT-4.3.2-5], HB-44: a new message whatever DUP says, with a token of its own.
-fn qos_1_again_after_puback<F: Face>() {
+fn hb_44_qos_1_again_after_puback<F: Face>() {
     let mut bed = Bed::<F>::connected();
     let mut old = bed.token(&publish(AtLeastOnce, 7, "x"));
     bed.ack(old);
@@ -231,7 +231,7 @@ fn qos_1_again_after_puback<F: Face>() {
 }
 
 /// [MQTT-4.3.3-10], HB-43, E7: one PUBREC answers all, with different content too.
-fn qos_2_again_before_pubrec<F: Face>() {
+fn hb_43_qos_2_again_before_pubrec<F: Face>() {
     for dup in [false, true] {
         let mut bed = Bed::<F>::connected();
         let token = bed.token(&publish(ExactlyOnce, 7, "x"));
@@ -244,7 +244,7 @@ fn qos_2_again_before_pubrec<F: Face>() {
 }
 
 /// [MQTT-4.3.3-10], HB-43: PUBREC every time at once, not handed over again.
-fn qos_2_again_after_pubrec<F: Face>() {
+fn hb_43_qos_2_again_after_pubrec<F: Face>() {
     let mut bed = Bed::<F>::connected();
     // An older one that is not acknowledged does not hold up what was sent before.
     let token = bed.token(&publish(ExactlyOnce, 7, "x"));
@@ -262,7 +262,7 @@ fn qos_2_again_after_pubrec<F: Face>() {
 }
 
 /// [MQTT-4.3.3-9].
-fn qos_2_again_after_a_refusing_pubrec<F: Face>() {
+fn hb_43_qos_2_again_after_a_refusing_pubrec<F: Face>() {
     let mut bed = Bed::<F>::connected();
     let token = bed.token(&publish(ExactlyOnce, 7, "x"));
     bed.client
@@ -275,7 +275,7 @@ fn qos_2_again_after_a_refusing_pubrec<F: Face>() {
 }
 
 /// [MQTT-4.3.3-12], HB-45: also when PUBREL and PUBLISH arrive together.
-fn qos_2_again_after_pubcomp<F: Face>() {
+fn hb_45_qos_2_again_after_pubcomp<F: Face>() {
     let mut bed = Bed::<F>::connected();
     let token = bed.token(&publish(ExactlyOnce, 7, "x"));
     bed.ack(token);
@@ -332,7 +332,7 @@ fn both_directions_may_use_an_identifier<F: Face>() {
 }
 
 /// [MQTT-3.3.4-9], D13, HB-42: 0x93; repetitions do not count.
-fn receive_maximum_is_strict<F: Face>() {
+fn hb_42_receive_maximum_is_strict<F: Face>() {
     let mut bed = Bed::<F>::connected();
     for n in 1..=WINDOW {
         let qos = if n % 2 == 0 { AtLeastOnce } else { ExactlyOnce };
@@ -424,7 +424,7 @@ fn qos_0_is_not_limited<F: Face>() {
 /// E17: content that a publisher should not have sent costs no connection; the message says what is wrong with it.
 #[cfg(feature = "alloc")]
 #[test]
-fn poison_is_delivered_and_marked() {
+fn hb_50_poison_is_delivered_and_marked() {
     use mqtt5_proto::{Client, Event, Instant};
 
     let mut client = Client::new(Config::default());

@@ -10,7 +10,7 @@ use machine::{Bed, Face, Told, WINDOW, every_storage};
 use QoS::{AtLeastOnce, ExactlyOnce};
 
 every_storage!(
-    a_held_at_least_once_is_not_handed_over_again,
+    hb_44_a_held_at_least_once_is_not_handed_over_again,
     without_dup_it_is_a_new_message,
     a_held_exactly_once_is_known_by_its_identifier,
     after_pubrec_it_is_answered_again,
@@ -26,13 +26,14 @@ every_storage!(
     pubrel_after_the_loss,
     pubrel_for_what_was_never_acknowledged,
     through_several_connections,
-    a_lost_session_makes_tokens_stale,
+    hb_25_a_lost_session_makes_tokens_stale,
     no_session_makes_tokens_stale_at_the_end,
     forgotten_messages_are_handed_over_again,
     only_what_waits_can_be_forgotten,
     receive_maximum_counts_this_connection_only,
     receive_maximum_counts_redeliveries,
-    a_released_identifier_carries_a_new_message,
+    what_is_never_delivered_again_takes_no_room,
+    hb_45_a_released_identifier_carries_a_new_message,
 );
 
 fn lose_and_resume<F: Face>(bed: &mut Bed<F>) {
@@ -43,7 +44,7 @@ fn lose_and_resume<F: Face>(bed: &mut Bed<F>) {
 }
 
 /// E7, HB-44: acknowledged once, with the token of the first delivery.
-fn a_held_at_least_once_is_not_handed_over_again<F: Face>() {
+fn hb_44_a_held_at_least_once_is_not_handed_over_again<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     let token = bed.token(&publish(AtLeastOnce, 7, "x"));
     lose_and_resume(&mut bed);
@@ -167,6 +168,10 @@ fn a_pubrec_that_did_not_leave<F: Face>() {
     lose_and_resume(&mut bed);
     assert_eq!(bed.tell(&again(ExactlyOnce, 7, "x")), []);
     bed.expect_sent(&[pubrec(7)]);
+    // It is not remembered beyond the end of the exchange.
+    assert_eq!(bed.tell(&pubrel(7)), []);
+    bed.expect_sent(&[pubcomp(7)]);
+    bed.token(&publish(ExactlyOnce, 7, "new"));
 }
 
 /// E7: the application has given it, so its redelivery is not handed over again.
@@ -293,7 +298,7 @@ fn through_several_connections<F: Face>() {
 }
 
 /// HB-25.
-fn a_lost_session_makes_tokens_stale<F: Face>() {
+fn hb_25_a_lost_session_makes_tokens_stale<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     let one = bed.token(&publish(AtLeastOnce, 1, "x"));
     let two = bed.token(&publish(ExactlyOnce, 2, "x"));
@@ -393,8 +398,25 @@ fn receive_maximum_counts_redeliveries<F: Face>() {
     assert_eq!(bed.events()[0], Told::Disconnected(cause, "[]".into()));
 }
 
+/// The server has dropped what it had not delivered to the end, as it may when that expires.
+fn what_is_never_delivered_again_takes_no_room<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    let old: Vec<_> = (1..=WINDOW)
+        .map(|id| bed.token(&publish(AtLeastOnce, id, "x")))
+        .collect();
+    lose_and_resume(&mut bed);
+    let new: Vec<_> = (101..=100 + WINDOW)
+        .map(|id| bed.token(&publish(ExactlyOnce, id, "x")))
+        .collect();
+    for token in old.into_iter().chain(new) {
+        bed.ack(token);
+    }
+    let answers: Vec<_> = (101..=100 + WINDOW).map(pubrec).collect();
+    bed.expect_sent(&answers);
+}
+
 /// HB-45.
-fn a_released_identifier_carries_a_new_message<F: Face>() {
+fn hb_45_a_released_identifier_carries_a_new_message<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     let token = bed.token(&publish(ExactlyOnce, 7, "x"));
     bed.ack(token);

@@ -3,7 +3,10 @@
 mod machine;
 
 use mqtt5_proto::packet::Publish;
-use mqtt5_proto::{Op, Outbound, Packet, Properties, Property, QoS, Refused, State, TopicName};
+use mqtt5_proto::{
+    DisconnectReason, Op, Outbound, Packet, Properties, Property, QoS, Refused, State, TimerReason,
+    TopicName,
+};
 
 use machine::packets::{again, delivery, puback, publish, pubrec, pubrel};
 use machine::{Bed, End, Face, Told, every_storage, millis, secs};
@@ -18,6 +21,10 @@ every_storage!(
     a_resend_carries_what_is_left,
     a_resend_carries_at_least_a_second_and_never_expires,
     what_was_not_handed_over_expires,
+    what_waits_expires_in_time,
+    a_timer_for_what_waits_only,
+    everything_that_waits_is_looked_at,
+    a_loss_in_the_middle_of_it,
     a_lower_qos_rules_out_what_waits_and_what_is_sent_again,
     no_retain_rules_out_what_waits_and_what_is_sent_again,
     a_smaller_packet_size_rules_out_what_waits_and_what_is_sent_again,
@@ -140,6 +147,138 @@ fn what_was_not_handed_over_expires<F: Face>() {
     assert_eq!(bed.resume(true, &[]), [Told::Completed(op, End::Expired)]);
     bed.expect_sent(&[]);
     bed.expect_empty();
+}
+
+/// S53: whatever stands before it, at the moment when it does, in every state of the connection.
+fn what_waits_expires_in_time<F: Face>() {
+    type Act<F> = fn(&mut Bed<F>);
+    let acts: [Act<F>; 4] = [
+        |_| {},
+        |bed| drop(bed.lose()),
+        |bed| {
+            bed.lose();
+            bed.reopen();
+        },
+        |bed| {
+            let normal = DisconnectReason::Normal;
+            let properties = Properties::EMPTY;
+            bed.client.disconnect(bed.now, normal, properties).unwrap();
+        },
+    ];
+    for act in acts {
+        let mut bed = full::<F>();
+        let start = bed.now.as_micros() / 1_000;
+        bed.publish(AtLeastOnce, "waits").unwrap();
+        let later = publish_expiring(&mut bed, AtLeastOnce, 6);
+        let first = publish_expiring(&mut bed, ExactlyOnce, 5);
+        let also = publish_expiring(&mut bed, AtLeastOnce, 5);
+        bed.publish(AtLeastOnce, "waits too").unwrap();
+        act(&mut bed);
+        bed.events();
+        let pending = bed.client.pending();
+        bed.sleep_until(start + 4_999);
+        assert_eq!(bed.events(), []);
+        let timer = |seconds: u64| Some((start + seconds * 1_000, TimerReason::MessageExpiry));
+        assert_eq!(bed.timer(), timer(5));
+        bed.sleep_until(start + 5_000);
+        let expired = |op| Told::Completed(op, End::Expired);
+        assert_eq!(bed.events(), [expired(first), expired(also)]);
+        assert_eq!(bed.timer(), timer(6));
+        assert_eq!(bed.client.pending(), pending - 2);
+        bed.sleep_until(start + 6_000);
+        assert_eq!(bed.events(), [expired(later)]);
+        assert!(!matches!(
+            bed.timer(),
+            Some((_, TimerReason::MessageExpiry))
+        ));
+        assert_eq!(bed.client.pending(), pending - 3);
+    }
+}
+
+/// One timer for all of them, and none when none waits.
+fn a_timer_for_what_waits_only<F: Face>() {
+    let mut bed = full::<F>();
+    let timer = bed.timer();
+    let one = publish_expiring(&mut bed, AtLeastOnce, 20);
+    let two = publish_expiring(&mut bed, AtLeastOnce, 10);
+    assert!(bed.client.withdraw(two));
+    // Harmless when early: the one that is gone.
+    bed.elapse(secs(10));
+    assert_eq!(bed.events(), []);
+    let expiry = bed.now.as_micros() / 1_000 + 10_000;
+    assert_eq!(bed.timer(), Some((expiry, TimerReason::MessageExpiry)));
+    assert!(bed.client.withdraw(one));
+    assert_eq!(bed.timer(), timer);
+    publish_expiring(&mut bed, AtLeastOnce, 20);
+    bed.tell(&puback(1));
+    bed.sent_bytes();
+    assert_ne!(bed.timer().unwrap().1, TimerReason::MessageExpiry);
+}
+
+/// Those that wait behind others are looked at, each once, and those that stay keep their order.
+fn everything_that_waits_is_looked_at<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    bed.lose();
+    bed.resume(false, &[Property::ReceiveMaximum(1)]);
+    let full = bed.publish(AtLeastOnce, "full").unwrap();
+    let ops = [
+        ExactlyOnce,
+        AtLeastOnce,
+        AtLeastOnce,
+        ExactlyOnce,
+        ExactlyOnce,
+        AtLeastOnce,
+    ]
+    .map(|qos| bed.publish(qos, "x").unwrap());
+    bed.sent_bytes();
+    bed.lose();
+    let limits = [Property::MaximumQoS(1), Property::ReceiveMaximum(1)];
+    bed.reopen();
+    bed.connack(true, &limits);
+    let connected = bed.client.poll_event(bed.now);
+    assert!(matches!(connected, Some(Told::Connected { .. })));
+    let ruled_out = |op| {
+        let limit = Refused::QoSNotSupported(AtLeastOnce);
+        Some(Told::Completed(op, End::LimitExceeded(limit)))
+    };
+    assert_eq!(bed.client.poll_event(bed.now), ruled_out(ops[0]));
+    let last = bed.publish(AtLeastOnce, "y").unwrap();
+    assert_eq!(bed.client.poll_event(bed.now), ruled_out(ops[3]));
+    // What stood before those that are still to be looked at is taken back in the middle of it.
+    assert!(bed.client.withdraw(ops[1]));
+    assert_eq!(bed.client.poll_event(bed.now), ruled_out(ops[4]));
+    assert_eq!(bed.client.poll_event(bed.now), None);
+    bed.expect_sent(&[again(AtLeastOnce, 1, "full")]);
+    for (n, (op, text)) in [(full, "x"), (ops[2], "x"), (ops[5], "y")]
+        .into_iter()
+        .enumerate()
+    {
+        let id = u16::try_from(n).unwrap() + 1;
+        let end = Told::Completed(op, End::delivered());
+        assert_eq!(bed.tell(&puback(id)), [end]);
+        bed.expect_sent(&[publish(AtLeastOnce, id + 1, text)]);
+    }
+    assert_eq!(
+        bed.tell(&puback(4)),
+        [Told::Completed(last, End::delivered())]
+    );
+}
+
+/// A limit of the next server, in the middle of telling what that of the last one rules out.
+fn a_loss_in_the_middle_of_it<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    let ops = [1, 2, 3].map(|_| bed.publish(ExactlyOnce, "x").unwrap());
+    bed.sent_bytes();
+    bed.lose();
+    bed.reopen();
+    bed.connack(true, &[Property::MaximumQoS(1)]);
+    bed.client.poll_event(bed.now);
+    let limit = Refused::QoSNotSupported(AtLeastOnce);
+    let end = Told::Completed(ops[0], End::LimitExceeded(limit));
+    assert_eq!(bed.client.poll_event(bed.now), Some(end));
+    assert_eq!(bed.lose(), []);
+    assert_eq!(bed.resume(true, &[]), []);
+    bed.expect_sent(&[again(ExactlyOnce, 2, "x"), again(ExactlyOnce, 3, "x")]);
 }
 
 /// Three publishes, the middle one ruled out by these properties of the next CONNACK: handed over, or not.

@@ -14,16 +14,16 @@ use machine::{Bed, End, Face, Told, every_storage};
 use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
 every_storage!(
-    at_least_once_is_published_again_in_order,
+    hb_25_at_least_once_is_published_again_in_order,
     at_least_once_is_unknown_by_policy,
-    exactly_once_is_unknown,
+    hb_25_exactly_once_is_unknown,
     exactly_once_is_published_again_by_policy,
-    after_pubrec_it_is_always_unknown,
+    hb_25_after_pubrec_it_is_always_unknown,
     what_is_published_again_stands_before_what_waits,
     what_was_not_handed_over_is_published_whatever_the_policy,
     session_present_without_a_session_closes,
     an_assumed_session_is_taken_over,
-    clean_start_with_session_present_closes,
+    hb_24_clean_start_with_session_present_closes,
     clean_start_contradicts_an_assumed_session,
     a_closed_door_keeps_the_session,
     disconnect_before_connack_settles_nothing,
@@ -58,7 +58,7 @@ fn maximum(value: u16) -> [Property<'static>; 1] {
 const NO_EXPIRY: [Property<'static>; 1] = [Property::SessionExpiryInterval(0)];
 
 /// D4: DUP 0 and fresh identifiers.
-fn at_least_once_is_published_again_in_order<F: Face>() {
+fn hb_25_at_least_once_is_published_again_in_order<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     for text in ["a", "b", "c"] {
         bed.publish(AtLeastOnce, text).unwrap();
@@ -87,7 +87,7 @@ fn at_least_once_is_unknown_by_policy<F: Face>() {
 }
 
 /// E13: publishing it again may deliver it twice.
-fn exactly_once_is_unknown<F: Face>() {
+fn hb_25_exactly_once_is_unknown<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     let op = bed.publish(ExactlyOnce, "a").unwrap();
     bed.publish(AtLeastOnce, "b").unwrap();
@@ -108,7 +108,7 @@ fn exactly_once_is_published_again_by_policy<F: Face>() {
 }
 
 /// D5.
-fn after_pubrec_it_is_always_unknown<F: Face>() {
+fn hb_25_after_pubrec_it_is_always_unknown<F: Face>() {
     let mut bed = with_loss::<F>(true, true);
     let op = bed.publish(ExactlyOnce, "a").unwrap();
     bed.publish(ExactlyOnce, "b").unwrap();
@@ -181,7 +181,7 @@ fn an_assumed_session_is_taken_over<F: Face>() {
 }
 
 /// HB-24: also when there is one.
-fn clean_start_with_session_present_closes<F: Face>() {
+fn hb_24_clean_start_with_session_present_closes<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     assert!(bed.client.has_session());
     bed.lose();

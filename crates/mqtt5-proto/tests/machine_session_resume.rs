@@ -21,7 +21,7 @@ every_storage!(
     one_shown_byte_counts_as_handed,
     handed_once_is_handed_for_good,
     an_answered_publish_counts_as_handed,
-    publishes_again_only_below_receive_maximum,
+    hb_40_publishes_again_only_below_receive_maximum,
     pubcomp_and_not_pubrec_makes_room,
     pubrels_do_not_wait_for_receive_maximum,
     a_later_pubrec_does_not_overtake,
@@ -32,7 +32,7 @@ every_storage!(
     pubcomp_with_unknown_identifier_is_success,
     a_second_loss_in_the_middle,
     a_connection_without_connack_changes_nothing,
-    identifiers_in_doubt_are_not_used,
+    hb_38_identifiers_in_doubt_are_not_used,
     requests_are_not_sent_again,
     a_full_machine_resumes,
     everything_is_given_back,
@@ -166,7 +166,7 @@ fn an_answered_publish_counts_as_handed<F: Face>() {
 }
 
 /// D34, HB-40: the next server allows less than is in flight.
-fn publishes_again_only_below_receive_maximum<F: Face>() {
+fn hb_40_publishes_again_only_below_receive_maximum<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     for text in ["a", "b", "c"] {
         bed.publish(AtLeastOnce, text).unwrap();
@@ -347,7 +347,7 @@ fn a_connection_without_connack_changes_nothing<F: Face>() {
 }
 
 /// HB-38: through all identifiers.
-fn identifiers_in_doubt_are_not_used<F: Face>() {
+fn hb_38_identifiers_in_doubt_are_not_used<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     bed.publish(AtLeastOnce, "old").unwrap();
     bed.sent_bytes();

@@ -5,7 +5,7 @@ mod machine;
 use mqtt5_proto::packet::{List, Subscribe, SubscribeFilter, Unsubscribe};
 use mqtt5_proto::{
     DisconnectCause, EncodeError, Packet, Properties, Property, QoS, Refused, RetainHandling,
-    TopicFilter, Violation,
+    TopicFilter,
 };
 
 use machine::packets::{id, reasons, suback, unsuback};
@@ -17,8 +17,6 @@ every_storage!(
     each_filter_has_its_own_code,
     unsubscribing_what_did_not_exist_is_no_failure,
     requests_are_answered_in_any_order,
-    the_number_of_codes_must_be_that_of_filters,
-    undefined_codes_are_protocol_errors,
     capabilities_are_checked,
     capabilities_do_not_rule_out_unsubscribe,
     maximum_packet_size_is_checked,
@@ -115,45 +113,6 @@ fn requests_are_answered_in_any_order<F: Face>() {
     ] {
         let events = bed.tell(&packet);
         assert!(matches!(events[..], [Told::Completed(op, _)] if op == ops[n]));
-    }
-}
-
-/// [MQTT-3.8.4-6], [MQTT-3.11.3-2], HB-33: 0x82, and the operation fails.
-fn the_number_of_codes_must_be_that_of_filters<F: Face>() {
-    for count in [1, 3] {
-        let codes = reasons(&vec![0; count]);
-        for subscribe in [true, false] {
-            let mut bed = Bed::<F>::connected();
-            let (op, packet) = if subscribe {
-                (bed.subscribe(&["a", "b"]), suback(1, &codes))
-            } else {
-                (bed.unsubscribe(&["a", "b"]), unsuback(1, &codes))
-            };
-            bed.sent_bytes();
-            assert_eq!(bed.tell(&packet), []);
-            bed.expect_sent(&[machine::packets::disconnect(0x82)]);
-            let cause = DisconnectCause::Violation(Violation::WrongReasonCount);
-            let lost = Told::Completed(op.unwrap(), End::ConnectionLost);
-            assert_eq!(bed.expect_closed(cause), [lost]);
-        }
-    }
-    let mut bed = Bed::<F>::connected();
-    bed.subscribe(&["a"]).unwrap();
-    bed.sent_bytes();
-    bed.feed_bytes(&[0x90, 3, 0, 1, 0]);
-    assert_eq!(bed.events(), []);
-    bed.expect_sent(&[machine::packets::disconnect(0x82)]);
-}
-
-/// [MQTT-3.9.3-2], HB-26.
-fn undefined_codes_are_protocol_errors<F: Face>() {
-    for (first, code) in [(0x90, 0x7F), (0x90, 0x11), (0xB0, 0x01), (0xB0, 0x97)] {
-        let mut bed = Bed::<F>::connected();
-        bed.subscribe(&["a"]).unwrap();
-        bed.sent_bytes();
-        bed.feed_bytes(&[first, 4, 0, 1, 0, code]);
-        assert_eq!(bed.events(), []);
-        bed.expect_sent(&[machine::packets::disconnect(0x82)]);
     }
 }
 

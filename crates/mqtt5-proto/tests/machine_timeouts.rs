@@ -15,9 +15,9 @@ use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use TimerReason::{KeepAlive, PartialPacket, Write};
 
 every_storage!(
-    connack_must_arrive_in_time,
+    hb_27_connack_must_arrive_in_time,
     the_connect_timeout_is_configurable,
-    a_packet_must_arrive_in_time,
+    hb_03_a_packet_must_arrive_in_time,
     a_large_packet_may_take_longer,
     every_packet_has_its_own_time,
     other_turns_do_not_restart_the_time_of_a_packet,
@@ -38,7 +38,7 @@ fn connected<F: Face>() -> Bed<F> {
 }
 
 /// HB-27: 10 s after `connect`, whatever else is received.
-fn connack_must_arrive_in_time<F: Face>() {
+fn hb_27_connack_must_arrive_in_time<F: Face>() {
     let mut bed = Bed::<F>::new();
     bed.wait(secs(100));
     bed.open();
@@ -66,7 +66,7 @@ fn the_connect_timeout_is_configurable<F: Face>() {
 }
 
 /// HB-03: the first byte starts 30 s, and more bytes do not prolong them.
-fn a_packet_must_arrive_in_time<F: Face>() {
+fn hb_03_a_packet_must_arrive_in_time<F: Face>() {
     let mut bed = connected::<F>();
     let packet = encode(&publish(AtMostOnce, 0, "0123456789"));
     for (n, byte) in packet[..3].iter().enumerate() {
@@ -238,46 +238,6 @@ fn what_was_received_before_a_pause_comes_after_it<F: Face>() {
     assert_eq!(bed.events()[0].payload(), b"b");
 }
 
-/// HB-61, E1: while more than 64 KiB of answers wait, nothing is read, and the limits of receiving stand still.
-#[cfg(feature = "alloc")]
-#[test]
-fn answers_that_cannot_leave_stop_reading() {
-    use machine::{Borrowing, Lending, millis};
-    use mqtt5_proto::Property;
-
-    fn run<F: Face>() {
-        let mut bed = Bed::<F>::new();
-        bed.open_with(&[Property::ReceiveMaximum(10)], 20);
-        bed.accept(&[]);
-        bed.sleep_until(15_000);
-        assert_eq!(bed.client.unsent(), 2);
-        let flood = encode(&pubrel(7)).repeat(30_000);
-        bed.feed_bytes(&flood[..]);
-        bed.feed_bytes(&[0x30]);
-        assert_eq!(bed.events(), []);
-        assert!(!bed.client.wants_read());
-        assert!(bed.client.receive_space().is_empty());
-        // The PINGREQ, and PUBCOMPs of five bytes.
-        let unsent = bed.client.unsent();
-        assert!((65_536..65_536 + 20).contains(&unsent), "{unsent}");
-        assert_eq!(bed.events(), []);
-        bed.elapse(millis(29_999));
-        // One write, and reading goes on where it stopped, with all its limits new.
-        assert_eq!(bed.client.transmit(bed.now, 1_000).len(), 1_000);
-        assert!(bed.client.wants_read());
-        let (at, reason) = bed.timer().unwrap();
-        assert!(at >= 54_999, "{reason:?} at {at}");
-        assert_eq!(bed.events(), []);
-        assert!(!bed.client.wants_read());
-        bed.elapse(millis(29_999));
-        assert!(!bed.client.wants_close());
-        bed.sleep_until(74_999);
-        bed.expect_end(None, DisconnectCause::WriteTimeout);
-    }
-    run::<Borrowing>();
-    run::<Lending>();
-}
-
 /// The rest of a packet that we did not read has a whole new limit when we read again.
 #[cfg(feature = "alloc")]
 #[test]
@@ -314,7 +274,7 @@ fn a_stop_of_reading_stops_the_time_of_a_packet() {
 
 /// With fixed capacity reading stops as soon as an answer might have no room, and no answer is lost.
 #[test]
-fn answers_always_have_room() {
+fn hb_61_answers_always_have_room() {
     use machine::Small;
     let mut bed = Bed::<Small>::connected();
     let mut sent = Vec::new();

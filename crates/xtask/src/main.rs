@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod cargo;
+mod conformance;
 mod dependencies;
 mod environment;
+mod fuzz;
 mod layering;
 mod lines;
 mod mosquitto;
@@ -34,6 +36,19 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
+    /// Runs the tests that show what the specification asks of a client, and writes `docs/CONFORMANCE.md`.
+    Conformance,
+    /// Fuzzes every target for a while, or those that are named.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Writes the seeds that the golden vectors give, and runs nothing.
+        #[arg(long)]
+        seed_corpus: bool,
+        /// The targets.
+        targets: Vec<String>,
+    },
     /// Runs Mosquitto in the foreground, as the tests configure it.
     Mosquitto {
         /// The port on the loopback interface.
@@ -49,6 +64,16 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Test { steps, .. } => steps::run(&steps),
+        Command::Conformance => {
+            tools::ensure()?;
+            conformance::write()
+        }
+        Command::Fuzz {
+            seed_corpus: true, ..
+        } => fuzz::seed_corpus(),
+        Command::Fuzz {
+            seconds, targets, ..
+        } => fuzz::fuzz(seconds, &targets),
         Command::Mosquitto { port } => mosquitto::run_in_foreground(port),
     }
 }

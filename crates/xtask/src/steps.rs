@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::cargo::{cargo, run as run_command, succeeds};
-use crate::{dependencies, layering, lines, portability, tools};
+use crate::{conformance, dependencies, layering, lines, portability, tools};
 
 struct Step {
     name: &'static str,
@@ -14,9 +14,9 @@ struct Step {
 }
 
 /// None is ever left out: a step that cannot run fails.
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 15] = [
     step("tools", tools::ensure),
-    step("format", || run_cargo("fmt --all --check")),
+    step("format", format),
     step("clippy", || {
         run_cargo("clippy --workspace --all-targets -- -D warnings")
     }),
@@ -26,7 +26,9 @@ const STEPS: [Step; 13] = [
     step("proto-alloc", || {
         run_cargo("test -p mqtt5-proto --no-default-features --features alloc")
     }),
+    step("proto-scram", scram),
     step("tests", workspace_tests),
+    step("conformance", conformance::check),
     step("release-tests", release_tests),
     step("docs", docs),
     step("dependencies", dependencies::check_budgets),
@@ -94,6 +96,12 @@ pub(crate) fn list() {
     }
 }
 
+/// The fuzz targets are a workspace of their own.
+fn format() -> Result<()> {
+    run_cargo("fmt --all --check")?;
+    run_cargo("fmt --manifest-path fuzz/Cargo.toml --check")
+}
+
 fn run_cargo(arguments: &str) -> Result<()> {
     run_command(cargo().args(arguments.split(' ')))
 }
@@ -107,6 +115,15 @@ fn workspace_tests() -> Result<()> {
     run_cargo("test --workspace")
 }
 
+/// No other crate asks for these features, so that the steps for the workspace leave them out.
+fn scram() -> Result<()> {
+    run_cargo("clippy -p mqtt5-proto --all-features --all-targets -- -D warnings")?;
+    run_cargo("test -p mqtt5-proto --no-default-features --features scram --test scram")?;
+    run_cargo("test -p mqtt5-proto --all-features --test scram --test machine_scram")?;
+    run_cargo("test -p mqtt5-proto --all-features --doc")?;
+    documented("doc -p mqtt5-proto --all-features --no-deps")
+}
+
 fn release_tests() -> Result<()> {
     for (package, test) in RELEASE_TESTS {
         run_cargo(&format!("test --release -p {package} --test {test}"))?;
@@ -116,9 +133,13 @@ fn release_tests() -> Result<()> {
 }
 
 fn docs() -> Result<()> {
+    documented("doc --workspace --no-deps")
+}
+
+fn documented(arguments: &str) -> Result<()> {
     let mut command: Command = cargo();
     command.env("RUSTDOCFLAGS", "-Dwarnings");
-    run_command(command.args(["doc", "--workspace", "--no-deps"]))
+    run_command(command.args(arguments.split(' ')))
 }
 
 struct Clock(Instant);

@@ -7,6 +7,7 @@ use mqtt5_proto::{Properties, Property, PropertyBuffer, QoS, ReasonCode, TopicFi
 
 use super::deliver::Target;
 use super::{Action, Broker};
+use crate::aliases::TopicAliases;
 use crate::connection::Phase;
 use crate::message::{Delivery, Fanout};
 use crate::timers::{ConnectionSlot, Timer};
@@ -46,7 +47,7 @@ impl Broker {
         };
         let phase = connection.phase;
         let packet = |properties| match phase {
-            Phase::Waiting => Some(Packet::Connack(Connack {
+            Phase::Waiting | Phase::Authenticating => Some(Packet::Connack(Connack {
                 session_present: false,
                 reason,
                 properties,
@@ -89,6 +90,8 @@ impl Broker {
         connection.phase = Phase::Closing;
         connection.partial = Vec::new();
         connection.aliases = Vec::new();
+        connection.topic_aliases = TopicAliases::default();
+        connection.authentication = None;
         self.outputs.relieve(connection);
         self.outputs.actions.push_back(action(connection.number));
         self.set_deadline(slot, self.now + LINGER);
@@ -192,7 +195,7 @@ impl Broker {
         };
         connection.deadline = None;
         match (connection.phase, connection.patience) {
-            (Phase::Waiting, _) => self.close(slot),
+            (Phase::Waiting | Phase::Authenticating, _) => self.close(slot),
             (Phase::Closing, _) => {
                 self.outputs
                     .actions

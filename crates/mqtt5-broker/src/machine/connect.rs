@@ -7,7 +7,9 @@ use mqtt5_proto::packet::{Connack, Connect, Packet};
 use mqtt5_proto::{PacketType, Property, PropertyBuffer, QoS, ReasonCode, Role};
 
 use super::Broker;
+use super::authenticate::push_authentication;
 use crate::access::Login;
+use crate::aliases::TopicAliases;
 use crate::connection::{ClientLimits, Phase};
 use crate::message::WillMessage;
 use crate::session::Session;
@@ -15,74 +17,78 @@ use crate::timers::{ConnectionSlot, Timer};
 use crate::trie::SessionSlot;
 
 impl Broker {
-    pub(super) fn handle_connect(&mut self, slot: ConnectionSlot, connect: &Connect<'_>) {
+    pub(super) fn handle_connect(
+        &mut self,
+        slot: ConnectionSlot,
+        connect: &Connect<'_>,
+        frame: &[u8],
+    ) {
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.limits = ClientLimits::new(connect.properties);
         }
-        let is_assigned = connect.client_id.is_empty();
-        let client_id: Arc<str> = if is_assigned {
-            self.assign_client_id()
-        } else {
-            connect.client_id.into()
+        let client_id: Arc<str> = match connect.client_id {
+            "" => self.assign_client_id(),
+            client_id => client_id.into(),
         };
-        if let Err((reason, text)) = self.check_connect(connect, &client_id) {
+        if let Err((reason, text)) = self.check_will(connect) {
             return self.fail(slot, reason, text);
         }
-        let old = self.clients.get(&client_id).copied();
+        if let Some(method) = connect.properties.authentication_method() {
+            let data = connect.properties.authentication_data();
+            return self.begin_authentication(slot, client_id, method, data, frame);
+        }
+        let login = Login {
+            client_id: &client_id,
+            username: connect.username,
+            password: connect.password,
+        };
+        match self.config.access.login(&login) {
+            Ok(()) => self.admit(slot, connect, &client_id, &[]),
+            Err(reason) => self.fail(slot, permitted(reason, PacketType::Connack), ""),
+        }
+    }
+
+    /// Accepts a client that may come; CONNACK ends its enhanced authentication with `data`.
+    pub(super) fn admit(
+        &mut self,
+        slot: ConnectionSlot,
+        connect: &Connect<'_>,
+        client_id: &Arc<str>,
+        data: &[u8],
+    ) {
+        let old = self.clients.get(client_id).copied();
+        if old.is_none() && self.sessions.len() >= self.config.maximum_sessions {
+            return self.fail(slot, ReasonCode::QUOTA_EXCEEDED, "too many sessions");
+        }
         if let Some(old) = old.and_then(|session| self.sessions.get(session)?.connection) {
             // [MQTT-3.1.4-3]
             self.fail(old, ReasonCode::SESSION_TAKEN_OVER, "");
         }
-        let session = self.session_for(&client_id, connect.clean_start);
+        let session = self.session_for(client_id, connect.clean_start);
         let (session, is_present) = match session {
             Some(session) => (session, true),
-            None => (self.new_session(Arc::clone(&client_id)), false),
+            None => (self.new_session(Arc::clone(client_id)), false),
         };
         self.attach(slot, session, connect);
-        let assigned = is_assigned.then_some(&*client_id);
-        if !self.accept(slot, session, connect, is_present, assigned) {
+        if !self.accept(slot, session, connect, is_present, client_id, data) {
             return self.abort(slot);
         }
         self.resume(session);
     }
 
-    /// What a CONNECT may not ask for.
-    fn check_connect(
-        &mut self,
-        connect: &Connect<'_>,
-        client_id: &str,
-    ) -> Result<(), (ReasonCode, &'static str)> {
-        if connect.properties.authentication_method().is_some() {
-            // [MQTT-4.12.0-1]
-            return Err((
-                ReasonCode::BAD_AUTHENTICATION_METHOD,
-                "no authentication methods",
-            ));
-        }
-        if let Some(will) = &connect.will {
-            if will.qos > self.config.maximum_qos {
-                // [MQTT-3.2.2-12]
-                return Err((ReasonCode::QOS_NOT_SUPPORTED, "the QoS of the will"));
-            }
-            if will.retain && !self.config.retain_available {
-                // [MQTT-3.2.2-13]
-                return Err((
-                    ReasonCode::RETAIN_NOT_SUPPORTED,
-                    "the will is to be retained",
-                ));
-            }
-        }
-        let login = Login {
-            client_id,
-            username: connect.username,
-            password: connect.password,
+    /// What a will may not ask for.
+    fn check_will(&self, connect: &Connect<'_>) -> Result<(), (ReasonCode, &'static str)> {
+        let Some(will) = &connect.will else {
+            return Ok(());
         };
-        if let Err(reason) = self.config.access.login(&login) {
-            return Err((permitted(reason, PacketType::Connack), ""));
+        if will.qos > self.config.maximum_qos {
+            // [MQTT-3.2.2-12]
+            return Err((ReasonCode::QOS_NOT_SUPPORTED, "the QoS of the will"));
         }
-        let is_new = !self.clients.contains_key(client_id);
-        if is_new && self.sessions.len() >= self.config.maximum_sessions {
-            return Err((ReasonCode::QUOTA_EXCEEDED, "too many sessions"));
+        if will.retain && !self.config.retain_available {
+            // [MQTT-3.2.2-13]
+            let text = "the will is to be retained";
+            return Err((ReasonCode::RETAIN_NOT_SUPPORTED, text));
         }
         Ok(())
     }
@@ -125,6 +131,9 @@ impl Broker {
             .clear(entry.ends_at.take(), Timer::Session(session));
         connection.phase = Phase::Live(session);
         connection.inherited = entry.receiver.held();
+        let maximum = connection.limits.topic_alias_maximum;
+        connection.topic_aliases =
+            TopicAliases::new(maximum.min(self.config.maximum_topic_aliases));
         // Without Server Keep Alive that of the client counts [MQTT-3.2.2-22].
         let keep_alive = self.config.server_keep_alive.unwrap_or(connect.keep_alive);
         connection.patience =
@@ -143,43 +152,34 @@ impl Broker {
         session: SessionSlot,
         connect: &Connect<'_>,
         session_present: bool,
-        assigned: Option<&str>,
+        client_id: &str,
+        data: &[u8],
     ) -> bool {
-        let granted = self
-            .sessions
-            .get(session)
-            .map_or(0, |session| session.expiry);
-        let asked = connect
-            .properties
-            .session_expiry_interval()
-            .unwrap_or_default();
-        let expiry = (granted != asked).then_some(granted);
+        let asked = &connect.properties;
+        let granted = self.sessions.get(session).map(|session| session.expiry);
+        let expiry =
+            granted.filter(|expiry| *expiry != asked.session_expiry_interval().unwrap_or(0));
+        let assigned = connect.client_id.is_empty().then_some(client_id);
         let mut properties = self.announcement(expiry, assigned);
+        if let Some(method) = asked.authentication_method() {
+            push_authentication(&mut properties, method, data);
+        }
         let Some(connection) = self.connections.get_mut(slot) else {
             return false;
         };
+        let requested = asked.request_response_information().unwrap_or(false);
         let response = self.config.response_information.as_deref();
-        let requested = connect
-            .properties
-            .request_response_information()
-            .unwrap_or(false);
         if let Some(response) = response.filter(|_| requested) {
-            let without = properties.clone();
+            let mut with = properties.clone();
             // [MQTT-3.1.2-28]
-            push(
-                &mut properties,
-                Some(Property::ResponseInformation(response)),
-            );
-            if self
-                .outputs
-                .write(connection, &connack(session_present, &properties))
-            {
+            push(&mut with, Some(Property::ResponseInformation(response)));
+            let connack = connack(session_present, &with);
+            if self.outputs.write(connection, &connack) {
                 return true;
             }
-            properties = without;
         }
-        self.outputs
-            .write(connection, &connack(session_present, &properties))
+        let connack = connack(session_present, &properties);
+        self.outputs.write(connection, &connack)
     }
 
     /// The properties of CONNACK: what differs from what the specification says without them.

@@ -85,7 +85,9 @@ impl Broker {
     fn next_packet(&mut self, slot: ConnectionSlot, bytes: &[u8]) -> Option<usize> {
         let phase = self.connections.get(slot)?.phase;
         let maximum = match phase {
-            Phase::Waiting => self.config.maximum_packet_size.min(MAXIMUM_CONNECT),
+            Phase::Waiting | Phase::Authenticating => {
+                self.config.maximum_packet_size.min(MAXIMUM_CONNECT)
+            }
             _ => self.config.maximum_packet_size,
         };
         match FixedHeader::parse(bytes, &DECODING) {
@@ -124,8 +126,18 @@ impl Broker {
         match (phase, Packet::decode(frame, &DECODING)) {
             (Phase::Closing, _) => {}
             (_, Err(error)) => self.fail(slot, error.reason_code(), &error.to_string()),
-            (Phase::Waiting, Ok(Packet::Connect(connect))) => self.handle_connect(slot, &connect),
-            (Phase::Waiting, Ok(_)) => self.close(slot),
+            (Phase::Waiting, Ok(Packet::Connect(connect))) => {
+                self.handle_connect(slot, &connect, frame);
+            }
+            (Phase::Waiting, Ok(_)) | (Phase::Authenticating, Ok(Packet::Disconnect(_))) => {
+                self.close(slot);
+            }
+            (Phase::Authenticating, Ok(Packet::Auth(auth))) => self.handle_auth(slot, &auth),
+            (Phase::Authenticating, Ok(_)) => {
+                // [MQTT-3.1.2-30]
+                let text = "neither AUTH nor DISCONNECT before CONNACK";
+                self.fail(slot, ReasonCode::PROTOCOL_ERROR, text);
+            }
             (Phase::Live(session), Ok(packet)) => self.dispatch(slot, session, &packet),
         }
     }
@@ -144,14 +156,7 @@ impl Broker {
             Packet::Disconnect(disconnect) => self.handle_disconnect(slot, session, disconnect),
             // A second CONNECT is a Protocol Error [MQTT-3.1.0-2].
             Packet::Connect(_) => self.fail(slot, ReasonCode::PROTOCOL_ERROR, "second CONNECT"),
-            // No CONNECT with an Authentication Method is accepted, so AUTH is one too [MQTT-4.12.0-7].
-            Packet::Auth(_) => {
-                self.fail(
-                    slot,
-                    ReasonCode::PROTOCOL_ERROR,
-                    "AUTH without an authentication method",
-                );
-            }
+            Packet::Auth(auth) => self.handle_auth(slot, auth),
             Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
                 self.fail(
                     slot,

@@ -1,6 +1,7 @@
 //! The broker as a machine: bytes and time in, bytes and actions out.
 
 mod acknowledge;
+mod authenticate;
 mod close;
 mod connect;
 mod deliver;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mqtt5_broker::{Action, Broker, Config};
 use mqtt5_proto::packet::{
-    Acknowledgement, Connect, Delivery, Disconnect, List, Packet, Publish, Subscribe,
+    Acknowledgement, Auth, Connect, Delivery, Disconnect, List, Packet, Publish, Subscribe,
     SubscribeAcknowledgement, SubscribeFilter, Unsubscribe, Will,
 };
 use mqtt5_proto::{
@@ -375,6 +375,13 @@ pub(crate) fn suback(reasons: &[ReasonCode]) -> Packet<'_> {
         packet_id: id(1),
         properties: Properties::EMPTY,
         reasons: List::from(reasons),
+    })
+}
+
+pub(crate) fn auth<'a>(reason: ReasonCode, properties: &'a [Property<'a>]) -> Packet<'a> {
+    Packet::Auth(Auth {
+        reason,
+        properties: list(properties),
     })
 }
 

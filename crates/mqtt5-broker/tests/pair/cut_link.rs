@@ -1,42 +1,25 @@
 //! A link that is cut at chosen bytes, a client that connects again, and a witness on a link of its own that is never
 //! cut.
 
-use std::collections::BTreeMap;
+mod cut_bytes;
+mod cut_check;
 
-use mqtt5_broker::{Action, Broker, Config as BrokerConfig};
-use mqtt5_proto::packet::{Connect, SubscribeFilter};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mqtt5_broker::{Access, AuthenticationStep, Broker, Config as BrokerConfig, Login, Verdict};
+use mqtt5_proto::packet::{Connect, SubscribeFilter, Will};
 use mqtt5_proto::{
-    AckToken, Client, Config, Instant, Op, Outbound, Properties, Property, QoS, SessionLoss,
-    TopicFilter, TopicName,
+    AckToken, Authenticate, Client, Config, Instant, Op, Outbound, Properties, Property, QoS,
+    ReasonCode, SessionLoss, TopicAliases, TopicFilter, TopicName,
 };
 
-use super::link::{Embedded, Told};
-
-/// What the client does, one step when the one before has come to rest.
-pub(crate) struct Script {
-    pub(crate) name: &'static str,
-    pub(crate) steps: Vec<Step>,
-}
-
-pub(crate) enum Step {
-    Subscribe,
-    /// The client publishes at each of these QoS, at once.
-    Publish(Vec<QoS>),
-    /// The witness publishes to the client, at once.
-    Receive(Vec<QoS>),
-    /// Both do.
-    Both(Vec<QoS>),
-}
-
-/// A direction.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Way {
-    ToBroker,
-    ToClient,
-}
+use super::face::{Embedded, Told};
+use super::script::{Script, Setting, Step};
+use super::wire::{Way, Wire};
 
 /// So many bytes arrive on a connection in this direction, and no more.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Cut {
     pub(crate) way: Way,
     pub(crate) at: usize,
@@ -61,25 +44,60 @@ pub(crate) enum Loss {
     CleanStart,
 }
 
+/// In what pieces bytes arrive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pieces {
+    Whole,
+    Bytes,
+    /// In two, with this many in the first; what does not lie across that place is whole.
+    Two(Cut),
+}
+
+/// How a script is played.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    pub(crate) broken: Broken,
+    /// Messages are acknowledged when nothing else happens any more, the last one first, and challenges answered then,
+    /// not at once.
+    pub(crate) late: bool,
+    pub(crate) loss: Loss,
+    pub(crate) policy: SessionLoss,
+    pub(crate) pieces: Pieces,
+}
+
 /// The link of the witness.
 const WITNESS: u64 = 0;
 /// How many publishes of the client the broker allows in flight.
 const WINDOW: u16 = 3;
-/// Guards against sides that talk for ever.
-const MOST_STEPS: usize = 10_000;
+/// How many publishes the client allows in flight.
+const CLIENT_WINDOW: u16 = 4;
+/// How many Topic Aliases each side allows: fewer than there are topics.
+const ALIASES: u16 = 2;
+const TOPICS: [&str; 5] = ["north", "north", "south", "north", "west"];
+/// How much time passes between two connections.
+const PAUSE: Duration = Duration::from_secs(5);
+const METHOD: &str = "quiz";
 
-pub(crate) struct World<C> {
-    script: &'static str,
+/// A message that was published at one end.
+struct Published {
+    /// The operation of the client; none of the witness.
+    op: Option<Op>,
+    qos: QoS,
+    at: Instant,
+    /// The other end has subscribed to it.
+    wanted: bool,
+}
+
+pub(crate) struct World<'a, C> {
+    script: &'a Script,
+    manner: Manner,
     client: C,
     witness: Client,
     broker: Broker,
+    pub(crate) wire: Wire,
     now: Instant,
+    /// Those to come, the next one last.
     cuts: Vec<Cut>,
-    broken: Broken,
-    /// Messages are acknowledged when nothing else happens any more, not at once.
-    late: bool,
-    loss: Loss,
-    policy: SessionLoss,
 
     connection: u64,
     /// The transport is there.
@@ -90,90 +108,129 @@ pub(crate) struct World<C> {
     /// How many bytes still pass in each direction of this connection.
     left: [usize; 2],
     carried: [usize; 2],
-    /// What the script had carried on the first connection when it was over.
-    total: [usize; 2],
+    /// What the script has carried on the first connection.
+    total: Option<[usize; 2]>,
     is_cut: bool,
+    /// The client says goodbye.
+    leaving: bool,
+    /// How many connections were cut.
     ends: usize,
     /// The session was lost and the client does not know: the CONNACK that was to tell it was lost, too, and the next
     /// one finds the session that the broker has made since. Nothing in the protocol tells the two apart.
     deceived: bool,
-    /// How much was published and sent before the session was lost.
-    before: Option<(usize, usize)>,
+    /// How much the client and the witness had published before the session was lost.
+    before: Option<[usize; 2]>,
 
     subscribing: Option<Op>,
+    unsubscribing: Option<Op>,
     subscribed: bool,
+    /// What has arrived at the client and is not read.
+    inbox: Vec<u8>,
+    /// A step of the server in an authentication that is not answered.
+    challenge: Option<(ReasonCode, Vec<u8>)>,
     tokens: Vec<AckToken>,
+    /// Operations that are not publishes.
+    requests: Vec<Op>,
     /// How often each operation ended, and how.
     ended: BTreeMap<Op, Vec<Told>>,
-    published: Vec<(Op, QoS)>,
-    /// QoS of what the witness sent.
-    sent: Vec<QoS>,
+    /// What the client and the witness published; payloads are its numbers.
+    published: [Vec<Published>; 2],
     /// What arrived at the witness and at the client.
     arrived: [Vec<(usize, QoS)>; 2],
+    /// How many wills arrived at the witness.
+    wills: usize,
+    /// Everything that the client told.
+    told: Vec<Told>,
 }
 
-impl<C> Drop for World<C> {
+impl<C> Drop for World<'_, C> {
     /// Says where it failed.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let Self {
-                script,
-                broken,
-                late,
-                loss,
-                connection,
-                left,
-                cuts,
-                ..
-            } = self;
-            eprintln!("script '{script}', {broken:?}, late {late}, {loss:?}");
+            eprintln!("script '{}', {:?}", self.script.name, self.manner);
+            let (connection, left, cuts) = (self.connection, self.left, &self.cuts);
             eprintln!("connection {connection}, bytes left {left:?}, cuts to come {cuts:?}");
         }
     }
 }
 
-impl<C: Embedded> World<C> {
-    pub(crate) fn new(
-        script: &Script,
-        cuts: &[Cut],
-        broken: Broken,
-        late: bool,
-        loss: Loss,
-        policy: SessionLoss,
-    ) -> Self {
-        let mut config = BrokerConfig::default();
-        config.receive_maximum = WINDOW;
-        let mut ours = Config::default();
-        ours.session_loss = policy;
+/// Asks twice before CONNACK and once afterwards.
+struct Quiz;
+
+impl Access for Quiz {
+    fn login(&mut self, _: &Login<'_>) -> Result<(), ReasonCode> {
+        Ok(())
+    }
+
+    fn authenticate(&mut self, step: &AuthenticationStep<'_>) -> Verdict {
+        assert_eq!(step.method, METHOD);
+        match (step.is_again, step.round, step.data) {
+            (false, 0, Some(b"hello")) => Verdict::Continue(b"one".to_vec()),
+            (false, 1, Some(b"ONE")) => Verdict::Continue(b"two".to_vec()),
+            (false, 2, Some(b"TWO")) => Verdict::Success(b"welcome".to_vec()),
+            (true, 0, Some(b"again")) => Verdict::Continue(b"three".to_vec()),
+            (true, 0, Some(b"meanwhile")) => Verdict::Continue(b"four".to_vec()),
+            (true, 1, Some(b"THREE")) => Verdict::Success(Vec::new()),
+            (true, 1, Some(b"FOUR")) => Verdict::Success(b"welcome".to_vec()),
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+fn broker_config(setting: Setting) -> BrokerConfig {
+    let mut config = BrokerConfig::default();
+    config.receive_maximum = WINDOW;
+    config.topic_alias_maximum = ALIASES;
+    if setting.has_authentication {
+        config.access = Box::new(Quiz);
+    }
+    config
+}
+
+fn client_config(setting: Setting, policy: SessionLoss) -> Config {
+    let mut config = Config::default();
+    config.session_loss = policy;
+    if setting.has_aliases {
+        config.topic_aliases = TopicAliases::Auto(16);
+    }
+    config
+}
+
+impl<'a, C: Embedded> World<'a, C> {
+    pub(crate) fn new(script: &'a Script, cuts: &[Cut], manner: Manner) -> Self {
         let mut world = Self {
-            script: script.name,
-            client: C::with(ours),
+            client: C::with(client_config(script.setting, manner.policy)),
             witness: Client::new(Config::default()),
-            broker: Broker::new(config),
+            broker: Broker::new(broker_config(script.setting)),
+            script,
+            manner,
+            wire: Wire::new([WINDOW, CLIENT_WINDOW]),
             now: Instant::ZERO,
             cuts: cuts.iter().rev().copied().collect(),
-            broken,
-            late,
-            loss,
-            policy,
             connection: WITNESS,
             up: false,
             connected: false,
             half_open: Vec::new(),
             left: [usize::MAX; 2],
             carried: [0; 2],
-            total: [0; 2],
+            total: None,
             is_cut: false,
+            leaving: false,
             ends: 0,
             deceived: false,
             before: None,
             subscribing: None,
+            unsubscribing: None,
             subscribed: false,
+            inbox: Vec::new(),
+            challenge: None,
             tokens: Vec::new(),
+            requests: Vec::new(),
             ended: BTreeMap::new(),
-            published: Vec::new(),
-            sent: Vec::new(),
-            arrived: [Vec::new(), Vec::new()],
+            published: Default::default(),
+            arrived: Default::default(),
+            wills: 0,
+            told: Vec::new(),
         };
         world.call_witness();
         world
@@ -181,362 +238,247 @@ impl<C: Embedded> World<C> {
 
     fn call_witness(&mut self) {
         self.broker.handle_open(self.now, WITNESS);
-        self.witness
-            .connect(self.now, &Connect::new("witness"))
-            .unwrap();
+        let connect = Connect {
+            keep_alive: 0,
+            ..Connect::new("witness")
+        };
+        self.witness.connect(self.now, &connect).unwrap();
         self.drive();
-        let filter = TopicFilter::new("out").unwrap();
-        let filter = SubscribeFilter::new(filter, QoS::ExactlyOnce);
+        let filters = [self.filter(Way::ToBroker), "will"].map(|filter| {
+            let filter = TopicFilter::new(filter).unwrap();
+            SubscribeFilter::new(filter, QoS::ExactlyOnce)
+        });
         self.witness
-            .subscribe(self.now, &[filter], Properties::EMPTY)
+            .subscribe(self.now, &filters, Properties::EMPTY)
             .unwrap();
         self.drive();
     }
 
-    /// How many bytes the script carries in each direction.
-    pub(crate) const fn total(&self) -> [usize; 2] {
-        self.total
+    /// How many bytes the script carries in each direction of the first connection.
+    pub(crate) fn total(&self) -> [usize; 2] {
+        self.total.unwrap()
     }
 
-    pub(crate) fn play(&mut self, script: &Script) {
+    /// Everything that the client told, and what arrived at the witness.
+    pub(crate) fn transcript(&self) -> (&[Told], &[(usize, QoS)]) {
+        (&self.told, &self.arrived[Way::ToBroker as usize])
+    }
+
+    pub(crate) fn play(&mut self) {
         self.settle();
-        script.steps.iter().for_each(|step| self.step(step));
-        self.total = self.carried;
+        self.script.steps.iter().for_each(|step| self.step(step));
+        self.total.get_or_insert(self.carried);
         if self.deceived {
             return;
         }
         // Nothing that is left of the past stands in the way of the future.
-        self.step(&Step::Both(vec![QoS::ExactlyOnce, QoS::AtLeastOnce]));
-        self.step(&Step::Receive(vec![QoS::ExactlyOnce]));
+        self.step(&Step::Both(vec![QoS::ExactlyOnce]));
     }
 
     fn step(&mut self, step: &Step) {
         match step {
             Step::Subscribe => self.subscribe(),
+            Step::Unsubscribe => self.unsubscribe(),
+            Step::Reauthenticate => while !self.reauthenticate() {},
+            Step::Leave => {
+                self.leaving = true;
+                self.client.disconnect(self.now);
+            }
             Step::Publish(list) => self.publish(list),
+            Step::Unwanted(list) => self.send(list, false),
             Step::Receive(list) => {
                 self.subscribe();
-                self.send(list);
+                self.send(list, true);
             }
             Step::Both(list) => {
                 self.subscribe();
                 self.publish(list);
-                self.send(list);
+                self.send(list, true);
+            }
+            Step::BothMeanwhile(list) => {
+                self.subscribe();
+                let op = self.client.reauthenticate(self.now, b"meanwhile");
+                self.requests.push(op);
+                self.publish(list);
+                self.send(list, true);
             }
         }
         self.settle();
+        if let Step::Leave = step {
+            self.settle();
+        }
+    }
+
+    /// The filter for what goes in this direction.
+    fn filter(&self, way: Way) -> &'static str {
+        match (way, self.script.setting.has_aliases) {
+            (Way::ToBroker, false) => "out",
+            (Way::ToClient, false) => "in",
+            (Way::ToBroker, true) => "out/#",
+            (Way::ToClient, true) => "in/#",
+        }
+    }
+
+    /// The topic of a message that goes in this direction.
+    fn topic(&self, way: Way, number: usize) -> String {
+        let filter = self.filter(way);
+        match filter.strip_suffix('#') {
+            Some(parent) => format!("{parent}{}", TOPICS[number % TOPICS.len()]),
+            None => filter.into(),
+        }
     }
 
     /// Subscribes, as often as it takes.
     fn subscribe(&mut self) {
         while !self.subscribed {
             self.settle();
-            let filter = TopicFilter::new("in").unwrap();
+            let filter = TopicFilter::new(self.filter(Way::ToClient)).unwrap();
             let filter = SubscribeFilter::new(filter, QoS::ExactlyOnce);
-            self.subscribing = Some(self.client.subscribe(self.now, filter));
+            let op = self.client.subscribe(self.now, filter);
+            self.subscribing = Some(op);
+            self.requests.push(op);
             self.settle();
         }
     }
 
+    fn unsubscribe(&mut self) {
+        while self.subscribed {
+            let filter = TopicFilter::new(self.filter(Way::ToClient)).unwrap();
+            let op = self.client.unsubscribe(self.now, filter);
+            self.unsubscribing = Some(op);
+            self.requests.push(op);
+            self.settle();
+        }
+    }
+
+    /// Authenticates again; false when the connection was lost meanwhile.
+    fn reauthenticate(&mut self) -> bool {
+        let op = self.client.reauthenticate(self.now, b"again");
+        self.requests.push(op);
+        self.settle();
+        self.ended[&op] == [Told::Authenticated(op)]
+    }
+
     fn publish(&mut self, list: &[QoS]) {
         for qos in list {
-            let payload = [u8::try_from(self.published.len()).unwrap()];
-            let message = Outbound::new(TopicName::new("out").unwrap(), *qos, &payload[..]);
-            let op = self.client.publish(self.now, &message);
-            self.published.push((op, *qos));
+            let message = self.next_message(Way::ToBroker, *qos, true);
+            let op = message.publish(|outbound| self.client.publish(self.now, outbound));
+            self.published[Way::ToBroker as usize]
+                .last_mut()
+                .unwrap()
+                .op = Some(op);
         }
     }
 
-    fn send(&mut self, list: &[QoS]) {
+    fn send(&mut self, list: &[QoS], wanted: bool) {
         for qos in list {
-            let payload = [u8::try_from(self.sent.len()).unwrap()];
-            let message = Outbound::new(TopicName::new("in").unwrap(), *qos, &payload[..]);
-            self.witness.publish(self.now, &message).unwrap();
-            self.sent.push(*qos);
+            let message = self.next_message(Way::ToClient, *qos, wanted);
+            message.publish(|outbound| self.witness.publish(self.now, outbound).unwrap());
         }
     }
 
-    /// Lets everything come to rest, with a connection.
-    fn settle(&mut self) {
-        for _ in 0..10 {
-            if !self.up {
-                self.connect();
-            }
-            self.drive();
-            if self.up {
-                assert!(self.connected, "neither a CONNACK nor a cut");
-                return;
-            }
+    fn next_message(&mut self, way: Way, qos: QoS, wanted: bool) -> Message {
+        let number = self.published[way as usize].len();
+        self.published[way as usize].push(Published {
+            op: None,
+            qos,
+            at: self.now,
+            wanted,
+        });
+        Message {
+            topic: self.topic(way, number),
+            payload: [u8::try_from(number).unwrap()],
+            qos,
+            expiry: self.script.setting.expiry,
         }
-        panic!("no connection lasts");
     }
 
     fn connect(&mut self) {
-        if self.ends == 1 {
-            if self.loss == Loss::Forgotten {
+        if self.script.setting.expiry.is_some() && self.connection > 0 {
+            self.now = self.now + PAUSE;
+            self.broker.handle_timeout(self.now);
+        }
+        let loses = self.ends == 1 && self.before.is_none();
+        if loses {
+            if self.manner.loss == Loss::Forgotten {
                 // What the broker holds of the connection ends with the session.
                 self.broker.forget(self.now, "pair");
             }
-            self.subscribed &= self.loss == Loss::Kept;
-            self.before = Some((self.published.len(), self.sent.len()));
+            self.subscribed &= self.manner.loss == Loss::Kept;
+            self.before = Some([0, 1].map(|way| self.published[way].len()));
         }
         let clean_start =
-            !self.client.has_session() || (self.ends == 1 && self.loss == Loss::CleanStart);
+            !self.client.has_session() || (loses && self.manner.loss == Loss::CleanStart);
         self.subscribed &= !clean_start;
         self.connection += 1;
         self.up = true;
         self.is_cut = false;
+        self.leaving = false;
         self.left = [usize::MAX; 2];
         self.carried = [0; 2];
         if let Some(cut) = self.cuts.pop() {
             self.left[cut.way as usize] = cut.at;
         }
+        self.wire.open();
         self.broker.handle_open(self.now, self.connection);
-        let list = [
+        self.send_connect(clean_start);
+    }
+
+    fn send_connect(&mut self, clean_start: bool) {
+        let setting = self.script.setting;
+        let mut list = vec![
             Property::SessionExpiryInterval(1_000),
-            Property::ReceiveMaximum(4),
+            Property::ReceiveMaximum(CLIENT_WINDOW),
             Property::MaximumPacketSize(1024),
         ];
+        if setting.has_aliases {
+            list.push(Property::TopicAliasMaximum(ALIASES));
+        }
+        if setting.has_authentication {
+            list.push(Property::AuthenticationMethod(METHOD));
+            list.push(Property::AuthenticationData(b"hello"));
+        }
+        let will = setting.has_will.then(|| Will {
+            qos: QoS::AtLeastOnce,
+            ..Will::new(TopicName::new("will").unwrap(), b"gone")
+        });
         let connect = Connect {
             clean_start,
+            will,
             properties: Properties::new(&list).unwrap(),
             ..Connect::new("pair")
         };
         self.client.connect(self.now, &connect);
     }
 
-    /// The transport is gone, for the client at least.
-    fn end(&mut self) {
-        self.up = false;
-        let lost = self.ends == 1 && self.loss == Loss::Forgotten;
-        self.deceived |= lost && !self.connected;
-        self.connected = false;
-        self.ends += 1;
-        self.client.handle_closed(self.now);
-        if self.broken == Broken::HalfOpen {
-            self.half_open.push(self.connection);
+    /// The client answers a step of the server in an authentication.
+    fn answer(&mut self, reason: ReasonCode, data: &[u8]) {
+        let answer = data.to_ascii_uppercase();
+        let step = if reason == ReasonCode::CONTINUE_AUTHENTICATION {
+            Authenticate::Continue(&answer)
         } else {
-            self.broker.handle_closed(self.now, self.connection);
-        }
-    }
-
-    fn drive(&mut self) {
-        for _ in 0..MOST_STEPS {
-            self.poll();
-            let mut moved = self.client_to_broker();
-            moved |= self.witness_to_broker();
-            moved |= self.broker_to_others();
-            self.poll();
-            assert!(!self.client.wants_close(), "the client wants to leave");
-            if moved {
-                continue;
-            }
-            if self.is_cut && self.up {
-                self.end();
-            } else if !self.tokens.is_empty() {
-                for token in std::mem::take(&mut self.tokens) {
-                    self.client.ack(self.now, token);
-                }
-            } else if self.up && !self.half_open.is_empty() {
-                for connection in std::mem::take(&mut self.half_open) {
-                    self.broker.handle_closed(self.now, connection);
-                }
-            } else {
-                return;
-            }
-        }
-        panic!("the sides never stop talking");
-    }
-
-    /// How much of `count` bytes may pass.
-    fn pass(&mut self, way: Way, count: usize) -> usize {
-        let left = &mut self.left[way as usize];
-        let passed = count.min(*left);
-        *left -= passed;
-        self.carried[way as usize] += passed;
-        self.is_cut |= passed < count;
-        passed
-    }
-
-    fn client_to_broker(&mut self) -> bool {
-        let bytes = self.client.outgoing().to_vec();
-        if bytes.is_empty() || !self.up {
-            return false;
-        }
-        let passed = self.pass(Way::ToBroker, bytes.len());
-        self.broker
-            .handle_received(self.now, self.connection, &bytes[..passed]);
-        if self.is_cut && self.broken != Broken::OneWay {
-            self.client.handle_transmitted(self.now, passed);
-            self.end();
-        } else {
-            self.client.handle_transmitted(self.now, bytes.len());
-        }
-        true
-    }
-
-    fn witness_to_broker(&mut self) -> bool {
-        let bytes = self.witness.outgoing();
-        let count = bytes.len();
-        self.broker.handle_received(self.now, WITNESS, bytes);
-        self.witness.handle_transmitted(self.now, count);
-        count > 0
-    }
-
-    fn broker_to_others(&mut self) -> bool {
-        let mut moved = false;
-        while let Some(action) = self.broker.poll_action() {
-            moved = true;
-            let (Action::Write(to) | Action::Close(to) | Action::Abort(to)) = action;
-            let bytes = self.broker.outgoing(self.now, to);
-            if to == WITNESS {
-                assert_eq!(action, Action::Write(WITNESS), "the witness is sent away");
-                self.give_witness(&bytes);
-            } else if to == self.connection && self.up {
-                self.give_client(&bytes);
-                assert!(
-                    action == Action::Write(to) || !self.up,
-                    "the broker ends the connection: {bytes:02X?}"
-                );
-            }
-            if action != Action::Write(to) {
-                self.half_open.retain(|connection| *connection != to);
-                self.broker.handle_closed(self.now, to);
-            }
-        }
-        moved
-    }
-
-    fn give_witness(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let space = self.witness.receive_space();
-            let count = bytes.len().min(space.len());
-            space[..count].copy_from_slice(&bytes[..count]);
-            self.witness.handle_received(self.now, count);
-            bytes = &bytes[count..];
-            self.poll_witness();
-        }
-    }
-
-    fn give_client(&mut self, bytes: &[u8]) {
-        let passed = self.pass(Way::ToClient, bytes.len());
-        let mut rest = &bytes[..passed];
-        while !rest.is_empty() {
-            let space = self.client.receive_space();
-            let count = rest.len().min(space.len());
-            assert!(count > 0, "no space though a packet is incomplete");
-            space[..count].copy_from_slice(&rest[..count]);
-            self.client.handle_received(self.now, count);
-            rest = &rest[count..];
-            self.poll();
-        }
-        if self.is_cut && self.broken != Broken::OneWay {
-            self.end();
-        }
-    }
-
-    fn poll_witness(&mut self) {
-        while let Some((told, token)) = Embedded::poll(&mut self.witness, self.now) {
-            if let Told::Message(_, payload, qos) = told {
-                self.arrived[Way::ToBroker as usize].push((payload[0].into(), qos));
-            }
-            if let Some(token) = token {
-                self.witness.ack(self.now, token);
-            }
-        }
-    }
-
-    fn poll(&mut self) {
-        self.poll_witness();
-        while let Some((told, token)) = self.client.poll(self.now) {
-            match &told {
-                Told::Connected => self.connected = true,
-                Told::Message(_, payload, qos) => {
-                    self.arrived[Way::ToClient as usize].push((payload[0].into(), *qos));
-                }
-                Told::Disconnected(cause) => assert_eq!(cause, "the transport closed"),
-                Told::Delivered(op, _)
-                | Told::Answered(op, _)
-                | Told::Lost(op)
-                | Told::Accepted(op) => {
-                    self.subscribed |=
-                        self.subscribing == Some(*op) && matches!(told, Told::Answered(..));
-                    self.ended.entry(*op).or_default().push(told.clone());
-                }
-                Told::Other(other) => panic!("{other}"),
-            }
-            match token {
-                Some(token) if self.late => self.tokens.push(token),
-                Some(token) => self.client.ack(self.now, token),
-                None => {}
-            }
-        }
-        assert!(
-            self.client.in_flight() <= usize::from(WINDOW),
-            "Receive Maximum exceeded"
-        );
-    }
-
-    /// Everything that was promised holds.
-    pub(crate) fn check(&self) {
-        let kept = self.loss == Loss::Kept || self.ends == 0;
-        let after = self.before.filter(|_| !self.deceived);
-        for (number, (op, qos)) in self.published.iter().enumerate() {
-            let lives = kept || after.is_some_and(|(published, _)| number >= published);
-            let copies = copies(&self.arrived[Way::ToBroker as usize], number);
-            let ends = self.ended.get(op).map_or(&[][..], Vec::as_slice);
-            if *qos == QoS::AtMostOnce {
-                assert!(ends.len() <= 1 && copies <= 1, "{ends:?}, {copies} copies");
-                continue;
-            }
-            let [end] = ends else {
-                panic!("publish {number} at {qos:?} ended so: {ends:?}");
-            };
-            let delivered = matches!(end, Told::Delivered(..));
-            let again = match qos {
-                QoS::ExactlyOnce => self.policy.republish_qos2,
-                _ => self.policy.republish_qos1,
-            };
-            assert!(
-                delivered || (!lives && (!again || *qos == QoS::ExactlyOnce)),
-                "publish {number} at {qos:?} ended so: {end:?}"
-            );
-            assert!(copies > 0 || !delivered, "{number} at {qos:?} never came");
-            let once = *qos == QoS::ExactlyOnce && (lives || !again) && !self.deceived;
-            assert!(copies <= 1 || !once, "{number} at {qos:?}: {copies} copies");
-        }
-        for (number, qos) in self.sent.iter().enumerate() {
-            let lives = kept || after.is_some_and(|(_, sent)| number >= sent);
-            let copies = copies(&self.arrived[Way::ToClient as usize], number);
-            let wanted = lives && *qos > QoS::AtMostOnce;
-            assert!(copies > 0 || !wanted, "{number} at {qos:?} never came");
-            let once = *qos != QoS::AtLeastOnce;
-            assert!(copies <= 1 || !once, "{number} at {qos:?}: {copies} copies");
-        }
-        for op in self.ended.keys() {
-            assert_eq!(self.ended[op].len(), 1, "{:?}", self.ended[op]);
-        }
-        self.arrived.iter().for_each(|arrived| check_order(arrived));
-        assert_eq!(self.client.open(), [0; 5]);
-        let statistics = self.broker.statistics();
-        assert_eq!(statistics.waiting, 0, "{statistics:?}");
-        assert_eq!(statistics.connections, 2, "{statistics:?}");
-        assert_eq!(statistics.sessions, 2, "{statistics:?}");
+            assert_eq!(data, b"welcome");
+            Authenticate::Accept
+        };
+        self.client.authenticate(self.now, step);
     }
 }
 
-fn copies(arrived: &[(usize, QoS)], number: usize) -> usize {
-    arrived.iter().filter(|(n, _)| *n == number).count()
+/// What is needed to publish a message.
+struct Message {
+    topic: String,
+    payload: [u8; 1],
+    qos: QoS,
+    expiry: Option<u32>,
 }
 
-/// At each QoS, what comes for the first time comes in order.
-fn check_order(arrived: &[(usize, QoS)]) {
-    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
-        let mut latest = None;
-        for (index, (number, _)) in arrived.iter().enumerate().filter(|(_, (_, q))| *q == qos) {
-            let again = arrived[..index].iter().any(|(n, _)| n == number);
-            assert!(again || latest < Some(*number), "out of order: {arrived:?}");
-            latest = latest.max(Some(*number));
-        }
+impl Message {
+    fn publish<T>(&self, publish: impl FnOnce(&Outbound<'_>) -> T) -> T {
+        let topic = TopicName::new(&self.topic).unwrap();
+        let list = self.expiry.map(Property::MessageExpiryInterval);
+        publish(&Outbound {
+            properties: Properties::new(list.as_slice()).unwrap(),
+            ..Outbound::new(topic, self.qos, &self.payload[..])
+        })
     }
 }

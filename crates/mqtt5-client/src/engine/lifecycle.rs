@@ -386,6 +386,7 @@ fn kind_of(cause: DisconnectCause) -> Kind {
         DisconnectCause::PartialPacketTimeout | DisconnectCause::WriteTimeout => {
             Kind::TransportStalled
         }
+        DisconnectCause::PacketTooLarge(_) => Kind::PacketTooLarge,
         _ => Kind::TransportClosed,
     }
 }

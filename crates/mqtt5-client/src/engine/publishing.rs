@@ -232,7 +232,14 @@ impl Engine {
         let pending = self.machine.pending();
         let op = self.machine.publish(now, outbound)?;
         self.statistics.publishes_accepted += 1;
-        Ok((op, self.machine.pending() == pending))
+        let encoded = self.machine.pending() == pending;
+        if !encoded {
+            // It may expire before anything else is due.
+            if let Some((deadline, _)) = self.machine.poll_timeout() {
+                self.arm(deadline);
+            }
+        }
+        Ok((op, encoded))
     }
 
     fn hand_over(&mut self, now: Instant, kept: &Kept) -> Result<(Op, bool), Refused> {

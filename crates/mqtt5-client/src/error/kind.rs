@@ -61,6 +61,8 @@ kinds! {
         KeepAliveTimeout true "the server was silent for too long",
         /// The transport took no byte for too long, or a packet stayed incomplete.
         TransportStalled true "the transport moved no bytes for too long",
+        /// An acknowledgement or PINGREQ would have been larger than the server accepts.
+        PacketTooLarge false "the server accepts no packets of the size that is needed",
         /// The transport was closed by the server or failed.
         TransportClosed true "the transport was closed",
         /// The application took no message for longer than the stall timeout.

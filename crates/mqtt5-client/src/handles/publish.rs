@@ -68,7 +68,7 @@ impl<'a, M: Mode> Publish<'a, M> {
         self
     }
 
-    /// Says whether the payload is UTF-8 text (3.3.2.3.2).
+    /// Says whether the payload is UTF-8 text (3.3.2.3.2); one that is not, but is said to be, is not sent.
     pub fn payload_is_text(self, text: bool) -> Self {
         self.property(Property::PayloadFormatIndicator(u8::from(text)))
     }

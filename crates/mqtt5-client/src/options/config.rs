@@ -156,10 +156,15 @@ fn check_will(will: &Will) -> Result<(), OptionsError> {
     if will.payload.len() > MAXIMUM_FIELD {
         return Err(OptionsError::WillPayload);
     }
-    will.properties
+    let properties = will
+        .properties
         .checked()
-        .map(drop)
-        .map_err(OptionsError::WillProperty)
+        .map_err(OptionsError::WillProperty)?;
+    let is_text = properties.payload_format_indicator() == Some(1);
+    if is_text && core::str::from_utf8(&will.payload).is_err() {
+        return Err(OptionsError::WillProperty(EncodeError::PayloadNotText));
+    }
+    Ok(())
 }
 
 fn will_packet(will: &Will) -> Option<packet::Will<'_>> {

@@ -51,7 +51,7 @@ impl Will {
         )))
     }
 
-    /// Says whether the payload is UTF-8 text (3.1.3.2.3).
+    /// Says whether the payload is UTF-8 text (3.1.3.2.3); one that is not, but is said to be, is told when the client is built.
     pub fn payload_is_text(self, text: bool) -> Self {
         self.property(Property::PayloadFormatIndicator(u8::from(text)))
     }

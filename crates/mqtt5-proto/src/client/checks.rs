@@ -1,26 +1,7 @@
-//! What a packet that parses may contain all the same: problem information, discouraged text, deviations of its form.
+//! What a packet that parses may contain all the same: problem information, discouraged text.
 
-use super::machine::Statistics;
 use crate::packet::Publish;
-use crate::wire::varint_len;
-use crate::{FixedHeader, Packet, PacketType, Properties, Property, TopicName};
-
-impl Statistics {
-    /// Counts the deviations of form that `lenient` decoding lets pass (E8).
-    pub(super) fn count_deviations(&mut self, header: &FixedHeader, properties: &Properties<'_>) {
-        const DUP_WITH_QOS_MASK: u8 = 0b1110;
-        const DUP_WITH_QOS_0: u8 = 0b1000;
-        let shortest = varint_len(header.remaining).saturating_add(1);
-        if header.header_len > shortest || !properties.is_minimal() {
-            Self::add(&mut self.non_minimal_integers, 1);
-        }
-        if header.packet_type == PacketType::Publish
-            && header.flags & DUP_WITH_QOS_MASK == DUP_WITH_QOS_0
-        {
-            Self::add(&mut self.dup_without_qos, 1);
-        }
-    }
-}
+use crate::{Packet, Properties, Property, TopicName};
 
 /// Whether the packet explains itself although only PUBLISH, CONNACK and DISCONNECT may do so when the client has not
 /// asked for problem information [MQTT-3.1.2-29].

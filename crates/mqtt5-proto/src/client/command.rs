@@ -3,9 +3,11 @@
 use core::time::Duration;
 
 use super::handle::Step;
-use super::machine::{Machine, Statistics};
+use super::machine::Machine;
 use super::types::{delivery, redelivery};
-use super::{AckToken, DisconnectReason, Op, Outbound, Refused, RejectReason, TopicAliases};
+use super::{
+    AckToken, DisconnectReason, Op, Outbound, Refused, RejectReason, Statistics, TopicAliases,
+};
 use crate::connection::{Announced, Authentication, Negotiated, State, Trigger};
 use crate::packet::{
     Acknowledgement, Connect, Delivery, Disconnect, Subscribe, SubscribeFilter, Unsubscribe,
@@ -14,8 +16,8 @@ use crate::property::TOPIC_ALIAS_LEN;
 use crate::session::{Kept, Loss, Pending, Request, RequestKind};
 use crate::storage::{Alias, Body, Receive, Storage, Table, Transmit};
 use crate::{
-    DisconnectCause, Instant, Packet, PacketId, Properties, ProtocolVersion, QoS, ReasonCode,
-    TopicFilter,
+    DisconnectCause, EncodeError, Instant, Packet, PacketId, Properties, ProtocolVersion, QoS,
+    ReasonCode, TopicFilter,
 };
 
 const VERSION: ProtocolVersion = ProtocolVersion::V5;
@@ -44,6 +46,9 @@ impl<S: Storage> Machine<S> {
                 <= self.connection.receive.alias_capacity();
         if !fits {
             return Err(Refused::CapacityNotAnnounced);
+        }
+        if let Some(will) = &connect.will {
+            check_payload_format(&will.properties, will.payload)?;
         }
         let packet = Packet::Connect(*connect);
         self.check_length(packet.encoded_len(VERSION)?, usize::MAX)?;
@@ -150,6 +155,7 @@ impl<S: Storage> Machine<S> {
     fn check_publish(&self, message: &Outbound<'_>) -> Result<usize, Refused> {
         let negotiated = self.negotiated().ok_or(Refused::NotConnected)?;
         refuse_properties(&message.properties, &NEVER_KEPT)?;
+        check_payload_format(&message.properties, message.payload.as_slice())?;
         check_capabilities(message.qos, message.retain, negotiated)?;
         let publish = message.publish(delivery(message.qos, PacketId::FIRST));
         let length = Packet::Publish(publish).encoded_len(VERSION)?;
@@ -216,15 +222,14 @@ impl<S: Storage> Machine<S> {
     }
 
     /// Sends what an earlier connection left open, PUBRELs in the order of [MQTT-4.6.0-4], then PUBLISHes in that of
-    /// [MQTT-4.6.0-1]; gives a publish that this server rules out.
-    pub(super) fn resend(&mut self, now: Instant) -> Option<Step> {
-        if self.connection.state != State::Connected {
-            return None;
-        }
-        let negotiated = *self.negotiated()?;
+    /// [MQTT-4.6.0-1].
+    pub(super) fn resend(&mut self, now: Instant) {
+        let Some(negotiated) = self.negotiated().copied() else {
+            return;
+        };
         while let Some(id) = self.session.sender.next_release() {
             if self.connection.state != State::Connected || !self.connection.has_answer_room() {
-                return None;
+                return;
             }
             self.session.sender.note_released(id);
             if !self.session.awaits_record(id) {
@@ -234,29 +239,26 @@ impl<S: Storage> Machine<S> {
         }
         loop {
             let sent_here = self.session.sender.sent_here();
-            let (id, exchange) = self.session.sender.next_publish()?;
+            let Some((id, exchange)) = self.session.sender.next_publish() else {
+                return;
+            };
             let (op, queued) = (Op(exchange.tag), exchange.is_queued());
             if queued && self.session.has_pending_before(op) {
-                return None;
+                return;
             }
             let may_begin = !queued || self.may_begin_queued(id);
-            let exchange = self.session.sender.get_mut(id)?;
+            let Some(exchange) = self.session.sender.get_mut(id) else {
+                return;
+            };
             let start = self.connection.transmit.encoded();
             let message = &mut exchange.body;
-            if let Err(limit) = check_limits::<S>(message, &negotiated) {
-                let op = self.session.end(id)?;
-                return Some(Step::Lost(op, Loss::LimitExceeded(limit)));
-            }
             if !may_begin
                 || sent_here >= usize::from(negotiated.receive_maximum)
                 || !self.connection.transmit.may_publish(message.length)
             {
-                return None;
+                return;
             }
-            if !message.age(now) && queued {
-                let op = self.session.end(id)?;
-                return Some(Step::Lost(op, Loss::Expired));
-            }
+            message.age(now);
             let delivery = if queued {
                 delivery(message.qos, id)
             } else {
@@ -273,16 +275,33 @@ impl<S: Storage> Machine<S> {
         }
     }
 
+    /// Gives a publish that a limit of this server rules out, whether it waits or is to be sent again, or that has expired
+    /// while it waited.
+    pub(super) fn poll_ruled_out(&mut self, now: Instant) -> Option<Step> {
+        if !self.session.is_examining() {
+            return None;
+        }
+        let negotiated = self.negotiated().copied();
+        let check = |message: &Kept<S::Body>, waits: bool| {
+            if let Some(negotiated) = &negotiated {
+                check_limits::<S>(message, negotiated).map_err(Loss::LimitExceeded)?;
+            }
+            let expired = waits && message.expires.is_some_and(|at| at <= now);
+            if expired { Err(Loss::Expired) } else { Ok(()) }
+        };
+        let ended = self
+            .session
+            .poll_exchange(check)
+            .or_else(|| self.session.poll_pending(|message| check(message, true)));
+        ended.map(|(op, loss)| Step::Lost(op, loss))
+    }
+
     /// Encodes what waits and may leave now; gives a publish that ends with that.
     pub(super) fn encode_pending(&mut self, now: Instant) -> Option<Step> {
         loop {
             let next = self.session.next_pending()?;
-            let (op, qos, length) = (next.op, next.message.qos, next.message.length);
+            let (qos, length) = (next.message.qos, next.message.length);
             let negotiated = *self.negotiated()?;
-            if let Err(limit) = check_limits::<S>(&next.message, &negotiated) {
-                self.session.pop_pending();
-                return Some(Step::Lost(op, Loss::LimitExceeded(limit)));
-            }
             if !self.may_encode(qos, length) {
                 return None;
             }
@@ -468,6 +487,15 @@ pub(crate) fn refuse_properties(
         Some(identifier) => Err(Refused::PropertyNotSupported(*identifier)),
         None => Ok(()),
     }
+}
+
+/// A payload that is said to be text must be text (3.3.2.3.2).
+fn check_payload_format(properties: &Properties<'_>, payload: &[u8]) -> Result<(), EncodeError> {
+    let is_text = properties.payload_format_indicator() == Some(1);
+    if is_text && core::str::from_utf8(payload).is_err() {
+        return Err(EncodeError::PayloadNotText);
+    }
+    Ok(())
 }
 
 /// Keeps what is needed to send a message later or again.

@@ -70,10 +70,11 @@ pub enum Outcome<'a> {
     NotSent,
     /// The record of the message could not be written, so that it was not sent.
     NotStored,
-    /// The Message Expiry Interval ended before the message was encoded.
+    /// The Message Expiry Interval ended before the message was encoded: told when it ends, with or without a connection,
+    /// provided that [`poll_timeout`](crate::Client::poll_timeout) is obeyed.
     Expired,
-    /// The message waited for a connection, or was to be sent again, and the server has announced a limit that rules it
-    /// out.
+    /// The message waited for a connection, or was to be sent again, and the CONNACK of this one has announced a limit that
+    /// rules it out. Whether one that was sent before was delivered is not known.
     LimitExceeded(Refused),
     /// The connection was lost before the answer to a SUBSCRIBE or UNSUBSCRIBE.
     ConnectionLost,

@@ -1,14 +1,14 @@
 //! What received packets do to the state.
 
 use super::checks::{are_texts, is_allowed, is_explained};
-use super::machine::{Machine, Statistics};
-use super::{AckToken, Op};
+use super::machine::Machine;
+use super::{AckToken, Op, Statistics};
 use crate::connection::{Authentication, AuthenticationStep, Negotiated, Stage, State, Trigger};
 use crate::packet::{
     Acknowledgement, Connack, Disconnect, Publish, PublishLayout, SubscribeAcknowledgement,
 };
 use crate::qos::{Arrival, SenderStep};
-use crate::session::{Loss, RequestKind};
+use crate::session::{ClientKey, Loss, RequestKind};
 use crate::storage::{Arrived, Receive, Storage, Table};
 use crate::wire::Reader;
 use crate::{
@@ -138,17 +138,20 @@ impl<S: Storage> Machine<S> {
         if !connack.allowed {
             return Err(Violation::Content);
         }
-        let announced = &self.connection.announced;
+        let announced = &mut self.connection.announced;
         if !connack.method_matches {
             return Err(Violation::UnexpectedAuthentication);
         }
-        if announced.empty_client_id && !connack.assigned_client_id {
-            return Err(Violation::MissingClientIdentifier);
+        if announced.empty_client_id {
+            announced.client = connack
+                .assigned_client
+                .ok_or(Violation::MissingClientIdentifier)?;
         }
-        if connack.assigned_client_id && !announced.empty_client_id {
+        if connack.assigned_client.is_some() && !announced.empty_client_id {
             Statistics::add(&mut self.statistics.assigned_identifiers_ignored, 1);
         }
-        let known = self.session.exists || self.config.assume_session;
+        let known = self.session.exists_for(announced.client)
+            || (self.config.assume_session && !self.session.exists);
         if negotiated.session_present && (announced.clean_start || !known) {
             return Err(Violation::UnexpectedSessionPresent);
         }
@@ -181,6 +184,8 @@ impl<S: Storage> Machine<S> {
             }
             self.session
                 .record_session(negotiated.session_expiry_interval);
+            self.session.belongs_to(self.connection.announced.client);
+            self.session.handle_limits();
         }
         self.connection.accepted = true;
         self.connection.state = self.connection.state.after(Trigger::Accept);
@@ -313,6 +318,9 @@ impl<S: Storage> Machine<S> {
                 Ok(None)
             }
             SenderStep::Ignored => {
+                if packet != PacketType::Puback {
+                    self.session.note_finished(id);
+                }
                 Statistics::add(&mut self.statistics.acknowledgements_ignored, 1);
                 Ok(None)
             }
@@ -351,7 +359,7 @@ struct ConnackFacts {
     reason: ReasonCode,
     /// The content policy has nothing against it.
     allowed: bool,
-    assigned_client_id: bool,
+    assigned_client: Option<ClientKey>,
     method_matches: bool,
     authentication_data: bool,
 }
@@ -362,7 +370,7 @@ impl ConnackFacts {
         Self {
             reason: connack.reason,
             allowed,
-            assigned_client_id: properties.assigned_client_identifier().is_some(),
+            assigned_client: properties.assigned_client_identifier().map(ClientKey::new),
             method_matches: authentication.is_method(properties.authentication_method()),
             authentication_data: properties.authentication_data().is_some(),
         }

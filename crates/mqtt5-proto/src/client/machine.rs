@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::handle::Step;
-use super::{Event, Outcome, SessionLoss, TopicAliases};
+use super::{Event, Outcome, SessionLoss, Statistics, TopicAliases};
 use crate::connection::{Connection, Negotiated, Purpose, State, TimerReason, Trigger};
 use crate::packet::{Acknowledgement, Disconnect};
 use crate::session::{Entry, Loss, Session};
@@ -78,41 +78,6 @@ pub enum ContentPolicy {
     /// Ends the connection with 0x82. Where the server itself ends it with such content, it is told nothing, and
     /// [`Violation::ContentFromServer`] quotes its code.
     Strict,
-}
-
-/// What a machine has counted since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Statistics {
-    /// Bytes received.
-    pub bytes_received: u64,
-    /// Bytes reported as sent.
-    pub bytes_sent: u64,
-    /// Packets received and handled.
-    pub packets_received: u64,
-    /// Packets encoded.
-    pub packets_sent: u64,
-    /// PUBLISHes received that were repetitions of one that is not finished.
-    pub repeated_publishes: u64,
-    /// PUBLISHes received above our Receive Maximum, within the margin.
-    pub receive_maximum_overshoot: u64,
-    /// PUBACKs and PUBCOMPs received that belonged to no exchange.
-    pub acknowledgements_ignored: u64,
-    /// CONNACKs with an Assigned Client Identifier although we sent one of our own; it changes nothing (3.2.2.3.7).
-    pub assigned_identifiers_ignored: u64,
-    /// Packets with a Variable Byte Integer longer than needed [MQTT-1.5.5-1], tolerated by [`Config::lenient`].
-    pub non_minimal_integers: u64,
-    /// PUBLISHes with DUP 1 and QoS 0 [MQTT-3.3.1-2], tolerated by [`Config::lenient`].
-    pub dup_without_qos: u64,
-    /// Packets with a Reason String or User Property although Request Problem Information was 0 [MQTT-3.1.2-29],
-    /// tolerated by [`Config::lenient`].
-    pub unexpected_problem_information: u64,
-}
-
-impl Statistics {
-    pub(super) fn add(counter: &mut u64, count: usize) {
-        *counter = counter.saturating_add(count as u64);
-    }
 }
 
 /// The state code of the client on any storage.
@@ -252,6 +217,7 @@ impl<S: Storage> Machine<S> {
                     self.connection.abort(DisconnectCause::PartialPacketTimeout);
                 }
                 TimerReason::Write => self.connection.abort(DisconnectCause::WriteTimeout),
+                TimerReason::MessageExpiry => self.session.handle_expiry(),
             }
         }
     }
@@ -305,7 +271,11 @@ impl<S: Storage> Machine<S> {
         loop {
             self.send_recorded(now);
             self.send_answers(now);
-            if let Some(step) = self.resend(now).or_else(|| self.encode_pending(now)) {
+            if let Some(step) = self.poll_ruled_out(now) {
+                return Some(step);
+            }
+            self.resend(now);
+            if let Some(step) = self.encode_pending(now) {
                 return Some(step);
             }
             if let Some(step) = self.handle_frame(now)? {
@@ -374,7 +344,9 @@ impl<S: Storage> Machine<S> {
             let connected = connection.state == State::Connected;
             connected.then(|| liveness.keep_alive(negotiated.keep_alive, reading))?
         });
+        let expiry = self.session.next_expiry();
         [
+            expiry.map(with(TimerReason::MessageExpiry)),
             write.map(with(TimerReason::Write)),
             connect.map(with(TimerReason::Connect)),
             partial.map(with(TimerReason::PartialPacket)),

@@ -10,13 +10,15 @@ mod handle;
 mod heap;
 mod machine;
 mod persist;
+mod statistics;
 mod types;
 
 pub(crate) use command::{NEVER_KEPT, refuse_properties};
 pub use event::{DisconnectCause, Event, Outcome, Violation};
 #[cfg(feature = "alloc")]
 pub use heap::Client;
-pub use machine::{Config, ContentPolicy, Statistics};
+pub use machine::{Config, ContentPolicy};
+pub use statistics::Statistics;
 pub(crate) use types::delivery;
 pub use types::{
     AckToken, Authenticate, DisconnectReason, Op, Outbound, Payload, Refused, RejectReason,
@@ -28,7 +30,8 @@ macro_rules! face {
     () => {
         /// Begins a connection: call it when the transport is open; CONNECT is then the first to send.
         ///
-        /// What the machine needs to know it reads from the packet: Keep Alive, limits, properties.
+        /// What the machine needs to know it reads from the packet: Keep Alive, limits, properties. The session of another
+        /// Client Identifier is not that of this one [MQTT-3.1.3-2]: Session Present is then unexpected.
         ///
         /// # Errors
         ///
@@ -177,15 +180,22 @@ macro_rules! face {
         }
 
         /// Whether the server keeps a session for us, as far as we know: if so, `connect` should not ask for Clean Start.
+        ///
+        /// A CONNECT with Clean Start ends it, unless the server refuses or never sees it; so does a CONNACK without Session
+        /// Present [MQTT-3.2.2-5], even if the connection is lost before the application has approved of the server.
         pub const fn has_session(&self) -> bool {
             self.0.session.exists
         }
 
         /// Ends the connection with a DISCONNECT after what is encoded already. Received packets are ignored from now on.
         ///
+        /// Where it would be larger than the server accepts, User Properties are left out; if that is not enough, the Reason
+        /// String in their stead, then both [MQTT-3.14.2-3], [MQTT-3.14.2-4].
+        ///
         /// # Errors
         ///
-        /// Not connected, or the packet cannot be sent.
+        /// Not connected, or the packet cannot be sent. A server that accepts no DISCONNECT of the smallest size
+        /// ([`TooLarge`](Refused::TooLarge)) can be left only by closing the transport.
         pub fn disconnect(
             &mut self,
             now: Instant,
@@ -237,7 +247,8 @@ macro_rules! face {
             self.0.handle_timeout(now);
         }
 
-        /// When [`handle_timeout`](Self::handle_timeout) is to be called, and why.
+        /// When [`handle_timeout`](Self::handle_timeout) is to be called, and why. Without a connection, too: messages that
+        /// wait for the next one may expire.
         #[must_use]
         pub fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
             self.0.poll_timeout()

@@ -29,6 +29,8 @@ pub enum TimerReason {
     PartialPacket,
     /// The transport must have accepted a byte.
     Write,
+    /// The Message Expiry Interval of a publish that waits may have ended; there need be no connection.
+    MessageExpiry,
 }
 
 /// A PINGREQ that nothing was received after.

@@ -91,23 +91,20 @@ impl<S: Storage> Connection<S> {
         self.liveness = Liveness::new(now);
     }
 
-    /// Encodes a packet, without what explains it if it is larger than the server accepts.
+    /// Encodes a packet.
     ///
     /// # Errors
     ///
-    /// `PacketTooLarge` when it is larger even so [MQTT-3.2.2-15].
+    /// `PacketTooLarge` when the server does not accept one of this size [MQTT-3.2.2-15].
     pub(crate) fn send(&mut self, now: Instant, packet: &Packet<'_>) -> Result<usize, EncodeError> {
-        let mut packet = *packet;
         if let Some(negotiated) = &self.negotiated {
-            let maximum = negotiated.maximum_packet_size as usize;
-            let (shed, length) = packet.shed(ProtocolVersion::V5, maximum)?;
-            if length > maximum {
+            let length = packet.encoded_len(ProtocolVersion::V5)?;
+            if length > negotiated.maximum_packet_size as usize {
                 return Err(EncodeError::PacketTooLarge);
             }
-            packet = shed;
         }
         self.liveness.encoding(now, self.transmit.unsent());
-        let length = self.transmit.push(&packet, ProtocolVersion::V5)?;
+        let length = self.transmit.push(packet, ProtocolVersion::V5)?;
         self.stalled |= !self.has_answer_room();
         Ok(length)
     }

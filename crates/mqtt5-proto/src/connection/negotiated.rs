@@ -1,6 +1,7 @@
 //! What the two sides have announced to each other.
 
 use crate::packet::{Connack, Connect};
+use crate::session::ClientKey;
 use crate::{MAXIMUM_REMAINING_LENGTH, QoS};
 
 /// Longer than every packet.
@@ -11,6 +12,8 @@ const NO_LIMIT: u32 = MAXIMUM_REMAINING_LENGTH as u32 + 5;
 pub(crate) struct Announced {
     pub(crate) clean_start: bool,
     pub(crate) empty_client_id: bool,
+    /// Our Client Identifier, the assigned one as soon as the server has told it.
+    pub(crate) client: ClientKey,
     pub(crate) keep_alive: u16,
     pub(crate) session_expiry_interval: u32,
     pub(crate) receive_maximum: u16,
@@ -25,6 +28,7 @@ impl Announced {
         Self {
             clean_start: connect.clean_start,
             empty_client_id: connect.client_id.is_empty(),
+            client: ClientKey::new(connect.client_id),
             keep_alive: connect.keep_alive,
             session_expiry_interval: properties.session_expiry_interval().unwrap_or(0),
             receive_maximum: properties.receive_maximum().unwrap_or(u16::MAX),

@@ -170,9 +170,14 @@ impl<'a> Publish<'a> {
         self.properties.encode(writer);
     }
 
-    /// Appends everything up to the payload, which is to follow, and gives the length of the whole packet.
+    /// Appends everything up to the payload, which is to follow, and gives the length of the whole packet in bytes: for
+    /// a payload that several packets share.
+    ///
+    /// # Errors
+    ///
+    /// As [`Packet::encode_to_vec`](crate::Packet::encode_to_vec); nothing is appended then.
     #[cfg(feature = "alloc")]
-    pub(crate) fn encode_head(
+    pub fn encode_head(
         &self,
         crate::ProtocolVersion::V5: crate::ProtocolVersion,
         buffer: &mut alloc::vec::Vec<u8>,

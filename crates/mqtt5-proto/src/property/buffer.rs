@@ -56,6 +56,19 @@ impl PropertyBuffer {
         Ok(self)
     }
 
+    /// Copies those properties that a server forwards of a message, in their order and unaltered [MQTT-3.3.2-18]: also a
+    /// value that no sender may send, such as a Response Topic with a wildcard.
+    pub fn forwarded(
+        properties: Properties<'_>,
+        is_forwarded: impl Fn(&Property<'_>) -> bool,
+    ) -> Self {
+        let mut buffer = Self::new();
+        for property in properties.iter().filter(is_forwarded) {
+            buffer.append(property);
+        }
+        buffer
+    }
+
     fn append(&mut self, property: Property<'_>) {
         self.present |= Properties::unchecked(&[property]).append_to(&mut self.bytes);
     }

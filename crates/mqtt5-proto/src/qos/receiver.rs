@@ -150,7 +150,9 @@ impl<T: Table<Held>> Receiver<T> {
             return Arrival::TooMany;
         }
         let parked = self.parked.remove(id);
-        if self.tracked().saturating_add(self.parked.len()) >= self.capacity() {
+        let kept = self.tracked().saturating_add(self.parked.len());
+        // Redeliveries come first. What a new message finds parked beyond the room there is has been given up by the peer.
+        if kept >= self.capacity() && self.parked.pop_front().is_none() {
             return Arrival::TooMany;
         }
         let redelivered = parked.filter(|held| held.qos == qos && (dup || qos == QoS::ExactlyOnce));

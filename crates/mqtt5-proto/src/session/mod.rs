@@ -14,6 +14,19 @@ use crate::qos::{Answer, Exchange, Phase, Receiver, Sender};
 use crate::storage::{Body, Queue, Storage, Table};
 use crate::{Instant, PacketId, PacketType, QoS};
 
+/// Stands for a Client Identifier of any length: two sessions are told apart by it, nothing is looked up with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClientKey(u64);
+
+impl ClientKey {
+    /// FNV-1a of 64 bits.
+    pub(crate) fn new(client_id: &str) -> Self {
+        let mix =
+            |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        Self(client_id.bytes().fold(0xCBF2_9CE4_8422_2325, mix))
+    }
+}
+
 /// A publish of which a copy is kept.
 #[derive(Debug)]
 pub(crate) struct Kept<B> {
@@ -110,14 +123,27 @@ pub(crate) struct Session<S: Storage> {
     pub(crate) requests: S::Requests,
     /// The authentication that is under way on an established connection.
     pub(crate) reauthentication: Option<Op>,
+    /// Identifiers of QoS 2 exchanges that were given up although the server may wait for their PUBREL: it would take
+    /// another message under one of them for the same [MQTT-4.3.3-10]. Where there is no room for more, the oldest gives way.
+    doubted: S::Doubted,
     pending: S::Pending,
     /// Sum of the lengths in `pending`, in bytes.
     pending_bytes: usize,
+    /// No Message Expiry Interval in `pending` ends before this.
+    next_expiry: Option<Instant>,
+    /// Something may rule out what waits, so that it is to be looked through.
+    examining: bool,
+    /// So many at the front of `pending` were looked at.
+    examined: usize,
+    /// From which exchange on those that are to be sent again are still to be looked at.
+    unexamined: Option<PacketId>,
     /// Sum of the bodies in `sender`, in bytes.
     retained_bytes: usize,
     last_op: u64,
     /// The server keeps a session for us, as far as we know.
     pub(crate) exists: bool,
+    /// The Client Identifier of `exists`; `None` is not known.
+    client: Option<ClientKey>,
     /// The Session Expiry Interval of the last connection, in seconds.
     pub(crate) expiry_interval: u32,
     /// So many of the oldest exchanges are lost and still to be reported.
@@ -146,11 +172,17 @@ impl<S: Storage> Session<S> {
             unsent: S::Answers::default(),
             requests: S::Requests::default(),
             reauthentication: None,
+            doubted: S::Doubted::default(),
             pending: S::Pending::default(),
             pending_bytes: 0,
+            next_expiry: None,
+            examining: false,
+            examined: 0,
+            unexamined: None,
             retained_bytes: 0,
             last_op: 0,
             exists: false,
+            client: None,
             expiry_interval: 0,
             lost: 0,
             closed: false,
@@ -164,6 +196,16 @@ impl<S: Storage> Session<S> {
         }
     }
 
+    /// Whether the server keeps a session under this Client Identifier, as far as we know [MQTT-3.1.3-2].
+    pub(crate) fn exists_for(&self, client: ClientKey) -> bool {
+        self.exists && self.client.is_none_or(|known| known == client)
+    }
+
+    /// The server has a session under this Client Identifier.
+    pub(crate) const fn belongs_to(&mut self, client: ClientKey) {
+        self.client = Some(client);
+    }
+
     pub(crate) fn next_op(&mut self) -> Op {
         self.last_op = self.last_op.wrapping_add(1);
         Op(self.last_op)
@@ -171,9 +213,11 @@ impl<S: Storage> Session<S> {
 
     /// A free identifier; client packets of all types share one range [MQTT-2.2.1-3].
     pub(crate) fn allocate_id(&mut self) -> Option<PacketId> {
-        let requests = &self.requests;
-        self.sender
-            .allocate(requests.len(), |id| requests.get(id).is_some())
+        let (requests, doubted) = (&self.requests, &self.doubted);
+        let others = requests.len().saturating_add(doubted.len());
+        self.sender.allocate(others, |id| {
+            requests.get(id).is_some() || doubted.get(id).is_some()
+        })
     }
 
     /// Whether one more publish can be kept, in whatever state.
@@ -225,15 +269,16 @@ impl<S: Storage> Session<S> {
 
     /// Lets a publish wait; gives it back when there is no room.
     pub(crate) fn push_pending(&mut self, pending: Pending<S::Body>) -> Result<(), ()> {
-        let length = pending.message.length;
+        let (length, expires) = (pending.message.length, pending.message.expires);
         self.pending.push_back(pending).map_err(drop)?;
         self.pending_bytes = self.pending_bytes.saturating_add(length);
+        self.note_expiry(expires);
         Ok(())
     }
 
     pub(crate) fn pop_pending(&mut self) -> Option<Pending<S::Body>> {
         let pending = self.pending.pop_front()?;
-        self.pending_bytes = self.pending_bytes.saturating_sub(pending.message.length);
+        self.note_removed(&pending);
         Some(pending)
     }
 
@@ -242,8 +287,113 @@ impl<S: Storage> Session<S> {
         matches: impl Fn(&Pending<S::Body>) -> bool,
     ) -> Option<Op> {
         let pending = self.pending.remove_first(matches)?;
-        self.pending_bytes = self.pending_bytes.saturating_sub(pending.message.length);
+        self.note_removed(&pending);
         Some(pending.op)
+    }
+
+    /// Takes note of one that waits no more.
+    fn note_removed(&mut self, pending: &Pending<S::Body>) {
+        self.pending_bytes = self.pending_bytes.saturating_sub(pending.message.length);
+        self.examined = 0;
+        if self.pending() == 0 {
+            self.next_expiry = None;
+        }
+    }
+
+    /// One that may expire waits.
+    fn note_expiry(&mut self, expires: Option<Instant>) {
+        self.next_expiry = self.next_expiry.into_iter().chain(expires).min();
+    }
+
+    /// When the first Message Expiry Interval of what waits ends, or earlier.
+    pub(crate) const fn next_expiry(&self) -> Option<Instant> {
+        self.next_expiry
+    }
+
+    /// A Message Expiry Interval has ended: everything that waits is to be looked through.
+    pub(crate) fn handle_expiry(&mut self) {
+        self.next_expiry = None;
+        self.examining = true;
+        self.examined = 0;
+        if self.queued > 0 {
+            self.unexamined = self.sender.front();
+        }
+    }
+
+    /// A server has announced its limits: everything that waits or is to be sent again is to be looked through.
+    pub(crate) fn handle_limits(&mut self) {
+        self.examining = true;
+        self.examined = 0;
+        self.unexamined = self.sender.front();
+    }
+
+    /// Whether something is to be looked through.
+    pub(crate) const fn is_examining(&self) -> bool {
+        self.examining || self.unexamined.is_some()
+    }
+
+    /// Takes out the next publish that waits and that `check` ends, if what waits is to be looked through.
+    pub(crate) fn poll_pending(
+        &mut self,
+        check: impl Fn(&Kept<S::Body>) -> Result<(), Loss>,
+    ) -> Option<(Op, Loss)> {
+        if !self.examining {
+            return None;
+        }
+        let ends = |pending: &Pending<S::Body>| check(&pending.message).is_err();
+        if let Some((place, pending)) = self.pending.remove_from(self.examined, ends) {
+            self.note_removed(&pending);
+            self.examined = place;
+            let loss = check(&pending.message).err()?;
+            return Some((pending.op, loss));
+        }
+        self.examining = false;
+        let queued = self.sender.iter().filter(|(_, e)| e.body.queued);
+        let queued = queued.filter_map(|(_, exchange)| exchange.body.expires);
+        let pending = self.pending.iter().filter_map(|p| p.message.expires);
+        self.next_expiry = pending.chain(queued).min();
+        None
+    }
+
+    /// Ends the next exchange that waits for PUBACK or PUBREC and that `check` ends, if exchanges are to be looked
+    /// through; it is told whether the exchange waits to be encoded at all.
+    pub(crate) fn poll_exchange(
+        &mut self,
+        check: impl Fn(&Kept<S::Body>, bool) -> Result<(), Loss>,
+    ) -> Option<(Op, Loss)> {
+        while let Some(id) = self.unexamined {
+            let Some(exchange) = self.sender.get(id) else {
+                // It has ended meanwhile.
+                self.unexamined = self.sender.front();
+                continue;
+            };
+            self.unexamined = self.sender.following(id);
+            if exchange.phase == Phase::AwaitPubcomp {
+                continue;
+            }
+            if let Err(loss) = check(&exchange.body, exchange.body.queued) {
+                return self.give_up(id).map(|op| (op, loss));
+            }
+        }
+        None
+    }
+
+    /// Ends an exchange that the server may know of, unless it was never sent.
+    fn give_up(&mut self, id: PacketId) -> Option<Op> {
+        let exchange = self.sender.remove(id)?;
+        self.release(id, &exchange);
+        if exchange.phase == Phase::AwaitPubrec && !exchange.body.queued {
+            if self.doubted.len() >= self.doubted.capacity() {
+                self.doubted.pop_front();
+            }
+            let _ = self.doubted.insert(id, ());
+        }
+        Some(Op(exchange.tag))
+    }
+
+    /// The server has said that it knows of no exchange with this identifier.
+    pub(crate) fn note_finished(&mut self, id: PacketId) {
+        self.doubted.remove(id);
     }
 
     /// Takes a publish back that waits.
@@ -344,6 +494,7 @@ impl<S: Storage> Session<S> {
 
     /// Moves the first `count` publishes that wait behind the others.
     fn rotate_pending(&mut self, count: usize) {
+        self.examined = 0;
         for _ in 0..count {
             if let Some(pending) = self.pending.pop_front() {
                 let _ = self.pending.push_back(pending);
@@ -356,6 +507,7 @@ impl<S: Storage> Session<S> {
     pub(crate) fn lose(&mut self, policy: SessionLoss) {
         self.exists = false;
         self.receiver.clear();
+        self.doubted = S::Doubted::default();
         self.record(Entry::SessionLost);
         self.settle(policy, |_| true);
     }
@@ -394,6 +546,7 @@ impl<S: Storage> Session<S> {
     pub(crate) fn abandon(&mut self) {
         self.exists = false;
         self.receiver.clear();
+        self.doubted = S::Doubted::default();
         self.record(Entry::SessionLost);
         self.closed = true;
         self.abandoned = true;

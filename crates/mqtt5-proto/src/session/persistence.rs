@@ -57,6 +57,7 @@ impl<S: Storage> Session<S> {
         message.queued = true;
         let length = message.length;
         let qos = message.qos;
+        self.note_expiry(message.expires);
         // There is room, and the identifier is free: both were asked before.
         if self.sender.enqueue(id, op.number(), qos, message).is_ok() {
             self.queued = self.queued.saturating_add(1);
@@ -119,6 +120,8 @@ impl<S: Storage> Session<S> {
             };
             exchange.body.queued = exchange.is_queued();
             let message = &exchange.body;
+            let expires = message.expires.filter(|_| message.queued);
+            self.next_expiry = self.next_expiry.into_iter().chain(expires).min();
             if message.queued {
                 self.queued = self.queued.saturating_add(1);
                 self.queued_bytes = self.queued_bytes.saturating_add(message.length);

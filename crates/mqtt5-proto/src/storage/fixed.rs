@@ -65,6 +65,7 @@ impl<
     type Inbound = FixedTable<Held, IN>;
     type Answers = FixedQueue<Unsent, IN>;
     type Requests = FixedTable<Request, 4>;
+    type Doubted = FixedTable<(), OUT>;
     type Pending = FixedQueue<Pending<FixedBody<BODY>>, OUT>;
     type Journal = FixedQueue<Entry, RECORDS>;
     type Transmit = FixedTransmit<TX, BODY, ALIASES>;
@@ -173,12 +174,19 @@ impl<T, const N: usize> Queue<T> for FixedQueue<T, N> {
         self.0.iter().any(matches)
     }
 
-    fn remove_first(&mut self, matches: impl Fn(&T) -> bool) -> Option<T> {
+    fn iter<'a>(&'a self) -> impl Iterator<Item = &'a T>
+    where
+        T: 'a,
+    {
+        self.0.iter()
+    }
+
+    fn remove_from(&mut self, start: usize, matches: impl Fn(&T) -> bool) -> Option<(usize, T)> {
         let mut removed = None;
-        for _ in 0..self.0.len() {
+        for place in 0..self.0.len() {
             let item = self.0.pop_front()?;
-            if removed.is_none() && matches(&item) {
-                removed = Some(item);
+            if removed.is_none() && place >= start && matches(&item) {
+                removed = Some((place, item));
             } else {
                 // There is room: an item was taken out just before.
                 let _ = self.0.push_back(item);
@@ -563,6 +571,8 @@ mod tests {
         assert_eq!(queue.push_back(5), Err(5));
         assert_eq!(queue.remove_first(|item| *item == 2), Some(2));
         assert_eq!(queue.remove_first(|item| *item == 9), None);
+        assert_eq!(queue.remove_from(1, |item| *item == 1), None);
+        assert!(queue.iter().eq(&[1, 3, 4]));
         assert_eq!(
             [
                 queue.pop_front(),

@@ -39,6 +39,8 @@ pub(crate) trait Storage: Sealed + Sized {
     type Answers: Queue<Unsent>;
     /// SUBSCRIBEs and UNSUBSCRIBEs without an answer, by their Packet Identifiers.
     type Requests: Table<Request>;
+    /// Packet Identifiers without an exchange that the server may still connect with one.
+    type Doubted: Table<()>;
     /// Publishes that wait to be encoded.
     type Pending: Queue<Pending<Self::Body>>;
     /// Records that are not durable yet.
@@ -104,12 +106,21 @@ pub(crate) trait Queue<T>: Sealed + Default {
     fn pop_front(&mut self) -> Option<T>;
     /// Whether `matches` holds for an item.
     fn any(&self, matches: impl Fn(&T) -> bool) -> bool;
-    /// Takes out the first item for which `matches` holds.
-    fn remove_first(&mut self, matches: impl Fn(&T) -> bool) -> Option<T>;
+    /// The items, the oldest first.
+    fn iter<'a>(&'a self) -> impl Iterator<Item = &'a T>
+    where
+        T: 'a;
+    /// Takes out the first item, from this place on, for which `matches` holds; gives its place, too.
+    fn remove_from(&mut self, start: usize, matches: impl Fn(&T) -> bool) -> Option<(usize, T)>;
     /// How many items there are.
     fn len(&self) -> usize;
     /// How many items there may be at most.
     fn capacity(&self) -> usize;
+
+    /// Takes out the first item for which `matches` holds.
+    fn remove_first(&mut self, matches: impl Fn(&T) -> bool) -> Option<T> {
+        self.remove_from(0, matches).map(|(_, item)| item)
+    }
 }
 
 /// What is kept of a publish until it is acknowledged.

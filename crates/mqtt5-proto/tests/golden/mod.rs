@@ -16,7 +16,9 @@ use std::sync::LazyLock;
 
 use mqtt5_proto::{Decoding, Packet, PacketType, ProtocolVersion, ReasonCode, Role};
 
+pub(crate) mod blocks;
 mod packets;
+pub(crate) mod recipe;
 pub(crate) mod table;
 
 /// A packet in the form that an encoder must choose.

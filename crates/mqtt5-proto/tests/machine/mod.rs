@@ -10,13 +10,19 @@
     reason = "each test uses a part of it"
 )]
 
+pub(crate) mod authentication;
 mod bed;
+pub(crate) mod chaos;
+pub(crate) mod contract;
 mod face;
+pub(crate) mod hostile;
 pub(crate) mod packets;
 pub(crate) mod server;
+pub(crate) mod sessions;
 pub(crate) mod store;
 mod told;
 pub(crate) mod transcript;
+pub(crate) mod wire;
 
 pub(crate) use bed::{Bed, LIMITS, PACKET_LIMIT, Timer, WINDOW, millis, secs};
 #[cfg(feature = "alloc")]

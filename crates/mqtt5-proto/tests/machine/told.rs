@@ -22,8 +22,8 @@ pub(crate) enum Told {
         properties: String,
         token: Option<AckToken>,
     },
-    /// A step in an authentication: its code and properties.
-    Challenge(ReasonCode, String),
+    /// A step in an authentication: its code, its properties, and its data, which they do not print.
+    Challenge(ReasonCode, String, Option<Vec<u8>>),
     Completed(Op, End),
     Disconnected(DisconnectCause, String),
 }
@@ -128,7 +128,10 @@ pub(super) fn own<M: Received>(event: Event<'_, M>) -> Told {
             assert_eq!(token.is_some(), delivery.qos() > QoS::AtMostOnce);
             told
         }
-        Event::AuthChallenge { reason, properties } => Told::Challenge(reason, print(properties)),
+        Event::AuthChallenge { reason, properties } => {
+            let data = properties.authentication_data().map(<[u8]>::to_vec);
+            Told::Challenge(reason, print(properties), data)
+        }
         Event::Completed { op, outcome } => Told::Completed(op, end(outcome)),
         Event::Disconnected { cause, properties } => Told::Disconnected(cause, print(properties)),
         other => panic!(

@@ -201,6 +201,41 @@ fn a_disconnect_by_the_server_is_told_with_its_words() {
     assert!(link.finished && client.connection().is_none());
 }
 
+/// Section 4.11: which server, and whether this one is to be asked again one day.
+#[test]
+fn a_redirect_names_the_other_server() {
+    let list = [Property::ServerReference("other.example:1883")];
+    let properties = Properties::new(&list).expect("valid");
+    for (reason, for_now) in [
+        (ReasonCode::USE_ANOTHER_SERVER, true),
+        (ReasonCode::SERVER_MOVED, false),
+    ] {
+        for at_connack in [true, false] {
+            let (client, mut link) = if at_connack {
+                Link::new::<Async>(options(), Peer::Script(Vec::new()))
+            } else {
+                scripted(options(), Properties::EMPTY)
+            };
+            link.run();
+            link.send(if at_connack {
+                Packet::Connack(Connack {
+                    session_present: false,
+                    reason,
+                    properties,
+                })
+            } else {
+                Packet::Disconnect(Disconnect { reason, properties })
+            });
+            let error = now(client.closed()).expect_err("sent away");
+            assert_eq!(error.reason_code(), Some(reason));
+            let reference = error.properties().server_reference();
+            assert_eq!(reference, Some("other.example:1883"));
+            assert_eq!(error.is_retryable(), for_now);
+            assert!(link.finished && client.state() == State::Stopped);
+        }
+    }
+}
+
 #[test]
 fn a_lost_transport_ends_the_client() {
     let (client, mut link) = online(options());
@@ -230,6 +265,8 @@ fn options_tell_what_cannot_work() {
         (options().will(Will::new("t", vec![0; 65_536])), E::WillPayload),
         (options().will(Will::new("#", "x")), E::WillTopic(mqtt5_proto::TopicError::Wildcard)),
         (options().will(Will::new("t", "x").content_type("\0")), E::WillProperty(mqtt5_proto::EncodeError::NulCharacter)),
+        (options().will(Will::new("t", "\u{FEFF}é").payload_is_text(true).content_type("\0")), E::WillProperty(mqtt5_proto::EncodeError::NulCharacter)),
+        (options().will(Will::new("t", vec![0xFF]).payload_is_text(true)), E::WillProperty(mqtt5_proto::EncodeError::PayloadNotText)),
         (options().user_property("\0", ""), E::UserProperty(mqtt5_proto::EncodeError::NulCharacter)),
         (Options::new("mqtt://h").resume(Resume::AssumeSession), E::SessionWithoutClientId),
         (options().offline_queue(zero), E::Zero("offline_queue")),

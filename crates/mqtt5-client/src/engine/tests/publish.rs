@@ -159,7 +159,16 @@ fn what_cannot_be_sent_fails_alone() {
             Some(EncodeError::NulCharacter.to_string())
         )
     );
-    assert_eq!(link.sent_types(), ["PUBLISH"]);
+    let error = now(client.publish("t", vec![0xFF]).payload_is_text(true)).expect_err("no text");
+    assert_eq!(
+        (error.kind(), source(&error)),
+        (
+            Kind::InvalidProperty,
+            Some(EncodeError::PayloadNotText.to_string())
+        )
+    );
+    assert_eq!(kind(client.publish("t", "é").payload_is_text(true)), Ok(()));
+    assert_eq!(link.sent_types(), ["PUBLISH"; 2]);
 }
 
 fn source(error: &impl std::error::Error) -> Option<String> {

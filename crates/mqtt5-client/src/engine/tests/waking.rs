@@ -3,11 +3,12 @@
 use super::executor::{Inline, Task, now};
 use super::subscribe::subscribe;
 use super::{Link, Peer, acknowledgement, online, options, scripted};
-use crate::{Async, Bytes, Client, QoS, ReasonCode, Subscription};
+use crate::{Async, Bytes, Client, PublishErrorKind, QoS, ReasonCode, Subscription};
 use core::future::IntoFuture;
 use core::pin::Pin;
 use core::task::{Context, Waker};
-use mqtt5_proto::{Packet, Properties};
+use core::time::Duration;
+use mqtt5_proto::{Packet, Properties, Property};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Wake;
@@ -31,7 +32,7 @@ fn the_driver_is_woken_only_for_news() {
         (crate::State::Online, 3)
     );
     assert_eq!(link.wakes.take(), 0);
-    let timeout = core::time::Duration::from_secs(1);
+    let timeout = Duration::from_secs(1);
     let mut timed = Task::new(
         client
             .publish("t", "x")
@@ -65,10 +66,33 @@ fn an_earlier_deadline_wakes_the_driver_even_when_it_is_writing() {
         client
             .publish("t", "x")
             .qos(QoS::AtLeastOnce)
-            .timeout(core::time::Duration::from_secs(1)),
+            .timeout(Duration::from_secs(1)),
     );
     assert!(timed.is_pending());
     assert_eq!(link.wakes.take(), 1);
+}
+
+/// A message that waits in the machine, behind one that the server does not acknowledge, ends when it expires.
+#[test]
+fn what_waits_wakes_the_driver_when_it_expires() {
+    let limit = [Property::ReceiveMaximum(1)];
+    let properties = Properties::new(&limit).expect("valid");
+    let (client, mut link) = scripted(options(), properties);
+    let publish = || client.publish("t", "x").qos(QoS::AtLeastOnce);
+    let mut first = Task::new(publish());
+    assert!(first.is_pending());
+    link.run();
+    link.wakes.take();
+    let expiry = Duration::from_secs(5);
+    let mut expiring = Task::new(publish().message_expiry(expiry));
+    assert!(expiring.is_pending());
+    assert_eq!(link.wakes.take(), 1);
+    link.pass(expiry - Duration::from_millis(1));
+    assert!(expiring.is_pending());
+    link.pass(Duration::from_millis(1));
+    let error = expiring.woken().expect_err("expired");
+    assert_eq!(error.kind(), PublishErrorKind::Expired);
+    assert!(first.is_pending());
 }
 
 #[test]
@@ -123,7 +147,7 @@ fn without_deadlock(f: impl FnOnce() + Send + 'static) {
         f();
         drop(sender);
     });
-    let end = receiver.recv_timeout(core::time::Duration::from_secs(20));
+    let end = receiver.recv_timeout(Duration::from_secs(20));
     assert_eq!(
         end,
         Err::<(), _>(std::sync::mpsc::RecvTimeoutError::Disconnected),

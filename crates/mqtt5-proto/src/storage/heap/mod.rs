@@ -28,6 +28,7 @@ impl Storage for Heap {
     type Inbound = HeapTable<crate::qos::Held>;
     type Answers = HeapQueue<crate::session::Unsent>;
     type Requests = HeapTable<crate::session::Request>;
+    type Doubted = HeapTable<()>;
     type Pending = HeapQueue<crate::session::Pending<body::Retained>>;
     type Journal = HeapQueue<crate::session::Entry>;
     type Transmit = HeapTransmit;

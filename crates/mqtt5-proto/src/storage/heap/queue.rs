@@ -50,9 +50,17 @@ impl<T> Queue<T> for HeapQueue<T> {
         self.0.iter().any(matches)
     }
 
-    fn remove_first(&mut self, matches: impl Fn(&T) -> bool) -> Option<T> {
-        let index = self.0.iter().position(matches)?;
-        self.0.remove(index)
+    fn iter<'a>(&'a self) -> impl Iterator<Item = &'a T>
+    where
+        T: 'a,
+    {
+        self.0.iter()
+    }
+
+    fn remove_from(&mut self, start: usize, matches: impl Fn(&T) -> bool) -> Option<(usize, T)> {
+        let place = self.0.iter().skip(start).position(matches)?;
+        let place = start.saturating_add(place);
+        self.0.remove(place).map(|item| (place, item))
     }
 
     fn len(&self) -> usize {

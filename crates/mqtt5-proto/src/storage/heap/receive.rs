@@ -26,6 +26,8 @@ pub struct Incoming {
     /// All of it is initialised; the first `filled` bytes are received.
     buffer: BytesMut,
     filled: usize,
+    /// The memory that `buffer` is a part of is larger than the smallest buffer.
+    large: bool,
     /// How large the next buffer is.
     size: usize,
     /// How long the packet at the beginning is, as far as is known.
@@ -51,6 +53,7 @@ impl Default for Incoming {
             connection: 0,
             buffer: BytesMut::new(),
             filled: 0,
+            large: false,
             size: SMALLEST,
             needed: 0,
             fresh: 0,
@@ -105,6 +108,7 @@ impl Incoming {
         self.buffer.truncate(self.filled);
         self.buffer.reserve(missing.min(most).max(self.size));
         let capacity = self.buffer.capacity();
+        self.large = capacity > 2 * SMALLEST;
         self.buffer.resize(capacity, 0);
     }
 
@@ -143,8 +147,9 @@ impl Incoming {
     /// Gives a large buffer back if nothing is in it.
     fn release(&mut self) {
         self.size = SMALLEST;
-        if self.filled == 0 && self.buffer.len() > SMALLEST {
+        if self.filled == 0 && self.large {
             self.buffer = BytesMut::new();
+            self.large = false;
         }
     }
 }
@@ -339,5 +344,26 @@ impl Receive for HeapReceive {
 
     fn release(&mut self) {
         self.release = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Role;
+
+    #[test]
+    fn the_rest_of_a_large_buffer_is_given_back() {
+        let decoding = Decoding::new(Role::Server);
+        let mut receive = HeapReceive::default();
+        receive.incoming.size = LARGEST;
+        let count = receive.space().len() - SMALLEST * 3 / 4;
+        for pingresp in receive.space()[..count].chunks_exact_mut(2) {
+            pingresp.copy_from_slice(&[0xD0, 0]);
+        }
+        receive.filled(count);
+        receive.release();
+        while matches!(receive.next_frame(&decoding, 2), Arrived::Frame(_)) {}
+        assert!(!receive.incoming.buffer.try_reclaim(LARGEST / 2));
     }
 }
