@@ -12,7 +12,7 @@ use machine::packets::{
     ack_with, again, filter, puback, pubcomp, publish, pubrec, pubrel, subscribe,
 };
 use machine::store::{Kind, Store, recording, recording_with, write_ahead};
-use machine::{Bed, End, Face, Told, every_storage, secs};
+use machine::{Bed, End, Face, Told, WINDOW, every_storage, secs};
 
 use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
@@ -30,6 +30,7 @@ every_storage!(
     a_repeated_pubrec_is_answered_once,
     a_repeated_publish_is_answered_once,
     a_repeated_pubrel_is_answered_once,
+    what_waits_for_pubcomp_takes_no_room_from_new_messages,
     what_the_server_cannot_know_is_not_acknowledged,
     receive_maximum_holds,
     maximum_pending_holds,
@@ -293,6 +294,34 @@ fn a_repeated_pubrel_is_answered_once<F: Face>() {
     assert_eq!(store.write(&mut bed), []);
 }
 
+/// The server sends PUBRELs again, and then as much as our Receive Maximum on this connection allows.
+fn what_waits_for_pubcomp_takes_no_room_from_new_messages<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let all = 1..=WINDOW;
+    for id in all.clone() {
+        received(&mut bed, id);
+    }
+    store.save(&mut bed);
+    bed.sent_bytes();
+    bed.lose();
+    bed.resume(true, &[]);
+    for id in all.clone() {
+        assert_eq!(bed.tell(&pubrel(id)), []);
+    }
+    for id in all.clone() {
+        received(&mut bed, WINDOW + id);
+    }
+    assert_eq!(store.write(&mut bed).len(), 1 + 2 * usize::from(WINDOW));
+    assert_eq!(bed.client.held(), usize::from(WINDOW));
+    bed.expect_sent(&[]);
+    store.sync(&mut bed);
+    let pubcomps = all.clone().map(pubcomp);
+    let pubrecs = all.map(|id| pubrec(WINDOW + id));
+    bed.expect_sent(&pubcomps.chain(pubrecs).collect::<Vec<_>>());
+    bed.tell(&pubrel(WINDOW + 1));
+    assert_eq!(store.write(&mut bed).len(), 1);
+}
+
 /// What waits has a Packet Identifier, but to the server that belongs to nothing.
 fn what_the_server_cannot_know_is_not_acknowledged<F: Face>() {
     let (mut bed, mut store) = recording::<F>();
@@ -375,10 +404,10 @@ fn a_message_expires_while_it_waits<F: Face>() {
     let late = expiring(&mut bed, 5, "late");
     expiring(&mut bed, 10, "in time");
     store.write(&mut bed);
-    bed.wait(secs(6));
-    assert_eq!(bed.events(), []);
+    bed.elapse(secs(6));
     let expired = Told::Completed(late, End::Expired);
-    assert_eq!(store.sync(&mut bed), [expired]);
+    assert_eq!(bed.events(), [expired]);
+    assert_eq!(store.sync(&mut bed), []);
     let left = [Property::MessageExpiryInterval(4)];
     let mut packet = publish(AtLeastOnce, 2, "in time");
     if let mqtt5_proto::Packet::Publish(publish) = &mut packet {

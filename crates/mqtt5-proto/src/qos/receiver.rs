@@ -17,8 +17,6 @@ pub struct Held {
     record: u64,
     /// The answer is to be sent as soon as it may be.
     due: bool,
-    /// PUBREL was received: what waits for its record is PUBCOMP.
-    finishing: bool,
 }
 
 impl Held {
@@ -30,7 +28,6 @@ impl Held {
             here: true,
             record: 0,
             due: false,
-            finishing: false,
         }
     }
 }
@@ -73,7 +70,10 @@ pub struct Receiver<T> {
     exactly_once: T,
     /// QoS 2, after PUBREC and before PUBREL.
     released: T,
-    /// How many of `released` were received on an earlier connection; they take nothing of our Receive Maximum.
+    /// QoS 2, after PUBREL, whose PUBCOMP waits for a record. They are no more than there is room for: new ones can only
+    /// come when the records of the former ones are durable.
+    finishing: T,
+    /// How many of the last two were received on an earlier connection; they take nothing of our Receive Maximum.
     carried: usize,
     /// Received on an earlier connection and not acknowledged there: wait for their redelivery.
     parked: T,
@@ -100,6 +100,7 @@ impl<T: Table<Held>> Receiver<T> {
             at_least_once: T::default(),
             exactly_once: T::default(),
             released: T::default(),
+            finishing: T::default(),
             carried: 0,
             parked: T::default(),
             recording: 0,
@@ -110,7 +111,8 @@ impl<T: Table<Held>> Receiver<T> {
     /// How many exchanges that began on this connection are not finished; each occupies one of our Receive Maximum
     /// (4.9).
     pub fn held(&self) -> usize {
-        self.tracked().saturating_sub(self.carried)
+        let all = self.tracked().saturating_add(self.finishing.len());
+        all.saturating_sub(self.carried)
     }
 
     fn tracked(&self) -> usize {
@@ -139,11 +141,10 @@ impl<T: Table<Held>> Receiver<T> {
             return Arrival::Repeated;
         }
         let released = self.released.get(id).is_some();
-        let finishing = self.released.get(id).is_some_and(|held| held.finishing);
-        if released && !finishing && qos == QoS::ExactlyOnce {
+        if released && qos == QoS::ExactlyOnce {
             return Arrival::AnswerAgain;
         }
-        if released || other.get(id).is_some() {
+        if released || other.get(id).is_some() || self.finishing.get(id).is_some() {
             return Arrival::IdInUse;
         }
         if self.held() >= maximum {
@@ -241,10 +242,13 @@ impl<T: Table<Held>> Receiver<T> {
 
     /// The answer to this exchange, PUBREC or after PUBREL PUBCOMP, waits for a record.
     pub fn await_record(&mut self, id: PacketId, record: u64) {
-        if let Some(held) = self.released.get_mut(id) {
+        if let Some(held) = self.finishing.get_mut(id) {
             held.record = record;
             held.due = true;
-            self.recording = self.recording.saturating_add(usize::from(!held.finishing));
+        } else if let Some(held) = self.released.get_mut(id) {
+            held.record = record;
+            held.due = true;
+            self.recording = self.recording.saturating_add(1);
         }
     }
 
@@ -261,35 +265,32 @@ impl<T: Table<Held>> Receiver<T> {
 
     /// Handles a PUBREL where answers wait for records.
     pub fn begin_release(&mut self, id: PacketId) -> Release {
-        match self.released.get_mut(id) {
-            Some(held) if held.finishing => {
-                held.due = true;
-                Release::Recording
-            }
-            Some(held) if held.record == 0 => {
-                held.finishing = true;
-                Release::Record
-            }
-            _ => Release::Unknown,
+        if let Some(held) = self.finishing.get_mut(id) {
+            held.due = true;
+            return Release::Recording;
         }
+        if self.released.get(id).is_none_or(|held| held.record > 0) {
+            return Release::Unknown;
+        }
+        if let Some(held) = self.released.remove(id) {
+            let _ = self.finishing.insert(id, held);
+        }
+        Release::Record
     }
 
     /// A record is durable: gives the answer that waited for it, if there is one to send on this connection.
     pub fn recorded(&mut self, id: PacketId, record: u64) -> Option<PacketType> {
-        let held = self
-            .released
-            .get_mut(id)
-            .filter(|held| held.record == record)?;
-        let due = core::mem::take(&mut held.due);
+        let waits = |held: &&Held| held.record == record;
+        if self.finishing.get(id).filter(waits).is_some() {
+            let held = self.finishing.remove(id)?;
+            self.carried = self.carried.saturating_sub(usize::from(!held.here));
+            return held.due.then_some(PacketType::Pubcomp);
+        }
+        let held = self.released.get_mut(id).filter(|held| waits(&&**held))?;
         held.record = 0;
-        let packet = if held.finishing {
-            self.release(id);
-            PacketType::Pubcomp
-        } else {
-            self.recording = self.recording.saturating_sub(usize::from(due));
-            PacketType::Pubrec
-        };
-        due.then_some(packet)
+        let due = core::mem::take(&mut held.due);
+        self.recording = self.recording.saturating_sub(usize::from(due));
+        due.then_some(PacketType::Pubrec)
     }
 
     /// A QoS 2 message of an earlier process was acknowledged by its application and PUBREL has not arrived.
@@ -312,10 +313,7 @@ impl<T: Table<Held>> Receiver<T> {
     /// Those of which PUBREC may have been sent and PUBREL has not arrived.
     pub fn unreleased(&self) -> impl Iterator<Item = PacketId> {
         let first = self.released.front().map(|(id, _)| id);
-        core::iter::successors(first, |id| self.released.following(*id)).filter(|id| {
-            let held = self.released.get(*id);
-            held.is_some_and(|held| !held.finishing)
-        })
+        core::iter::successors(first, |id| self.released.following(*id))
     }
 
     /// The connection is gone and the session lives: what is not acknowledged waits for its redelivery, and an
@@ -332,16 +330,18 @@ impl<T: Table<Held>> Receiver<T> {
                 let _ = self.parked.insert(id, held);
             }
         }
-        let mut next = self.released.front().map(|(id, _)| id);
-        while let Some(id) = next {
-            next = self.released.following(id);
-            if let Some(held) = self.released.get_mut(id) {
-                held.here = false;
-                held.due = false;
+        for table in [&mut self.released, &mut self.finishing] {
+            let mut next = table.front().map(|(id, _)| id);
+            while let Some(id) = next {
+                next = table.following(id);
+                if let Some(held) = table.get_mut(id) {
+                    held.here = false;
+                    held.due = false;
+                }
             }
         }
         self.recording = 0;
-        self.carried = self.released.len();
+        self.carried = self.released.len().saturating_add(self.finishing.len());
     }
 
     /// After [`handle_closed`](Self::handle_closed): an acknowledgement that [`poll_answer`](Self::poll_answer) gave never
