@@ -10,6 +10,7 @@ mod handle;
 mod heap;
 mod machine;
 mod persist;
+mod send;
 mod statistics;
 mod types;
 
