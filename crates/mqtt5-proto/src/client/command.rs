@@ -48,9 +48,10 @@ impl<S: Storage> Machine<S> {
         self.check_length(packet.encoded_len(VERSION)?, usize::MAX)?;
         self.connection.open(now, announced, authentication);
         self.connection.session_before = self.session.exists;
-        if connect.clean_start {
+        self.connection.gate = 0;
+        if connect.clean_start && self.session.exists {
             // The server ends its session when it accepts this, whether its answer arrives or not [MQTT-3.1.2-4].
-            self.session.exists = false;
+            self.connection.gate = self.session.doubt();
         }
         self.send(now, &packet);
         self.connection.state = self.connection.state.after(Trigger::Connect);

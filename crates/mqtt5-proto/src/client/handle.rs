@@ -131,7 +131,7 @@ impl<S: Storage> Machine<S> {
     fn handle_connack(&mut self, connack: ConnackFacts, negotiated: Negotiated) -> Handled {
         if let Some(cause) = connack.refusal() {
             // A server that refuses has not looked at Clean Start yet (3.1.4).
-            self.session.exists = self.connection.session_before;
+            self.session.settle_doubt(self.connection.session_before);
             self.connection.abort(cause);
             return Ok(None);
         }

@@ -179,7 +179,7 @@ impl<S: Storage> Machine<S> {
             }
         } else if taken == 0 {
             // The server knows nothing of the CONNECT.
-            self.session.exists = self.connection.session_before;
+            self.session.settle_doubt(self.connection.session_before);
         } else if self.has_new_session() {
             self.session.record_session(0);
         }

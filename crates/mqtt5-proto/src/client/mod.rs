@@ -230,7 +230,11 @@ macro_rules! face {
 
         /// The next contiguous bytes to send, for an embedder that holds no lock; empty when there is nothing to send.
         pub fn outgoing(&mut self) -> &[u8] {
-            self.0.connection.transmit.first()
+            if self.0.may_transmit() {
+                self.0.connection.transmit.first()
+            } else {
+                &[]
+            }
         }
 
         /// So many bytes of [`outgoing`](Self::outgoing) were written.

@@ -26,12 +26,19 @@ impl<S: Storage> Machine<S> {
         if self.connection.state == State::Disconnected {
             self.session.stop();
         } else {
-            if self.connection.state.is_open() {
+            if !self.may_transmit() {
+                self.connection.abort(DisconnectCause::Store);
+            } else if self.connection.state.is_open() {
                 let reason = ReasonCode::UNSPECIFIED_ERROR;
                 self.send(now, &Packet::Disconnect(Disconnect::new(reason)));
             }
             self.connection.finish(DisconnectCause::Store);
         }
+    }
+
+    /// Whether what is encoded may leave: CONNECT waits for its record, if it has one.
+    pub(crate) fn may_transmit(&self) -> bool {
+        self.session.journal.is_durable(self.connection.gate)
     }
 
     /// Sends the acknowledgements whose records are durable, in the order of these.
