@@ -20,6 +20,8 @@ every_storage!(
     pubrel_waits_across_connections,
     pubrec_waits_across_connections,
     pubcomp_waits_across_connections,
+    what_is_not_asked_for_again_is_not_answered,
+    all_records_are_without_what_is_lost,
     what_became_durable_without_a_connection_does_not_wait,
     a_lost_session_is_recorded_before_the_next,
     what_was_not_published_again_ends_in_the_records,
@@ -174,6 +176,41 @@ fn pubcomp_waits_across_connections<F: Face>() {
     bed.expect_sent(&[]);
     store.sync(&mut bed);
     bed.expect_sent(&[pubcomp(7)]);
+}
+
+/// An acknowledgement belongs to the connection on which its packet arrived; on the next one that comes again.
+fn what_is_not_asked_for_again_is_not_answered<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    received(&mut bed, 7);
+    store.save(&mut bed);
+    bed.sent_bytes();
+    bed.tell(&pubrel(7));
+    received(&mut bed, 8);
+    assert_eq!(given(&mut bed, &mut store).len(), 2);
+    bed.lose();
+    bed.resume(true, &[]);
+    store.save(&mut bed);
+    bed.expect_sent(&[]);
+    assert_eq!(bed.tell(&again(ExactlyOnce, 8, "in")), []);
+    bed.expect_sent(&[pubrec(8)]);
+}
+
+/// Also before its end was told.
+fn all_records_are_without_what_is_lost<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let op = bed.publish(ExactlyOnce, "a").unwrap();
+    store.save(&mut bed);
+    bed.sent_bytes();
+    let b = bed.publish(ExactlyOnce, "b").unwrap();
+    bed.lose();
+    bed.reopen();
+    bed.connack(false, &[]);
+    let connected = bed.client.poll_event(bed.now);
+    assert!(matches!(connected, Some(Told::Connected { .. })));
+    let expected = [Kind::Session(3_600), Kind::Publish(b, 2)];
+    assert_eq!(kinds(&bed.client.records()), expected);
+    assert_eq!(bed.events(), [Told::Completed(op, End::Unknown)]);
+    assert_eq!(kinds(&bed.client.records()), expected);
 }
 
 fn what_became_durable_without_a_connection_does_not_wait<F: Face>() {
