@@ -5,7 +5,7 @@ mod machine;
 use mqtt5_proto::packet::Connect;
 use mqtt5_proto::{DisconnectCause, Properties, Property, QoS, ReasonCode, State};
 
-use machine::packets::connack;
+use machine::packets::{connack, publish};
 use machine::store::{Kind, recording, restarted, write_ahead};
 use machine::{Bed, End, Face, LIMITS, Told, every_storage};
 
@@ -18,6 +18,7 @@ every_storage!(
     what_never_left_gives_the_session_back,
     a_failure_closes_without_a_word,
     nothing_waits_without_a_session,
+    nothing_is_said_in_a_new_session_before_its_record,
 );
 
 /// Begins a connection with Clean Start and a session that outlives it; gives CONNECT.
@@ -134,4 +135,26 @@ fn nothing_waits_without_a_session<F: Face>() {
     ));
     assert_eq!(bed.events(), []);
     assert_eq!(bed.client.poll_persist(), None);
+}
+
+/// Messages of the new session come only after a SUBSCRIBE.
+fn nothing_is_said_in_a_new_session_before_its_record<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let token = bed.token(&publish(ExactlyOnce, 7, "old"));
+    bed.ack(token);
+    store.save(&mut bed);
+    bed.sent_bytes();
+    bed.lose();
+    bed.reopen();
+    bed.connack(false, &[]);
+    bed.events();
+    bed.subscribe(&["t"]).unwrap();
+    expect_waiting(&mut bed);
+    let records = store.write(&mut bed);
+    assert_eq!(records, [Kind::SessionLost, Kind::Session(3_600)]);
+    expect_waiting(&mut bed);
+    store.sync_one(&mut bed);
+    expect_waiting(&mut bed);
+    store.sync(&mut bed);
+    assert!(!bed.sent_bytes().is_empty());
 }

@@ -182,8 +182,13 @@ impl<S: Storage> Machine<S> {
             } else {
                 self.session.lose(self.config.session_loss);
             }
-            self.session
+            let record = self
+                .session
                 .record_session(negotiated.session_expiry_interval);
+            if !negotiated.session_present {
+                // A restart that knew of the old session only would take messages of the new one for repetitions.
+                self.connection.gate = record;
+            }
             self.session.belongs_to(self.connection.announced.client);
             self.session.handle_limits();
         }

@@ -34,7 +34,7 @@ pub(crate) struct Connection<S: Storage> {
     pub(crate) accepted: bool,
     /// Whether the server had a session for us, as far as we knew, when CONNECT was encoded.
     pub(crate) session_before: bool,
-    /// The record that must be durable before CONNECT may leave; 0 is none.
+    /// The record that must be durable before anything may leave; 0 is none.
     pub(crate) gate: u64,
     pub(crate) authentication: Authentication,
     pub(crate) liveness: Liveness,

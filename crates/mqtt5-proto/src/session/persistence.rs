@@ -43,10 +43,11 @@ impl<S: Storage> Session<S> {
     }
 
     /// The connection is accepted: the session that it belongs to is recorded before anything new is sent in it.
-    pub(crate) fn record_session(&mut self, expiry_interval: u32) {
+    pub(crate) fn record_session(&mut self, expiry_interval: u32) -> u64 {
         self.exists = expiry_interval > 0;
         self.expiry_interval = expiry_interval;
         self.session_record = self.record(Entry::Session { expiry_interval });
+        self.session_record
     }
 
     /// Our session may end without our knowing: it does for a restart. Gives the record that says so.
