@@ -36,7 +36,8 @@ macro_rules! face {
         ///
         /// # Errors
         ///
-        /// There is a connection already, the events of the last one were not all taken, or the packet cannot be sent.
+        /// There is a connection already, the events of the last one were not all taken, the packet cannot be sent, or the
+        /// records that are not durable leave no room for those of a connection ([`Refused::Full`]).
         pub fn connect(&mut self, now: Instant, connect: &Connect<'_>) -> Result<(), Refused> {
             self.0.connect(now, connect)
         }
@@ -165,6 +166,9 @@ macro_rules! face {
         /// Goes on with a session that an earlier process or machine wrote down. Publishes keep their operations and their
         /// order, and go on from the phase that they had reached; as it is not known whether they were sent, they are sent
         /// with DUP 1. Instants in the records must be of the clock of `now`; see [`Record::rebased`](crate::Record::rebased).
+        ///
+        /// Records belong to one Client Identifier, which they do not name: whoever keeps them tells them apart. In a machine
+        /// that has stopped, operations that were told to have ended as `Unknown` are open again, and end again.
         ///
         /// What belongs to a session that was lost or could not outlive its connection is settled as
         /// [`Config::session_loss`] says.

@@ -52,11 +52,19 @@ impl<S: Storage> Session<S> {
     /// The session is gone: what the other side knew of it is void. QoS 1 and, if asked for, QoS 2 publishes that it
     /// has not acknowledged are sent again as new ones, in their order; [`poll_loss`](Self::poll_loss) gives the rest.
     pub(crate) fn lose(&mut self, policy: SessionLoss) {
+        self.void();
+        self.settle(policy, |_| true);
+    }
+
+    /// Nothing is left that the other side knows of.
+    fn void(&mut self) {
+        if self.exists || !self.unbegun {
+            self.record(Entry::SessionLost);
+        }
         self.exists = false;
+        self.unbegun = true;
         self.receiver.clear();
         self.doubted = S::Doubted::default();
-        self.record(Entry::SessionLost);
-        self.settle(policy, |_| true);
     }
 
     /// Settles the exchanges of a session that is lost.
@@ -91,10 +99,7 @@ impl<S: Storage> Session<S> {
 
     /// Everything ends, also what waits.
     pub(crate) fn abandon(&mut self) {
-        self.exists = false;
-        self.receiver.clear();
-        self.doubted = S::Doubted::default();
-        self.record(Entry::SessionLost);
+        self.void();
         self.closed = true;
         self.abandoned = true;
         self.lost = self.sender.in_flight();

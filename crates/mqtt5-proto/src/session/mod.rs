@@ -146,6 +146,8 @@ pub(crate) struct Session<S: Storage> {
     pub(crate) exists: bool,
     /// The Client Identifier of `exists`; `None` is not known.
     client: Option<ClientKey>,
+    /// A session was lost, and none was begun since.
+    unbegun: bool,
     /// The Session Expiry Interval of the last connection, in seconds.
     pub(crate) expiry_interval: u32,
     /// So many of the oldest exchanges are lost and still to be reported.
@@ -184,6 +186,7 @@ impl<S: Storage> Session<S> {
             retained_bytes: 0,
             last_op: 0,
             exists: false,
+            unbegun: false,
             client: None,
             expiry_interval: 0,
             lost: 0,
@@ -234,7 +237,8 @@ impl<S: Storage> Session<S> {
     }
 
     /// Takes note of an exchange whose PUBLISH begins at `start` of the stream.
-    pub(crate) fn begin(&mut self, id: PacketId, op: Op, message: Kept<S::Body>, start: u64) {
+    pub(crate) fn begin(&mut self, id: PacketId, op: Op, mut message: Kept<S::Body>, start: u64) {
+        message.queued = false;
         let occupied = message.body.occupied();
         // There is room, and the identifier is free: both were asked before.
         if self

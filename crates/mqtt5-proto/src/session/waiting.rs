@@ -1,6 +1,6 @@
 //! Publishes that wait to be encoded, and what rules them out.
 
-use super::{Kept, Loss, Pending, Session};
+use super::{Entry, Kept, Loss, Pending, Session};
 use crate::client::Op;
 use crate::qos::Phase;
 use crate::storage::{Queue, Storage, Table};
@@ -159,12 +159,18 @@ impl<S: Storage> Session<S> {
         let exchange = self.sender.remove(id)?;
         self.release(id, &exchange);
         if exchange.phase == Phase::AwaitPubrec && !exchange.body.queued {
-            if self.doubted.len() >= self.doubted.capacity() {
-                self.doubted.pop_front();
-            }
-            let _ = self.doubted.insert(id, ());
+            self.doubt_id(id);
+            self.record(Entry::InDoubt { id });
         }
         Some(Op(exchange.tag))
+    }
+
+    /// The server may know of an exchange with this identifier.
+    pub(super) fn doubt_id(&mut self, id: PacketId) {
+        if self.doubted.len() >= self.doubted.capacity() {
+            self.doubted.pop_front();
+        }
+        let _ = self.doubted.insert(id, ());
     }
 
     /// The server has said that it knows of no exchange with this identifier.
