@@ -13,7 +13,8 @@ const MARK: u64 = 1 << 62;
 /// A session that is made from records.
 pub(crate) struct Restoring<S: Storage> {
     session: Session<S>,
-    /// Counts sessions from [`MARK`] on, and marks their publishes; those of an earlier one than the last are lost.
+    /// Counts sessions from [`MARK`] on in steps of two, and marks their publishes, those that are published again with one
+    /// more; those of an earlier one than the last are lost.
     epoch: u64,
     /// A session was lost, and none was begun since.
     lost: bool,
@@ -46,7 +47,7 @@ impl<S: Storage> Restoring<S> {
                 self.lost = false;
             }
             Record::SessionLost => {
-                self.epoch = self.epoch.saturating_add(1);
+                self.epoch = self.epoch.saturating_add(2);
                 self.lost = true;
                 session.receiver.clear();
                 session.exists = false;
@@ -155,7 +156,7 @@ impl<S: Storage> Restoring<S> {
         };
         sender.remove(id);
         let message = Kept {
-            record: self.epoch,
+            record: self.epoch.saturating_add(1),
             released: false,
             ..exchange.body
         };
@@ -187,14 +188,23 @@ impl<S: Storage> Restoring<S> {
         if !session.has_record_room(session.pending()) {
             return Err(Refused::Full);
         }
+        let mut next = session.sender.front();
+        while let Some(id) = next.filter(|_| lost) {
+            next = session.sender.following(id);
+            if let Some(exchange) = session.sender.get_mut(id) {
+                // In a session that was not begun nothing was sent.
+                exchange.handed &= exchange.body.record < epoch;
+            }
+        }
         let dead = !session.exists && !lost;
-        session.settle(policy, |message| dead || message.record < epoch);
+        session.settle(policy, |message| {
+            // What was never sent goes behind what is published again, so that the order is kept.
+            dead || message.record < epoch || (lost && message.record == epoch)
+        });
         let mut next = session.sender.front();
         while let Some(id) = next {
             next = session.sender.following(id);
             if let Some(exchange) = session.sender.get_mut(id).filter(|e| e.body.record >= MARK) {
-                // In a session that was not begun nothing was sent.
-                exchange.handed &= !(lost && exchange.body.record == epoch);
                 exchange.body.record = 0;
             }
         }
