@@ -33,6 +33,7 @@ every_storage!(
     the_expiry_is_kept_before_the_next_connection,
     a_snapshot_without_records,
     a_snapshot_of_a_session_that_is_over,
+    a_snapshot_of_a_session_that_is_over_keeps_its_order,
     a_snapshot_becomes_records,
     restore_only_where_nothing_is,
 );
@@ -460,6 +461,27 @@ fn a_snapshot_of_a_session_that_is_over<F: Face>() {
         let sent = bed.sent_bytes();
         assert_eq!(sent[0], 0x34, "DUP 0");
         assert!(sent.contains(&b'a') && sent.ends_with(b"b"));
+    }
+}
+
+/// What was never sent does not overtake what is published again.
+fn a_snapshot_of_a_session_that_is_over_keeps_its_order<F: Face>() {
+    for config in [Config::default(), write_ahead()] {
+        let (mut bed, mut store) = recording::<F>();
+        bed.publish(AtLeastOnce, "sent").unwrap();
+        store.save(&mut bed);
+        bed.sent_bytes();
+        bed.publish(AtLeastOnce, "waits").unwrap();
+        bed.lose();
+        bed.reopen_with(true, 3_600);
+        bed.lose();
+        let mut bed = restarted::<F>(config, &bed.client.records());
+        bed.resume(false, &[]);
+        Store::default().save(&mut bed);
+        let sent = bed.sent_bytes();
+        let place = |text: &[u8]| sent.windows(text.len()).position(|part| part == text);
+        let [first, second] = [place(b"sent"), place(b"waits")].map(Option::unwrap);
+        assert!(first < second);
     }
 }
 

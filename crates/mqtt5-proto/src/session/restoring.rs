@@ -13,7 +13,8 @@ const MARK: u64 = 1 << 62;
 /// A session that is made from records.
 pub(crate) struct Restoring<S: Storage> {
     session: Session<S>,
-    /// Counts sessions from [`MARK`] on, and marks their publishes; those of an earlier one than the last are lost.
+    /// Counts sessions from [`MARK`] on in steps of two, and marks their publishes, those that are published again with one
+    /// more; those of an earlier one than the last are lost.
     epoch: u64,
     /// The last operation of those that were restored.
     last: u64,
@@ -43,7 +44,7 @@ impl<S: Storage> Restoring<S> {
                 session.unbegun = false;
             }
             Record::SessionLost => {
-                self.epoch = self.epoch.saturating_add(1);
+                self.epoch = self.epoch.saturating_add(2);
                 session.unbegun = true;
                 session.doubted = S::Doubted::default();
                 session.receiver.clear();
@@ -154,7 +155,7 @@ impl<S: Storage> Restoring<S> {
         };
         sender.remove(id);
         let message = Kept {
-            record: self.epoch,
+            record: self.epoch.saturating_add(1),
             released: false,
             ..exchange.body
         };
@@ -185,11 +186,15 @@ impl<S: Storage> Restoring<S> {
         if !session.has_record_room(session.pending()) {
             return Err(Refused::Full);
         }
-        if session.unbegun {
+        let unbegun = session.unbegun;
+        if unbegun {
             session.unsend(epoch);
         }
-        let all = !session.exists || session.unbegun;
-        session.settle(policy, |message| all || message.record < epoch);
+        let dead = !session.exists && !unbegun;
+        session.settle(policy, |message| {
+            // What was never sent goes behind what is published again, so that the order is kept.
+            dead || message.record < epoch || (unbegun && message.record == epoch)
+        });
         let mut next = session.sender.front();
         while let Some(id) = next {
             next = session.sender.following(id);
@@ -211,7 +216,7 @@ impl<S: Storage> Session<S> {
         let mut next = self.sender.front();
         while let Some(id) = next {
             next = self.sender.following(id);
-            if let Some(exchange) = self.sender.get_mut(id).filter(|e| e.body.record == epoch) {
+            if let Some(exchange) = self.sender.get_mut(id).filter(|e| e.body.record >= epoch) {
                 exchange.handed = false;
             }
         }
