@@ -22,9 +22,9 @@ every_storage!(
 );
 
 /// A base, and the records that were written after it.
-fn with_tail(base: Vec<u8>, store: &Store, from: usize) -> Vec<u8> {
+fn with_tail(base: &[u8], store: &Store, from: usize) -> Vec<u8> {
     let head = store.prefix(from).len();
-    [&base, &store.durable()[head..]].concat()
+    [base, &store.durable()[head..]].concat()
 }
 
 /// Its session ends with the process, so that nobody knows what became of the publish.
@@ -42,7 +42,7 @@ fn a_base_in_a_session_without_expiry<F: Face>() {
     store.save(&mut bed);
     bed.expect_sent(&[publish(ExactlyOnce, 1, "x")]);
 
-    let mut bed = restarted::<F>(write_ahead(), &with_tail(base, &store, from));
+    let mut bed = restarted::<F>(write_ahead(), &with_tail(&base, &store, from));
     assert_eq!(bed.events(), [Told::Completed(op, End::Unknown)]);
     bed.expect_empty();
 }
@@ -67,7 +67,7 @@ fn a_base_while_clean_start_is_in_doubt<F: Face>() {
     bed.feed(&connack(0x88, Properties::EMPTY));
     store.save(&mut bed);
 
-    let mut bed = restarted::<F>(write_ahead(), &with_tail(base, &store, from));
+    let mut bed = restarted::<F>(write_ahead(), &with_tail(&base, &store, from));
     assert!(bed.client.has_session());
     bed.resume(true, &[]);
     Store::default().save(&mut bed);
@@ -83,7 +83,7 @@ fn identifiers_in_doubt_rest_after_a_restart<F: Face>() {
     store.save(&mut bed);
     bed.sent_bytes();
     bed.lose();
-    let told = bed.resume(true, &[Property::MaximumQoS(QoS::AtLeastOnce as u8)]);
+    let told = bed.resume(true, &[Property::MaximumQoS(AtLeastOnce as u8)]);
     let limit = End::LimitExceeded(Refused::QoSNotSupported(AtLeastOnce));
     assert_eq!(told, [Told::Completed(op, limit)]);
     store.save(&mut bed);
