@@ -154,7 +154,10 @@ fn connection(error: &ConnectionError) -> (Exit, &'static str) {
         Connection::Refused if reason.is_none() => (Exit::Refused, OTHER_VERSION),
         Connection::Refused => (Exit::Refused, refusal(reason.unwrap_or_default())),
         Connection::ByServer => (Exit::Refused, refusal(reason.unwrap_or_default())),
-        Connection::Protocol => (Exit::Protocol, "does an MQTT 5 broker listen there?"),
+        Connection::Protocol => (
+            Exit::Protocol,
+            reason.map_or("does an MQTT 5 broker listen there?", refusal),
+        ),
         Connection::TimedOut => (
             Exit::Timeout,
             "does an MQTT broker listen there? --connect-timeout gives it more time",
