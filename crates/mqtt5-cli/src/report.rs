@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use mqtt5_client::{
     ConnectionError, ConnectionErrorKind as Connection, DialError, DialErrorKind as Dial,
     DisconnectCause, Error, ErrorKind, PublishError, PublishErrorKind as Publish, ReasonCode,
-    SubscribeError, SubscribeErrorKind as Subscribe,
+    SubscribeError, SubscribeErrorKind as Subscribe, Violation,
 };
 
 use crate::escape::escape;
@@ -128,6 +128,10 @@ fn words(cause: &(dyn StdError + 'static)) -> String {
         return String::new();
     }
     match cause.downcast_ref() {
+        Some(DisconnectCause::Violation(Violation::DisconnectBeforeConnack(_))) => {
+            // The server's code stands before it.
+            "DISCONNECT before CONNACK".to_owned()
+        }
         Some(DisconnectCause::Violation(violation)) => violation.to_string(),
         _ => cause.to_string(),
     }
