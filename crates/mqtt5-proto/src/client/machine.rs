@@ -321,7 +321,9 @@ impl<S: Storage> Machine<S> {
         let properties = match (cause, packet) {
             (
                 DisconnectCause::ByServer { .. }
-                | DisconnectCause::Violation(Violation::SessionExpiryFromServer(_)),
+                | DisconnectCause::Violation(
+                    Violation::SessionExpiryFromServer(_) | Violation::DisconnectBeforeConnack(_),
+                ),
                 Some(Packet::Disconnect(packet)),
             ) => packet.properties,
             (DisconnectCause::Refused(_), Some(Packet::Connack(packet))) => packet.properties,
