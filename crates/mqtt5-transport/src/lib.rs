@@ -1,9 +1,11 @@
 //! From an endpoint to a stack of byte machines between a socket and MQTT, without sockets and without a clock.
 //!
 //! An adapter asks a [`Stack`] where to connect to, lets [`StaggeredDial`] decide which address to try when, applies
-//! the [`TcpSettings`], and then moves bytes. In this version the only stack is TCP itself: the bytes of the socket are
-//! the bytes of MQTT. [`AsyncDriver`] is the whole loop for adapters whose runtimes poll futures; a [`Runtime`] gives it
-//! sockets and a timer.
+//! the [`TcpSettings`], and then moves bytes through the [`Pipe`] that the stack opens, if there is any: over TCP alone the
+//! bytes of the socket are the bytes of MQTT. [`AsyncDriver`] is the whole loop for adapters whose runtimes poll futures; a [`Runtime`] gives it
+//! sockets and a timer. [`dial`] and [`SharedPipe`] are for threads that block.
+//!
+//! The feature `websocket` adds `ws://` endpoints.
 //!
 //! ```
 //! use mqtt5_client::{DialErrorKind, Endpoint};
@@ -20,11 +22,23 @@
 #![forbid(unsafe_code)]
 
 mod async_driver;
+mod blocking;
+mod error;
+#[cfg(not(feature = "websocket"))]
+#[path = "no_pipe.rs"]
+mod pipe;
+#[cfg(feature = "websocket")]
+mod pipe;
 mod settings;
+mod signal;
 mod stack;
 mod staggered;
 
 pub use async_driver::{AsyncDriver, Pending, Runtime, Socket};
-pub use settings::{Settings, TcpSettings};
-pub use stack::{Stack, check_supported};
+pub use blocking::{DialReport, SharedPipe, dial};
+pub use error::StackError;
+pub use pipe::Pipe;
+pub use settings::{Settings, Setup, TcpSettings, WebSocketSettings};
+pub use signal::Signal;
+pub use stack::Stack;
 pub use staggered::{StaggeredDial, Step};
