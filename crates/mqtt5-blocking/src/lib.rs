@@ -43,7 +43,7 @@ mod threads;
 use threads::Threads;
 
 pub use mqtt5_client::*;
-pub use mqtt5_transport::{Settings, Setup, TcpSettings, WebSocketSettings};
+pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};
 
 /// The handle of a client: cheap to clone, shared between threads.
 pub type Client = mqtt5_client::Client<Blocking>;

@@ -60,7 +60,7 @@ pub use mqtt5_client::{
     Unsubscribed, Will,
 };
 
-pub use mqtt5_transport::{Settings, Setup, TcpSettings, WebSocketSettings};
+pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};
 
 /// A client; see [`mqtt5_client::Client`].
 pub type Client = mqtt5_client::Client<Async>;

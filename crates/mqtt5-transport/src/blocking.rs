@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mqtt5_client::{DialError, Instant, Outgoing};
 
+use crate::stack::opening_failed;
 use crate::{Pipe, Stack, StaggeredDial, Step};
 
 /// What a dial is told: the number of the address that is connected or why one could not be, counted from 0 in the order in
@@ -74,12 +75,13 @@ impl SharedPipe {
         };
         let mut space = [0; 4096];
         while !pipe.is_open() {
-            socket.write_all(pipe.pending())?;
+            let written = socket.write_all(pipe.pending());
+            written.map_err(|error| opening_failed(&error))?;
             pipe.sent(pipe.pending().len());
             match socket.read(&mut space) {
                 Ok(count) => pipe.receive(&space[..count])?,
                 Err(error) if is_later(error.kind()) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(opening_failed(&error)),
             }
             if reports.try_iter().any(|report| report.is_none()) {
                 return Ok(None);

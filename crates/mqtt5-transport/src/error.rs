@@ -15,6 +15,30 @@ pub enum StackError {
     Truncated,
     /// The server asked for so many answers, and took none of them, that no more are kept.
     Flooded,
+    /// The host of the endpoint cannot be the name of a server in TLS.
+    InvalidServerName,
+    /// No TLS can be made from the settings.
+    InvalidTlsSettings,
+    /// The authorities of the settings are no certificates.
+    InvalidAuthorities,
+    /// Nobody is trusted: the system has no certificates.
+    NoAuthorities,
+    /// The certificates and the private key of the settings are none, or do not fit.
+    InvalidIdentity,
+    /// None of the authorities that are trusted issued the server's certificate.
+    UnknownIssuer,
+    /// The server's certificate is for another name.
+    OtherName,
+    /// The server's certificate has expired.
+    Expired,
+    /// The server's certificate is not valid for another reason.
+    InvalidCertificate,
+    /// What the server sent is no TLS.
+    NoTls,
+    /// The server ended TLS with an alert, such as for a missing client certificate.
+    Alert,
+    /// The server broke the TLS protocol, or has nothing in common with us.
+    InvalidTls,
     /// The host, the path or a header of the settings cannot stand in an HTTP request.
     InvalidRequest,
     /// The server answered the WebSocket handshake with this HTTP status.
@@ -40,6 +64,18 @@ impl StackError {
     pub const fn kind(self) -> DialErrorKind {
         match self {
             Self::Closed | Self::Truncated | Self::Flooded => DialErrorKind::Other,
+            Self::InvalidServerName
+            | Self::InvalidTlsSettings
+            | Self::InvalidAuthorities
+            | Self::NoAuthorities
+            | Self::InvalidIdentity
+            | Self::UnknownIssuer
+            | Self::OtherName
+            | Self::Expired
+            | Self::InvalidCertificate
+            | Self::NoTls
+            | Self::Alert
+            | Self::InvalidTls => DialErrorKind::Tls,
             _ => DialErrorKind::WebSocket,
         }
     }
@@ -50,6 +86,18 @@ impl StackError {
             Self::Closed => "the server closed the connection",
             Self::Truncated => "the server closed the connection without a word",
             Self::Flooded => "the server asks for answers that it does not take",
+            Self::InvalidServerName => "the host of the URL is no name that a certificate can have",
+            Self::InvalidTlsSettings => "the settings cannot be used",
+            Self::InvalidAuthorities => "the authorities in the settings are no PEM certificates",
+            Self::NoAuthorities => "this system trusts nobody; name authorities in the settings",
+            Self::InvalidIdentity => "the client certificate or its key cannot be used",
+            Self::UnknownIssuer => "nobody who is trusted issued the server's certificate",
+            Self::OtherName => "the server's certificate is for another name",
+            Self::Expired => "the server's certificate has expired",
+            Self::InvalidCertificate => "the server's certificate is not valid",
+            Self::NoTls => "the server does not speak TLS on this port",
+            Self::Alert => "the server ended it; it may want a client certificate",
+            Self::InvalidTls => "the server broke the protocol",
             Self::InvalidRequest => "the host, the path or a header is not valid in HTTP",
             Self::Refused(401 | 403) => "the server asks for credentials in HTTP",
             Self::Refused(404) => "the server does not know the path of the URL",

@@ -5,7 +5,7 @@
 //! bytes of the socket are the bytes of MQTT. [`AsyncDriver`] is the whole loop for adapters whose runtimes poll futures; a [`Runtime`] gives it
 //! sockets and a timer. [`dial`] and [`SharedPipe`] are for threads that block.
 //!
-//! The feature `websocket` adds `ws://` endpoints.
+//! The feature `websocket` adds `ws://` endpoints, `tls` adds `mqtts://`, and both together `wss://`.
 //!
 //! ```
 //! use mqtt5_client::{DialErrorKind, Endpoint};
@@ -15,8 +15,12 @@
 //! let stack = Stack::new(&"mqtt://[::1]".parse::<Endpoint>()?, &settings)?;
 //! assert_eq!((stack.host(), stack.port()), ("::1", 1883));
 //!
-//! let refused = Stack::new(&"mqtts://localhost".parse::<Endpoint>()?, &settings).unwrap_err();
-//! assert_eq!(refused.kind(), DialErrorKind::Unsupported);
+//! let endpoint = "mqtts://localhost".parse::<Endpoint>()?;
+//! # #[cfg(not(feature = "tls"))]
+//! match Stack::new(&endpoint, &settings) {
+//!     Err(error) => assert_eq!(error.kind(), DialErrorKind::Unsupported),
+//!     Ok(_) => unreachable!("the feature `tls` is off"),
+//! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -24,10 +28,10 @@
 mod async_driver;
 mod blocking;
 mod error;
-#[cfg(not(feature = "websocket"))]
+#[cfg(not(any(feature = "tls", feature = "websocket")))]
 #[path = "no_pipe.rs"]
 mod pipe;
-#[cfg(feature = "websocket")]
+#[cfg(any(feature = "tls", feature = "websocket"))]
 mod pipe;
 mod settings;
 mod signal;
@@ -38,7 +42,7 @@ pub use async_driver::{AsyncDriver, Pending, Runtime, Socket};
 pub use blocking::{DialReport, SharedPipe, dial};
 pub use error::StackError;
 pub use pipe::Pipe;
-pub use settings::{Settings, Setup, TcpSettings, WebSocketSettings};
+pub use settings::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};
 pub use signal::Signal;
 pub use stack::Stack;
 pub use staggered::{StaggeredDial, Step};

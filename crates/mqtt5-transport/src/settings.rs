@@ -10,6 +10,8 @@ pub struct Settings {
     pub tcp: TcpSettings,
     /// What `ws://` endpoints need.
     pub websocket: WebSocketSettings,
+    /// What `mqtts://` endpoints need.
+    pub tls: TlsSettings,
 }
 
 /// Settings of a TCP socket.
@@ -24,6 +26,25 @@ impl Default for TcpSettings {
     fn default() -> Self {
         Self { nodelay: true }
     }
+}
+
+/// Settings of TLS. The server's certificate is always verified, for the host of the endpoint: nothing turns that off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsSettings {
+    /// The certificates, in PEM, of those who may issue the server's. Default: those that the system trusts.
+    pub authorities: Option<Vec<u8>>,
+    /// Who the client is, for servers that ask in TLS. Default: nobody.
+    pub identity: Option<Identity>,
+}
+
+/// A certificate of the client and the key to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The client's certificate, then those of its issuers, in PEM.
+    pub certificates: Vec<u8>,
+    /// The private key of the first of them, in PEM; `Debug` does not show it.
+    pub private_key: Password,
 }
 
 /// Settings of MQTT over WebSocket.

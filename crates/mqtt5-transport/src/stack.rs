@@ -2,6 +2,8 @@
 
 use crate::settings::{Settings, TcpSettings};
 use crate::{Pipe, StackError};
+use std::io;
+
 use mqtt5_client::{DialError, DialErrorKind, Endpoint, Scheme};
 
 /// Everything between a socket and the bytes of MQTT, for one endpoint.
@@ -22,9 +24,9 @@ impl Stack {
     pub fn new(endpoint: &Endpoint, settings: &Settings) -> Result<Self, DialError> {
         let missing = match endpoint.scheme() {
             Scheme::Mqtt => None,
-            Scheme::Mqtts => Some("this build has no TLS; use mqtt://"),
+            Scheme::Mqtts => NO_TLS,
             Scheme::Ws => NO_WEBSOCKET,
-            Scheme::Wss => Some("this build has no TLS; use ws:// or mqtt://"),
+            Scheme::Wss => NO_TLS.or(NO_WEBSOCKET),
             _ => Some("this build does not know the transport; use mqtt://"),
         };
         match missing {
@@ -56,7 +58,7 @@ impl Stack {
     /// # Errors
     ///
     /// What is wrong with the endpoint or the settings.
-    #[cfg(feature = "websocket")]
+    #[cfg(any(feature = "tls", feature = "websocket"))]
     pub fn open(&self) -> Result<Option<Pipe>, StackError> {
         if self.endpoint.scheme() == Scheme::Mqtt {
             return Ok(None);
@@ -69,16 +71,30 @@ impl Stack {
     /// # Errors
     ///
     /// None in this build.
-    #[cfg(not(feature = "websocket"))]
+    #[cfg(not(any(feature = "tls", feature = "websocket")))]
     pub fn open(&self) -> Result<Option<Pipe>, StackError> {
         Ok(None)
     }
 }
 
+/// Why a socket failed while a pipe was opening: servers that do not understand what they are sent reset the connection.
+pub(crate) fn opening_failed(error: &io::Error) -> DialError {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset => StackError::Truncated.into(),
+        other => other.into(),
+    }
+}
+
+const NO_TLS: Option<&str> = if cfg!(feature = "tls") {
+    None
+} else {
+    Some("this build has no TLS; use mqtt:// or ws://")
+};
 const NO_WEBSOCKET: Option<&str> = if cfg!(feature = "websocket") {
     None
 } else {
-    Some("this build has no WebSocket; use mqtt://")
+    Some("this build has no WebSocket; use mqtt:// or mqtts://")
 };
 
 #[cfg(test)]
@@ -93,13 +109,17 @@ mod tests {
         };
         let tcp = stack("tcp://h:7").expect("supported");
         assert_eq!((tcp.host(), tcp.port(), tcp.tcp().nodelay), ("h", 7, true));
-        for (url, words) in [
-            ("mqtts://h", "TLS"),
-            ("ssl://h", "TLS"),
-            #[cfg(not(feature = "websocket"))]
-            ("ws://h", "WebSocket"),
-            ("wss://h", "TLS"),
+        let (tls, websocket) = (cfg!(feature = "tls"), cfg!(feature = "websocket"));
+        for (url, words, is_spoken) in [
+            ("mqtts://h", "TLS", tls),
+            ("ssl://h", "TLS", tls),
+            ("ws://h", "WebSocket", websocket),
+            ("wss://h", "this build has no", tls && websocket),
         ] {
+            if is_spoken {
+                stack(url).expect("supported");
+                continue;
+            }
             let error = stack(url).expect_err("not supported");
             assert_eq!(error.kind(), DialErrorKind::Unsupported);
             assert!(error.to_string().starts_with("not supported by this build"));

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use mqtt5_client::DialError;
 
 use super::Socket;
+use crate::stack::opening_failed;
 use crate::{Pipe, StackError};
 
 /// A socket whose bytes are MQTT.
@@ -38,8 +39,10 @@ impl<S: Socket> Piped<S> {
         };
         let mut space = [0; 4096];
         while !opened.pipe.is_open() {
-            ready!(flush(&mut opened.pipe, &mut self.socket, context))?;
-            let count = ready!(self.socket.poll_read(context, &mut space))?;
+            let flushed = ready!(flush(&mut opened.pipe, &mut self.socket, context));
+            flushed.map_err(|error| opening_failed(&error))?;
+            let read = ready!(self.socket.poll_read(context, &mut space));
+            let count = read.map_err(|error| opening_failed(&error))?;
             opened.pipe.receive(&space[..count])?;
         }
         Poll::Ready(Ok(()))

@@ -11,7 +11,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Message, WebSocket};
 
-use super::wire::Wire;
+use super::lower::{Lower, failure};
 use crate::{StackError, WebSocketSettings};
 
 /// The client's end of a WebSocket, from the handshake to the close.
@@ -31,9 +31,9 @@ enum State {
 }
 
 impl WebSocketLayer {
-    /// Begins the handshake: the request is pending in the wire.
+    /// Begins the handshake: the request is pending in what is below.
     pub(super) fn new(
-        wire: Wire,
+        lower: Lower,
         endpoint: &Endpoint,
         settings: &WebSocketSettings,
     ) -> Result<Self, StackError> {
@@ -43,7 +43,7 @@ impl WebSocketLayer {
             .write_buffer_size(0)
             .max_frame_size(Some(settings.max_message_size))
             .max_message_size(Some(settings.max_message_size));
-        let handshake = ClientHandshake::start(Stream::new(wire), request, Some(config))
+        let handshake = ClientHandshake::start(Stream::new(lower), request, Some(config))
             .map_err(|_| StackError::InvalidRequest)?;
         let mut layer = Self {
             state: State::Opening(handshake),
@@ -57,22 +57,22 @@ impl WebSocketLayer {
         matches!(self.state, State::Open(_))
     }
 
-    pub(super) fn wire(&self) -> &Wire {
+    pub(super) fn lower(&self) -> &Lower {
         &match &self.state {
             State::Opening(handshake) => handshake.get_ref().get_ref(),
             State::Open(socket) => socket.get_ref(),
             State::Failed(stream) => stream,
         }
-        .wire
+        .lower
     }
 
-    pub(super) fn wire_mut(&mut self) -> &mut Wire {
+    pub(super) fn lower_mut(&mut self) -> &mut Lower {
         &mut match &mut self.state {
             State::Opening(handshake) => handshake.get_mut().get_mut(),
             State::Open(socket) => socket.get_mut(),
             State::Failed(stream) => stream,
         }
-        .wire
+        .lower
     }
 
     /// Does what of the handshake can be done now.
@@ -184,6 +184,7 @@ fn handshake_error(error: &Error) -> StackError {
     match error {
         Error::Http(response) => StackError::Refused(response.status().as_u16()),
         Error::Io(error) if error.kind() == TOO_LONG => StackError::LongHandshake,
+        Error::Io(error) => failure(error),
         Error::Capacity(CapacityError::TooManyHeaders) => StackError::LongHandshake,
         Error::Protocol(ProtocolError::HandshakeIncomplete) => StackError::Truncated,
         Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(error)) => match error {
@@ -198,7 +199,8 @@ fn handshake_error(error: &Error) -> StackError {
 fn frame_error(error: &Error) -> (StackError, CloseCode) {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => (StackError::Closed, CloseCode::Normal),
-        Error::Io(_) | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+        Error::Io(error) => (failure(error), CloseCode::Normal),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             (StackError::Truncated, CloseCode::Normal)
         }
         Error::Capacity(_) => (StackError::LongMessage, CloseCode::Size),
@@ -207,11 +209,11 @@ fn frame_error(error: &Error) -> (StackError, CloseCode) {
     }
 }
 
-/// The wire, read first up to the end of the answer to the handshake, and only when that is there as a whole: the library
+/// What is below, read first up to the end of the answer to the handshake, and only when that is there as a whole: the library
 /// takes many small pieces of it for an attack.
 #[derive(Debug, Default)]
 struct Stream {
-    wire: Wire,
+    lower: Lower,
     head: Vec<u8>,
     phase: Phase,
 }
@@ -227,9 +229,9 @@ enum Phase {
 }
 
 impl Stream {
-    fn new(wire: Wire) -> Self {
+    fn new(lower: Lower) -> Self {
         Self {
-            wire,
+            lower,
             ..Self::default()
         }
     }
@@ -241,7 +243,7 @@ impl Stream {
             if self.head.len() >= LONGEST_HEAD {
                 return Err(TOO_LONG.into());
             }
-            if self.wire.read(&mut byte)? == 0 {
+            if self.lower.read(&mut byte)? == 0 {
                 break;
             }
             self.head.extend(byte);
@@ -265,17 +267,17 @@ impl Read for Stream {
             self.head = Vec::new();
             self.phase = Phase::Through;
         }
-        self.wire.read(space)
+        self.lower.read(space)
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.wire.write(bytes)
+        self.lower.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.wire.flush()
+        self.lower.flush()
     }
 }
 
