@@ -1,5 +1,6 @@
 //! Opening a socket: name resolution and connecting, each where it may block.
 
+use crate::link::NO_SIGNAL;
 use crate::threads::{Threads, spawn};
 use core::time::Duration;
 use mqtt5_client::{DialError, DialErrorKind, Endpoint};
@@ -33,7 +34,8 @@ pub(crate) fn open(endpoint: &Endpoint, threads: &Threads, reports: &Reports) ->
         return Ok(None);
     };
     socket.set_read_timeout(Some(PATIENCE))?;
-    let pipe = SharedPipe::open(&stack, &*socket, &reports.1)?;
+    let write = |bytes: &[u8]| socket.send_with_flags(bytes, NO_SIGNAL);
+    let pipe = SharedPipe::open(&stack, &*socket, write, &reports.1)?;
     socket.set_read_timeout(None)?;
     Ok(pipe.map(|pipe| (socket, pipe)))
 }

@@ -121,8 +121,8 @@ fn send_now(_: &Socket, _: &[IoSlice<'_>]) -> io::Result<usize> {
 
 /// Keeps a closed socket from raising a signal, where the socket itself cannot be told.
 #[cfg(all(unix, not(target_vendor = "apple")))]
-const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+pub(crate) const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 #[cfg(not(all(unix, not(target_vendor = "apple"))))]
-const NO_SIGNAL: i32 = 0;
+pub(crate) const NO_SIGNAL: i32 = 0;
 /// How many bytes wait for the peer at a time.
 const PUSH: usize = 4 << 10;

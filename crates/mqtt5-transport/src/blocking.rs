@@ -1,6 +1,6 @@
 //! What an adapter needs whose threads block.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read};
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -60,14 +60,16 @@ struct Shared {
 }
 
 impl SharedPipe {
-    /// Opens the stack on a connected socket, whose reads end after a while; `None` when it was given up meanwhile.
+    /// Opens the stack on a connected socket, by `read`, which ends after a while, and `write`; `None` when it was given up
+    /// meanwhile.
     ///
     /// # Errors
     ///
     /// Why it cannot be opened.
     pub fn open(
         stack: &Stack,
-        mut socket: impl Read + Write,
+        mut socket: impl Read,
+        write: impl Fn(&[u8]) -> io::Result<usize>,
         reports: &Receiver<DialReport>,
     ) -> Result<Option<Self>, DialError> {
         let Some(mut pipe) = stack.open()? else {
@@ -75,13 +77,17 @@ impl SharedPipe {
         };
         let mut space = [0; 4096];
         while !pipe.is_open() {
-            let written = socket.write_all(pipe.pending());
-            written.map_err(|error| opening_failed(&error))?;
-            pipe.sent(pipe.pending().len());
+            while !pipe.pending().is_empty() {
+                match write(pipe.pending()) {
+                    Ok(count @ 1..) => pipe.sent(count),
+                    Err(error) if is_later(error.kind()) => {}
+                    written => return Err(opening_failed(written)),
+                }
+            }
             match socket.read(&mut space) {
                 Ok(count) => pipe.receive(&space[..count])?,
                 Err(error) if is_later(error.kind()) => {}
-                Err(error) => return Err(opening_failed(&error)),
+                read => return Err(opening_failed(read)),
             }
             if reports.try_iter().any(|report| report.is_none()) {
                 return Ok(None);
@@ -167,12 +173,9 @@ impl SharedPipe {
         let Some(mut shared) = self.lock() else {
             return count;
         };
-        shared.pipe.sent(count);
-        if shared.pipe.pending().is_empty() {
-            core::mem::take(&mut shared.accepted)
-        } else {
-            0
-        }
+        let Shared { pipe, accepted } = &mut *shared;
+        pipe.sent(count);
+        pipe.written(count, accepted)
     }
 
     /// Gives `write` the goodbye of the pipe, if nothing else is still to be written.

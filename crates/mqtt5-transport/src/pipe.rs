@@ -113,6 +113,18 @@ impl Pipe {
         self.upper.lower_mut().wire_mut().sent(count);
     }
 
+    /// How many of the `accepted` bytes of MQTT count as written when so many bytes were sent: about as many, so that a slow
+    /// connection is seen to move, and all of them when nothing is pending, not before.
+    pub(crate) fn written(&self, sent: usize, accepted: &mut usize) -> usize {
+        let written = if self.pending().is_empty() {
+            *accepted
+        } else {
+            sent.min(accepted.saturating_sub(1))
+        };
+        *accepted -= written;
+        written
+    }
+
     fn step<T>(
         &mut self,
         step: impl FnOnce(&mut Upper) -> Result<T, StackError>,

@@ -78,11 +78,13 @@ impl Stack {
 }
 
 /// Why a socket failed while a pipe was opening: servers that do not understand what they are sent reset the connection.
-pub(crate) fn opening_failed(error: &io::Error) -> DialError {
+pub(crate) fn opening_failed(failed: io::Result<usize>) -> DialError {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    match error.kind() {
-        BrokenPipe | ConnectionAborted | ConnectionReset => StackError::Truncated.into(),
-        other => other.into(),
+    match failed.map_err(|error| error.kind()) {
+        Ok(_) | Err(BrokenPipe | ConnectionAborted | ConnectionReset) => {
+            StackError::Truncated.into()
+        }
+        Err(other) => other.into(),
     }
 }
 

@@ -29,7 +29,7 @@ const STEPS: [Step; 16] = [
         run_cargo("test -p mqtt5-proto --no-default-features --features alloc")
     }),
     step("proto-scram", scram),
-    step("plain-transport", plain_transport),
+    step("single-transports", single_transports),
     step("tests", workspace_tests),
     step("conformance", conformance::check),
     step("release-tests", release_tests),
@@ -128,9 +128,14 @@ fn scram() -> Result<()> {
 }
 
 /// The tests against real brokers ask for every transport, so that the steps for the workspace build them all.
-fn plain_transport() -> Result<()> {
+fn single_transports() -> Result<()> {
     for package in iter::once("mqtt5-transport").chain(ADAPTERS) {
         run_cargo(&format!("clippy -p {package} -- -D warnings"))?;
+    }
+    for feature in ["tls", "websocket"] {
+        run_cargo(&format!(
+            "clippy -p mqtt5-transport --features {feature} --all-targets -- -D warnings"
+        ))?;
     }
     run_cargo("test -p mqtt5-transport")
 }

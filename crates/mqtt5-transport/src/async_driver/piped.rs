@@ -1,6 +1,5 @@
 //! A socket and what its bytes go through.
 
-use core::mem;
 use core::task::{Context, Poll, Waker, ready};
 use std::io::{self, IoSlice};
 
@@ -40,9 +39,9 @@ impl<S: Socket> Piped<S> {
         let mut space = [0; 4096];
         while !opened.pipe.is_open() {
             let flushed = ready!(flush(&mut opened.pipe, &mut self.socket, context));
-            flushed.map_err(|error| opening_failed(&error))?;
+            flushed.map_err(|error| opening_failed(Err(error)))?;
             let read = ready!(self.socket.poll_read(context, &mut space));
-            let count = read.map_err(|error| opening_failed(&error))?;
+            let count = read.map_err(|error| opening_failed(Err(error)))?;
             opened.pipe.receive(&space[..count])?;
         }
         Poll::Ready(Ok(()))
@@ -60,8 +59,8 @@ impl<S: Socket> Socket for Piped<S> {
         };
         loop {
             let read = opened.pipe.read(space);
-            // What the server asked for, or why it is over. Whether it is all written at once matters to nobody here.
-            let _ = flush(&mut opened.pipe, &mut self.socket, context)?;
+            // What the server asked for, or why it is over. If it cannot be written, what was read still counts.
+            let _ = flush(&mut opened.pipe, &mut self.socket, context);
             match read.map_err(failed)? {
                 0 => {}
                 count => return Poll::Ready(Ok(count)),
@@ -82,8 +81,13 @@ impl<S: Socket> Socket for Piped<S> {
         if opened.accepted == 0 {
             opened.accepted = opened.pipe.write(slices).map_err(failed)?;
         }
-        ready!(flush(&mut opened.pipe, &mut self.socket, context))?;
-        Poll::Ready(Ok(mem::take(&mut opened.accepted)))
+        let before = opened.pipe.pending().len();
+        let flushed = flush(&mut opened.pipe, &mut self.socket, context)?;
+        let sent = before - opened.pipe.pending().len();
+        match opened.pipe.written(sent, &mut opened.accepted) {
+            0 if flushed.is_pending() => Poll::Pending,
+            count => Poll::Ready(Ok(count)),
+        }
     }
 
     fn shut_down(&mut self) -> io::Result<()> {
@@ -114,4 +118,110 @@ fn flush(
 
 fn failed(error: StackError) -> io::Error {
     io::Error::other(error)
+}
+
+#[cfg(all(test, feature = "websocket"))]
+mod tests {
+    use super::*;
+    use crate::{Settings, Stack};
+    use tungstenite::handshake::derive_accept_key;
+
+    /// Gives what is there, and takes a few bytes each time that it is told to.
+    #[derive(Default)]
+    struct Slow {
+        given: Vec<u8>,
+        taken: Vec<u8>,
+        room: usize,
+        is_broken: bool,
+    }
+
+    impl Socket for Slow {
+        fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+            if self.given.is_empty() {
+                return Poll::Pending;
+            }
+            let count = self.given.len().min(space.len());
+            space[..count].copy_from_slice(&self.given[..count]);
+            self.given.drain(..count);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_write(
+            &mut self,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            if self.is_broken {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            let count = self.room.min(slices[0].len());
+            if count == 0 {
+                return Poll::Pending;
+            }
+            self.taken.extend(&slices[0][..count]);
+            self.room -= count;
+            Poll::Ready(Ok(count))
+        }
+
+        fn shut_down(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn open(context: &mut Context<'_>) -> Piped<Slow> {
+        let endpoint = "ws://h".parse().expect("a URL");
+        let stack = Stack::new(&endpoint, &Settings::default()).expect("supported");
+        let socket = Slow {
+            room: usize::MAX,
+            ..Slow::default()
+        };
+        let mut piped = Piped::new(socket, stack.open().expect("valid"));
+        assert!(piped.poll_open(context).is_pending());
+        let request = String::from_utf8(piped.socket.taken.split_off(0)).expect("text");
+        let (_, key) = request.split_once("Sec-WebSocket-Key: ").expect("a key");
+        let accept = derive_accept_key(key.lines().next().expect("a line").as_bytes());
+        let answer = format!(
+            "HTTP/1.1 101 _\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
+        );
+        piped.socket.given = answer.into_bytes();
+        assert!(piped.poll_open(context).is_ready());
+        piped
+    }
+
+    #[test]
+    fn a_slow_socket_is_seen_to_move_and_the_last_byte_is_told_last() {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut piped = open(&mut context);
+        let bytes = [7; 1000];
+        let mut told = 0;
+        piped.socket.room = 0;
+        for _ in 0..300 {
+            let poll = piped.poll_write(&mut context, &[IoSlice::new(&bytes[told..])]);
+            match poll.map(Result::unwrap) {
+                Poll::Ready(count) => told += count,
+                Poll::Pending => piped.socket.room = 10,
+            }
+            let taken = piped.socket.taken.len();
+            assert!(told <= taken && taken <= told + 20, "{told} of {taken}");
+            // Two bytes, two of the length, four of the mask.
+            assert_eq!(told == bytes.len(), taken == bytes.len() + 8);
+            if told == bytes.len() {
+                return;
+            }
+        }
+        panic!("{told} were told");
+    }
+
+    #[test]
+    fn what_was_read_counts_when_its_answer_cannot_be_written() {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut piped = open(&mut context);
+        piped.socket.is_broken = true;
+        piped.socket.given = b"\x89\x01!\x82\x02\xe0\0".to_vec();
+        let mut space = [0; 16];
+        let read = piped.poll_read(&mut context, &mut space);
+        assert!(matches!(read, Poll::Ready(Ok(2))), "{read:?}");
+        assert_eq!(space[..2], *b"\xe0\0");
+    }
 }
