@@ -409,8 +409,8 @@ fn hb_23_explanations_that_are_always_allowed<F: Face>() {
     assert_eq!(told, [Told::Disconnected(cause, shown.into())]);
 }
 
-/// Ten times as many may take thirty times as long, where a quadratic decoder would take a hundred; the least of several
-/// runs is measured.
+/// Ten times as many may take thirty times as long, where a quadratic decoder would take a hundred. The least of up to
+/// fifty runs is measured, each short enough to be left alone by a busy machine.
 #[cfg(feature = "alloc")]
 #[test]
 #[expect(clippy::disallowed_methods, reason = "real time is what is measured")]
@@ -445,12 +445,16 @@ fn hb_22_user_properties_take_linear_time() {
             panic!("no message");
         };
         let user = message.properties().user_properties().count();
-        assert!(user >= 1_000);
+        assert!(user >= 200);
         begin.elapsed()
     }
 
-    let (few, many) = (packet(1_000), packet(10_000));
-    let least = |packet: &[u8]| (0..5).map(|_| time(packet)).min().unwrap();
-    let (few, many) = (least(&few), least(&many));
-    assert!(many < few * 30, "{few:?} for 1,000, {many:?} for 10,000");
+    let (few, many) = (packet(200), packet(2_000));
+    let (mut least_few, mut least_many) = (Duration::MAX, Duration::MAX);
+    let linear = (0..50).any(|_| {
+        least_few = least_few.min(time(&few));
+        least_many = least_many.min(time(&many));
+        least_many < least_few * 30
+    });
+    assert!(linear, "{least_few:?} for 200, {least_many:?} for 2,000");
 }

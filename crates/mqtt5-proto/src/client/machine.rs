@@ -179,7 +179,7 @@ impl<S: Storage> Machine<S> {
             }
         } else if taken == 0 {
             // The server knows nothing of the CONNECT.
-            self.session.exists = self.connection.session_before;
+            self.session.settle_doubt(self.connection.session_before);
         } else if self.has_new_session() {
             self.session.record_session(0);
         }
@@ -318,7 +318,9 @@ impl<S: Storage> Machine<S> {
         let properties = match (cause, packet) {
             (
                 DisconnectCause::ByServer { .. }
-                | DisconnectCause::Violation(Violation::SessionExpiryFromServer(_)),
+                | DisconnectCause::Violation(
+                    Violation::SessionExpiryFromServer(_) | Violation::DisconnectBeforeConnack(_),
+                ),
                 Some(Packet::Disconnect(packet)),
             ) => packet.properties,
             (DisconnectCause::Refused(_), Some(Packet::Connack(packet))) => packet.properties,

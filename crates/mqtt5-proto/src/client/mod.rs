@@ -10,6 +10,7 @@ mod handle;
 mod heap;
 mod machine;
 mod persist;
+mod send;
 mod statistics;
 mod types;
 
@@ -148,7 +149,8 @@ macro_rules! face {
         /// [`Outcome::NotStored`](crate::Outcome::NotStored). After any other failure the machine stops: it sends DISCONNECT
         /// 0x80, its operations end, and it refuses everything until [`restore`](Self::restore).
         ///
-        /// Report the failures of a batch one by one in their order, before success of later records.
+        /// Report the failures of a batch one by one in their order, before success of later records. Behind a record that
+        /// is no publish and was not written, none may be: they rely on it.
         pub fn handle_persisted(&mut self, now: Instant, persisted: Persisted) {
             self.0.handle_persisted(now, persisted);
         }
@@ -229,7 +231,11 @@ macro_rules! face {
 
         /// The next contiguous bytes to send, for an embedder that holds no lock; empty when there is nothing to send.
         pub fn outgoing(&mut self) -> &[u8] {
-            self.0.connection.transmit.first()
+            if self.0.may_transmit() {
+                self.0.connection.transmit.first()
+            } else {
+                &[]
+            }
         }
 
         /// So many bytes of [`outgoing`](Self::outgoing) were written.

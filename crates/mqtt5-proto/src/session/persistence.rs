@@ -10,8 +10,9 @@ use crate::{PacketId, PacketType, Persisted, QoS, Record, RecordToken};
 const LATER_RECORDS: usize = 3;
 /// The same for a received message: received, finished.
 const RECEIVED_RECORDS: usize = 2;
-/// The same for a connection: two when it is accepted, one when its Session Expiry Interval changes, one when it is lost.
-const CONNECTION_RECORDS: usize = 4;
+/// The same for a connection: one when it begins, two when it is accepted or one when it is refused, one when its Session
+/// Expiry Interval changes, one when it is lost.
+const CONNECTION_RECORDS: usize = 5;
 
 impl<S: Storage> Session<S> {
     /// Adds a record, if there are records, and gives its number.
@@ -42,10 +43,24 @@ impl<S: Storage> Session<S> {
     }
 
     /// The connection is accepted: the session that it belongs to is recorded before anything new is sent in it.
-    pub(crate) fn record_session(&mut self, expiry_interval: u32) {
+    pub(crate) fn record_session(&mut self, expiry_interval: u32) -> u64 {
         self.exists = expiry_interval > 0;
         self.expiry_interval = expiry_interval;
         self.session_record = self.record(Entry::Session { expiry_interval });
+        self.session_record
+    }
+
+    /// Our session may end without our knowing: it does for a restart. Gives the record that says so.
+    pub(crate) fn doubt(&mut self) -> u64 {
+        self.exists = false;
+        self.record(Entry::Session { expiry_interval: 0 })
+    }
+
+    /// It has not ended, after all.
+    pub(crate) fn settle_doubt(&mut self, exists: bool) {
+        if exists && !self.exists {
+            self.record_session(self.expiry_interval);
+        }
     }
 
     /// Whether the record of this queued publish, and of its session, are durable.

@@ -248,8 +248,8 @@ macro_rules! borrow {
     };
 }
 
-/// Room for all records that its other capacities can need: `4 * 8 + 2 * 8 + 4`.
-type FixedClient = fixed::Client<16_384, 2_048, 512, 8, 8, 8, 52>;
+/// Room for all records that its other capacities can need: `4 * 8 + 2 * 8 + 5`.
+type FixedClient = fixed::Client<16_384, 2_048, 512, 8, 8, 8, 53>;
 
 /// The machine of fixed capacity.
 pub(crate) struct Small {
