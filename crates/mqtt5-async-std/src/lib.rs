@@ -80,6 +80,8 @@ pub use mqtt5_client::{
     Unsubscribed, Will,
 };
 
+pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};
+
 /// A client; see [`mqtt5_client::Client`].
 pub type Client = mqtt5_client::Client<Async>;
 /// The messages of one or several filters; see [`mqtt5_client::Subscription`].
@@ -107,7 +109,7 @@ pub type Events = mqtt5_client::Events<Async>;
 /// let error = smol::block_on(connect("mqtt://127.0.0.1:1")).unwrap_err(); // nothing listens there
 /// assert_eq!(error.kind(), ConnectionErrorKind::Dial);
 /// ```
-pub async fn connect(options: impl Into<Options>) -> Result<Client, ConnectionError> {
+pub async fn connect(options: impl Into<Setup>) -> Result<Client, ConnectionError> {
     connect_with(options, drive_on_thread).await
 }
 
@@ -117,7 +119,7 @@ pub async fn connect(options: impl Into<Options>) -> Result<Client, ConnectionEr
 ///
 /// As [`connect`]; [`Closed`](ConnectionErrorKind::Closed) if `spawn` drops the future.
 pub async fn connect_with(
-    options: impl Into<Options>,
+    options: impl Into<Setup>,
     spawn: impl FnOnce(Driver),
 ) -> Result<Client, ConnectionError> {
     let (client, driver) = driver(options)?;
@@ -134,7 +136,7 @@ pub async fn connect_with(
 /// # Errors
 ///
 /// What is wrong with the options. Nothing was started.
-pub fn start(options: impl Into<Options>) -> Result<Client, OptionsError> {
+pub fn start(options: impl Into<Setup>) -> Result<Client, OptionsError> {
     let (client, driver) = driver(options)?;
     drive_on_thread(driver);
     Ok(client)
@@ -162,12 +164,15 @@ pub fn start(options: impl Into<Options>) -> Result<Client, OptionsError> {
 /// # Errors
 ///
 /// What is wrong with the options.
-pub fn driver(options: impl Into<Options>) -> Result<(Client, Driver), OptionsError> {
+pub fn driver(options: impl Into<Setup>) -> Result<(Client, Driver), OptionsError> {
     let clock = Clock::start();
-    let (client, driver) = mqtt5_client::driver::Driver::new(options.into(), clock)?;
+    let Setup {
+        options, settings, ..
+    } = options.into();
+    let (client, driver) = mqtt5_client::driver::Driver::new(options, clock)?;
     Ok((
         client,
-        Driver(AsyncDriver::new(driver, AsyncIo::new(clock))),
+        Driver(AsyncDriver::new(driver, AsyncIo::new(clock), settings)),
     ))
 }
 

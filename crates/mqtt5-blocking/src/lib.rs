@@ -38,12 +38,12 @@
 mod dial;
 mod host;
 mod link;
-mod signal;
 mod threads;
 
 use threads::Threads;
 
 pub use mqtt5_client::*;
+pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};
 
 /// The handle of a client: cheap to clone, shared between threads.
 pub type Client = mqtt5_client::Client<Blocking>;
@@ -75,7 +75,7 @@ pub type Events = mqtt5_client::Events<Blocking>;
 ///
 /// What is wrong with the options, why the server cannot be reached, or why it refused: see [`ConnectionErrorKind`]. The first
 /// failure is final; [`Options::connect_timeout`] bounds the whole of it.
-pub fn connect(options: impl Into<Options>) -> Result<Client, ConnectionError> {
+pub fn connect(options: impl Into<Setup>) -> Result<Client, ConnectionError> {
     let client = start(options)?;
     client.connected()?;
     Ok(client)
@@ -100,7 +100,7 @@ pub fn connect(options: impl Into<Options>) -> Result<Client, ConnectionError> {
 /// # Errors
 ///
 /// What is wrong with the options. Nothing was started.
-pub fn start(options: impl Into<Options>) -> Result<Client, OptionsError> {
+pub fn start(options: impl Into<Setup>) -> Result<Client, OptionsError> {
     Threads::start(options.into())
 }
 
@@ -112,6 +112,6 @@ pub fn start(options: impl Into<Options>) -> Result<Client, OptionsError> {
 /// # Errors
 ///
 /// What is wrong with the options. Nothing was started.
-pub fn start_async(options: impl Into<Options>) -> Result<AsyncClient, OptionsError> {
+pub fn start_async(options: impl Into<Setup>) -> Result<AsyncClient, OptionsError> {
     Threads::start(options.into())
 }

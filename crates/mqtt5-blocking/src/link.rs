@@ -1,9 +1,9 @@
 //! An open connection, and the writing end of it.
 
-use crate::signal::Signal;
 use crate::threads::{Threads, spawn};
 use core::sync::atomic::{AtomicBool, Ordering};
 use mqtt5_client::Outgoing;
+use mqtt5_transport::{SharedPipe, Signal};
 use socket2::Socket;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) socket: Arc<Socket>,
+    pub(crate) pipe: SharedPipe,
     /// The reader sleeps on it while the engine wants nothing read.
     pub(crate) reader: Arc<Signal>,
     /// The peer was told that nothing more comes; what it still sends is not wanted.
@@ -26,6 +27,7 @@ impl Link {
     /// the system send a reset, which can destroy what the peer has not yet read of our last bytes.
     pub(crate) fn leave(&self) {
         self.is_left.store(true, Ordering::Release);
+        self.pipe.close(|slices| send_now(&self.socket, slices));
         // The peer may have been faster.
         let _ = self.socket.shutdown(Shutdown::Write);
         self.reader.raise();
@@ -60,11 +62,14 @@ impl Writer {
 
     /// Writes what the socket takes at once; `true` when that is anything, which `written` counts.
     pub(crate) fn send(&mut self, threads: &Arc<Threads>) -> bool {
-        let can_send = !self.is_blocked && !self.outgoing.is_empty();
-        let link = self.link.clone().filter(|_| can_send);
-        let Some(link) = link else { return false };
-        match send_now(&link.socket, &self.outgoing) {
-            Ok(count @ 1..) => {
+        let has_bytes = |link: &Arc<Link>| !self.outgoing.is_empty() || link.pipe.owes();
+        let link = self.link.clone().filter(has_bytes);
+        let Some(link) = link.filter(|_| !self.is_blocked) else {
+            return false;
+        };
+        let send = |slices: &[IoSlice<'_>]| send_now(&link.socket, slices);
+        match link.pipe.write(&self.outgoing, send) {
+            Ok(count) => {
                 self.written += count;
                 return true;
             }
@@ -79,8 +84,7 @@ impl Writer {
     ///
     /// Only a few: the peer's room is looked at again after them, so that one who is slow but alive does not look dead.
     fn push(&self, threads: &Arc<Threads>, link: &Arc<Link>) {
-        let first = self.outgoing.first();
-        let part = first[..first.len().min(PUSH)].to_vec();
+        let part = link.pipe.first(&self.outgoing, PUSH);
         let (threads, pushed) = (threads.clone(), link.clone());
         let started = spawn("mqtt5-push", move || {
             let count = match pushed.socket.send_with_flags(&part, NO_SIGNAL) {
@@ -91,7 +95,7 @@ impl Writer {
             let mut writer = threads.writer();
             let link = writer.link.as_ref();
             if link.is_some_and(|link| Arc::ptr_eq(link, &pushed)) {
-                writer.written += count;
+                writer.written += pushed.pipe.sent(count);
                 writer.is_blocked = false;
             }
             drop(writer);
@@ -105,22 +109,20 @@ impl Writer {
 
 /// Writes without waiting.
 #[cfg(unix)]
-fn send_now(socket: &Socket, outgoing: &Outgoing) -> io::Result<usize> {
-    let mut slices = [IoSlice::new(&[]); 32];
-    let count = outgoing.slices(&mut slices);
-    socket.send_vectored_with_flags(&slices[..count], libc::MSG_DONTWAIT | NO_SIGNAL)
+fn send_now(socket: &Socket, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    socket.send_vectored_with_flags(slices, libc::MSG_DONTWAIT | NO_SIGNAL)
 }
 
 /// Where a single write cannot be told not to wait, a thread of its own waits for each.
 #[cfg(not(unix))]
-fn send_now(_: &Socket, _: &Outgoing) -> io::Result<usize> {
+fn send_now(_: &Socket, _: &[IoSlice<'_>]) -> io::Result<usize> {
     Err(ErrorKind::WouldBlock.into())
 }
 
 /// Keeps a closed socket from raising a signal, where the socket itself cannot be told.
 #[cfg(all(unix, not(target_vendor = "apple")))]
-const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+pub(crate) const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 #[cfg(not(all(unix, not(target_vendor = "apple"))))]
-const NO_SIGNAL: i32 = 0;
+pub(crate) const NO_SIGNAL: i32 = 0;
 /// How many bytes wait for the peer at a time.
 const PUSH: usize = 4 << 10;

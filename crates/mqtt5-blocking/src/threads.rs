@@ -1,15 +1,16 @@
 //! The threads of a client: one that writes, dials and keeps time, one that reads.
 
-use crate::dial::{self, Report};
+use crate::dial;
 use crate::host::{BlockingHost, Place};
 use crate::link::{Link, Writer};
-use crate::signal::Signal;
+
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use mqtt5_client::driver::{Action, Attempt, Driver};
-use mqtt5_client::{Client, Endpoint, Incoming, Instant, Mode, Options, OptionsError, Outgoing};
+use mqtt5_client::{Client, Endpoint, Incoming, Instant, Mode, OptionsError, Outgoing};
+use mqtt5_transport::{DialReport, Settings, Setup, SharedPipe, Signal};
 use socket2::Socket;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -21,6 +22,7 @@ pub(crate) struct Threads {
     pub(crate) driver: Arc<Driver>,
     /// The thread that drives sleeps on it.
     pub(crate) signal: Arc<Signal>,
+    pub(crate) settings: Settings,
     writer: Mutex<Writer>,
 }
 
@@ -28,9 +30,10 @@ impl Threads {
     /// Builds a client and starts the thread that drives it and starts the others. It ends with the client.
     ///
     /// A system that gives no thread is a server that cannot be reached.
-    pub(crate) fn start<M: Mode>(options: Options) -> Result<Client<M>, OptionsError> {
+    pub(crate) fn start<M: Mode>(setup: Setup) -> Result<Client<M>, OptionsError> {
         let place = Place::default();
-        let (client, driver) = Driver::new(options, BlockingHost::new(place.clone()))?;
+        let settings = setup.settings;
+        let (client, driver) = Driver::new(setup.options, BlockingHost::new(place.clone()))?;
         let driver = Arc::new(driver);
         let threadless = driver.clone();
         let started = spawn("mqtt5-write", move || {
@@ -38,6 +41,7 @@ impl Threads {
             let threads = Arc::new(Self {
                 driver,
                 signal,
+                settings,
                 writer: Mutex::default(),
             });
             // It is filled only here.
@@ -56,7 +60,7 @@ impl Threads {
     /// Does what the engine asks for until the client has stopped.
     fn drive(self: &Arc<Self>) {
         let waker = Waker::from(self.signal.clone());
-        let mut dial: Option<Sender<Report>> = None;
+        let mut dial: Option<Sender<DialReport>> = None;
         let mut leaving: Option<Instant> = None;
         loop {
             let mut writer = self.writer();
@@ -120,12 +124,16 @@ impl Threads {
     }
 
     /// Starts the thread that dials; once the transport is open it reads from it.
-    fn dial(self: &Arc<Self>, attempt: Attempt, endpoint: Arc<Endpoint>) -> Option<Sender<Report>> {
+    fn dial(
+        self: &Arc<Self>,
+        attempt: Attempt,
+        endpoint: Arc<Endpoint>,
+    ) -> Option<Sender<DialReport>> {
         let reports = mpsc::channel();
         let (threads, sender) = (self.clone(), reports.0.clone());
         let started = spawn("mqtt5-read", move || {
             match dial::open(&endpoint, &threads, &reports) {
-                Ok(Some(socket)) => threads.serve(attempt, socket),
+                Ok(Some((socket, pipe))) => threads.serve(attempt, socket, pipe),
                 Ok(None) => {}
                 Err(error) => threads.driver.handle_dial_failed(attempt, error),
             }
@@ -135,9 +143,10 @@ impl Threads {
     }
 
     /// Reads until the end of the transport.
-    fn serve(self: &Arc<Self>, attempt: Attempt, socket: Arc<Socket>) {
+    fn serve(self: &Arc<Self>, attempt: Attempt, socket: Arc<Socket>, pipe: SharedPipe) {
         let link = Arc::new(Link {
             socket,
+            pipe,
             reader: Signal::of_this_thread(),
             is_left: AtomicBool::new(false),
             is_cut: AtomicBool::new(false),
@@ -150,7 +159,13 @@ impl Threads {
         drop(writer);
         self.signal.raise();
         self.read(&link);
-        self.writer().attach(None);
+        let mut writer = self.writer();
+        if link.pipe.owes() {
+            // Why it is over.
+            writer.send(self);
+        }
+        writer.attach(None);
+        drop(writer);
         // When the engine learns of it, the socket is closed, whoever still waits for it.
         link.cut();
         drop(link);
@@ -169,7 +184,11 @@ impl Threads {
                 link.reader.wait(None);
                 continue;
             }
-            match (&*link.socket).read(incoming.space()) {
+            let read = link.pipe.read(&*link.socket, incoming.space());
+            if link.pipe.owes() {
+                self.signal.raise();
+            }
+            match read {
                 Ok(1..) if is_left => {}
                 Ok(count @ 1..) => incoming.filled(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -60,6 +60,8 @@ pub use mqtt5_client::{
     Unsubscribed, Will,
 };
 
+pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};
+
 /// A client; see [`mqtt5_client::Client`].
 pub type Client = mqtt5_client::Client<Async>;
 /// The messages of one or several filters; see [`mqtt5_client::Subscription`].
@@ -93,7 +95,7 @@ pub type Events = mqtt5_client::Events<Async>;
 /// assert_eq!(error.kind(), ConnectionErrorKind::Dial);
 /// # }
 /// ```
-pub async fn connect(options: impl Into<Options>) -> Result<Client, ConnectionError> {
+pub async fn connect(options: impl Into<Setup>) -> Result<Client, ConnectionError> {
     let client = start(options)?;
     client.connected().await?;
     Ok(client)
@@ -111,7 +113,7 @@ pub async fn connect(options: impl Into<Options>) -> Result<Client, ConnectionEr
 /// # Panics
 ///
 /// As [`connect`].
-pub fn start(options: impl Into<Options>) -> Result<Client, OptionsError> {
+pub fn start(options: impl Into<Setup>) -> Result<Client, OptionsError> {
     let (client, driver) = driver(options)?;
     tokio::spawn(driver);
     Ok(client)
@@ -138,10 +140,16 @@ pub fn start(options: impl Into<Options>) -> Result<Client, OptionsError> {
 /// # Errors
 ///
 /// What is wrong with the options.
-pub fn driver(options: impl Into<Options>) -> Result<(Client, Driver), OptionsError> {
+pub fn driver(options: impl Into<Setup>) -> Result<(Client, Driver), OptionsError> {
     let clock = Clock::start();
-    let (client, driver) = mqtt5_client::driver::Driver::new(options.into(), clock)?;
-    Ok((client, Driver(AsyncDriver::new(driver, Tokio::new(clock)))))
+    let Setup {
+        options, settings, ..
+    } = options.into();
+    let (client, driver) = mqtt5_client::driver::Driver::new(options, clock)?;
+    Ok((
+        client,
+        Driver(AsyncDriver::new(driver, Tokio::new(clock), settings)),
+    ))
 }
 
 /// The future that moves the bytes of a client; it ends when the client has stopped.

@@ -1,6 +1,7 @@
 //! The driver loop of the adapters whose runtimes poll futures.
 
 mod dialing;
+mod piped;
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +17,9 @@ use std::time::Duration;
 use mqtt5_client::driver::{Action, Attempt, Driver};
 use mqtt5_client::{Incoming, Instant, Outgoing};
 
-use crate::TcpSettings;
+use crate::{Settings, TcpSettings};
 use dialing::Dialing;
+use piped::Piped;
 
 /// What a runtime gives to [`AsyncDriver`]: sockets and a timer. It takes no decision.
 pub trait Runtime: Unpin {
@@ -64,6 +66,7 @@ pub type Pending<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 pub struct AsyncDriver<R: Runtime> {
     driver: Driver,
     runtime: R,
+    settings: Settings,
     link: Link<R::Socket>,
     incoming: Incoming,
     outgoing: Outgoing,
@@ -78,8 +81,8 @@ enum Link<S> {
     Closed,
     /// Boxed, because it is large and soon over.
     Dialing(Box<Dialing<S>>),
-    Open(Open<S>),
-    Leaving(Leaving<S>),
+    Open(Open<Piped<S>>),
+    Leaving(Leaving<Piped<S>>),
 }
 
 struct Open<S> {
@@ -114,10 +117,11 @@ enum Next {
 
 impl<R: Runtime> AsyncDriver<R> {
     /// Makes the loop; nothing happens before it is polled.
-    pub fn new(driver: Driver, runtime: R) -> Self {
+    pub fn new(driver: Driver, runtime: R, settings: Settings) -> Self {
         Self {
             driver,
             runtime,
+            settings,
             link: Link::Closed,
             incoming: Incoming::new(),
             outgoing: Outgoing::new(),
@@ -212,7 +216,9 @@ impl<R: Runtime> AsyncDriver<R> {
             return false;
         };
         let attempt = dialing.attempt;
-        let Poll::Ready(dialed) = dialing.poll(context, &self.runtime, self.driver.now()) else {
+        let Poll::Ready(dialed) =
+            dialing.poll(context, &self.runtime, &self.settings, self.driver.now())
+        else {
             return false;
         };
         self.link = Link::Closed;
@@ -317,7 +323,7 @@ impl<S: Socket> Leaving<S> {
     }
 }
 
-impl<S> Link<S> {
+impl<S: Socket> Link<S> {
     fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Dialing(dialing) => dialing.deadline(),

@@ -1,16 +1,18 @@
 //! What lies between a socket and MQTT.
 
 use crate::settings::{Settings, TcpSettings};
+use crate::{Pipe, StackError};
+use std::io;
+
 use mqtt5_client::{DialError, DialErrorKind, Endpoint, Scheme};
 
 /// Everything between a socket and the bytes of MQTT, for one endpoint.
 ///
-/// In this version that is nothing: what is read from the socket is MQTT, and what MQTT sends is written to the socket.
+/// Most is in the [`Pipe`] that [`open`](Self::open) makes for each socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
-    host: Box<str>,
-    port: u16,
-    tcp: TcpSettings,
+    endpoint: Endpoint,
+    settings: Settings,
 }
 
 impl Stack {
@@ -18,66 +20,108 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// As [`check_supported`].
+    /// [`DialErrorKind::Unsupported`] when this build does not speak it; the detail says what is missing.
     pub fn new(endpoint: &Endpoint, settings: &Settings) -> Result<Self, DialError> {
-        check_supported(endpoint)?;
-        Ok(Self {
-            host: endpoint.host().into(),
-            port: endpoint.port(),
-            tcp: settings.tcp.clone(),
-        })
+        let missing = match endpoint.scheme() {
+            Scheme::Mqtt => None,
+            Scheme::Mqtts => NO_TLS,
+            Scheme::Ws => NO_WEBSOCKET,
+            Scheme::Wss => NO_TLS.or(NO_WEBSOCKET),
+            _ => Some("this build does not know the transport; use mqtt://"),
+        };
+        match missing {
+            Some(missing) => Err(DialError::new(DialErrorKind::Unsupported).with_detail(missing)),
+            None => Ok(Self {
+                endpoint: endpoint.clone(),
+                settings: settings.clone(),
+            }),
+        }
     }
 
     /// The name or address to resolve and connect to, without brackets.
     pub fn host(&self) -> &str {
-        &self.host
+        self.endpoint.host()
     }
 
     /// The port to connect to.
     pub fn port(&self) -> u16 {
-        self.port
+        self.endpoint.port()
     }
 
     /// What to set on the socket.
     pub fn tcp(&self) -> &TcpSettings {
-        &self.tcp
+        &self.settings.tcp
+    }
+
+    /// What the bytes of an open socket go through; `None` when they are MQTT as they are.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the endpoint or the settings.
+    #[cfg(any(feature = "tls", feature = "websocket"))]
+    pub fn open(&self) -> Result<Option<Pipe>, StackError> {
+        if self.endpoint.scheme() == Scheme::Mqtt {
+            return Ok(None);
+        }
+        Pipe::new(&self.endpoint, &self.settings).map(Some)
+    }
+
+    /// What the bytes of an open socket go through: nothing in this build, since they are MQTT as they are.
+    ///
+    /// # Errors
+    ///
+    /// None in this build.
+    #[cfg(not(any(feature = "tls", feature = "websocket")))]
+    pub fn open(&self) -> Result<Option<Pipe>, StackError> {
+        Ok(None)
     }
 }
 
-/// Tells whether this build speaks the transport of an endpoint.
-///
-/// # Errors
-///
-/// [`DialErrorKind::Unsupported`] when it does not; the detail says what is missing.
-pub fn check_supported(endpoint: &Endpoint) -> Result<(), DialError> {
-    let missing = match endpoint.scheme() {
-        Scheme::Mqtt => return Ok(()),
-        Scheme::Mqtts => "this build has no TLS; use mqtt://",
-        Scheme::Ws => "this build has no WebSocket; use mqtt://",
-        Scheme::Wss => "this build has neither WebSocket nor TLS; use mqtt://",
-        _ => "this build does not know the transport; use mqtt://",
-    };
-    Err(DialError::new(DialErrorKind::Unsupported).with_detail(missing))
+/// Why a socket failed while a pipe was opening: servers that do not understand what they are sent reset the connection.
+pub(crate) fn opening_failed(failed: io::Result<usize>) -> DialError {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    match failed.map_err(|error| error.kind()) {
+        Ok(_) | Err(BrokenPipe | ConnectionAborted | ConnectionReset) => {
+            StackError::Truncated.into()
+        }
+        Err(other) => other.into(),
+    }
 }
+
+const NO_TLS: Option<&str> = if cfg!(feature = "tls") {
+    None
+} else {
+    Some("this build has no TLS; use mqtt:// or ws://")
+};
+const NO_WEBSOCKET: Option<&str> = if cfg!(feature = "websocket") {
+    None
+} else {
+    Some("this build has no WebSocket; use mqtt:// or mqtts://")
+};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_tcp_can_be_dialled_and_the_others_say_why() {
+    fn what_this_build_does_not_speak_says_what_is_missing() {
         let stack = |url: &str| {
             let endpoint = url.parse::<Endpoint>().expect("valid");
             Stack::new(&endpoint, &Settings::default())
         };
         let tcp = stack("tcp://h:7").expect("supported");
         assert_eq!((tcp.host(), tcp.port(), tcp.tcp().nodelay), ("h", 7, true));
-        for (url, words) in [
-            ("mqtts://h", "TLS"),
-            ("ssl://h", "TLS"),
-            ("ws://h", "WebSocket"),
-            ("wss://h", "neither"),
+        let (tls, websocket) = (cfg!(feature = "tls"), cfg!(feature = "websocket"));
+        for (url, words, is_spoken) in [
+            ("mqtts://h", "TLS", tls),
+            ("ssl://h", "TLS", tls),
+            ("ws://h", "WebSocket", websocket),
+            ("wss://h", "this build has no", tls && websocket),
         ] {
+            if is_spoken {
+                stack(url).expect("supported");
+                continue;
+            }
             let error = stack(url).expect_err("not supported");
             assert_eq!(error.kind(), DialErrorKind::Unsupported);
             assert!(error.to_string().starts_with("not supported by this build"));

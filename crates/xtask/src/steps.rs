@@ -1,11 +1,13 @@
 //! `cargo xtask test`: a table of steps, run in order.
 
+use std::iter;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::cargo::{cargo, run as run_command, succeeds};
+use crate::lines::ADAPTERS;
 use crate::{conformance, dependencies, layering, lines, portability, tools};
 
 struct Step {
@@ -14,7 +16,7 @@ struct Step {
 }
 
 /// None is ever left out: a step that cannot run fails.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     step("tools", tools::ensure),
     step("format", format),
     step("clippy", || {
@@ -27,6 +29,7 @@ const STEPS: [Step; 15] = [
         run_cargo("test -p mqtt5-proto --no-default-features --features alloc")
     }),
     step("proto-scram", scram),
+    step("single-transports", single_transports),
     step("tests", workspace_tests),
     step("conformance", conformance::check),
     step("release-tests", release_tests),
@@ -122,6 +125,19 @@ fn scram() -> Result<()> {
     run_cargo("test -p mqtt5-proto --all-features --test scram --test machine_scram")?;
     run_cargo("test -p mqtt5-proto --all-features --doc")?;
     documented("doc -p mqtt5-proto --all-features --no-deps")
+}
+
+/// The tests against real brokers ask for every transport, so that the steps for the workspace build them all.
+fn single_transports() -> Result<()> {
+    for package in iter::once("mqtt5-transport").chain(ADAPTERS) {
+        run_cargo(&format!("clippy -p {package} -- -D warnings"))?;
+    }
+    for feature in ["tls", "websocket"] {
+        run_cargo(&format!(
+            "clippy -p mqtt5-transport --features {feature} --all-targets -- -D warnings"
+        ))?;
+    }
+    run_cargo("test -p mqtt5-transport")
 }
 
 fn release_tests() -> Result<()> {

@@ -22,6 +22,7 @@ pub use settings::MosquittoSettings;
 pub struct Mosquitto {
     settings: MosquittoSettings,
     port: u16,
+    second_port: u16,
     log: Lines,
     /// The first line after the last start.
     first_line: usize,
@@ -59,13 +60,14 @@ impl Mosquitto {
         let mut broker = Self {
             settings,
             port: 0,
+            second_port: 0,
             log: Lines::default(),
             first_line: 0,
             running: None,
             dir: TempDir::new(),
         };
         for _ in 0..ATTEMPTS {
-            broker.port = free_port();
+            (broker.port, broker.second_port) = (free_port(), free_port());
             if broker.launch() {
                 return broker;
             }
@@ -120,6 +122,11 @@ impl Mosquitto {
         self.port
     }
 
+    /// Where its second listener is, if it was [told](MosquittoSettings::second_listener) to have one.
+    pub fn second_addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.second_port).into()
+    }
+
     /// Where it listens, as a URL.
     pub fn url(&self) -> String {
         format!("mqtt://{}", self.addr())
@@ -138,7 +145,8 @@ impl Mosquitto {
     /// Starts the process; false when it ended before it served the port.
     fn launch(&mut self) -> bool {
         let config = self.dir.path().join("mosquitto.conf");
-        let text = self.settings.text(self.port, self.dir.path());
+        let text = self.settings.text(self.port, self.dir.path())
+            + &self.settings.second_text(self.second_port);
         fs::write(&config, text).expect("the directory is writable");
 
         let binary = find_program("mosquitto").unwrap_or_else(|| panic!("{MISSING}"));

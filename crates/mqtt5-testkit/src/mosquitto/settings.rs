@@ -10,6 +10,7 @@ use super::Mosquitto;
 pub struct MosquittoSettings {
     options: Vec<(String, String)>,
     persistent: bool,
+    second_listener: Option<String>,
 }
 
 impl MosquittoSettings {
@@ -44,6 +45,7 @@ impl MosquittoSettings {
                 .map(|&(key, value)| (key.into(), value.into()))
                 .collect(),
             persistent: false,
+            second_listener: None,
         }
     }
 
@@ -57,6 +59,13 @@ impl MosquittoSettings {
     pub fn option(mut self, key: &str, value: impl Into<String>) -> Self {
         self.options.retain(|(other, _)| other != key);
         self.options.push((key.into(), value.into()));
+        self
+    }
+
+    /// Listens on a second port of the loopback interface too, with these lines in the words of `mosquitto.conf`, such as
+    /// `protocol websockets`: see [`Mosquitto::second_addr`].
+    pub fn second_listener(mut self, lines: impl Into<String>) -> Self {
+        self.second_listener = Some(lines.into());
         self
     }
 
@@ -86,6 +95,14 @@ impl MosquittoSettings {
             let _ = writeln!(text, "{key} {value}");
         }
         text
+    }
+
+    /// What comes after it for the second listener, if there is one.
+    pub(super) fn second_text(&self, port: u16) -> String {
+        let lines = self.second_listener.iter();
+        lines
+            .map(|lines| format!("listener {port} 127.0.0.1\n{lines}\n"))
+            .collect()
     }
 }
 

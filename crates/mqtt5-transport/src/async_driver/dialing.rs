@@ -1,5 +1,6 @@
 //! From an endpoint to an open socket.
 
+use core::mem;
 use core::task::{Context, Poll, ready};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use mqtt5_client::driver::Attempt;
 use mqtt5_client::{DialError, DialErrorKind, Endpoint, Instant};
 
-use super::{Pending, Runtime};
+use super::piped::Piped;
+use super::{Pending, Runtime, Socket};
 use crate::{Settings, Stack, StaggeredDial, Step};
 
 /// An attempt to open a transport.
@@ -20,6 +22,8 @@ enum Phase<S> {
     Begin(Arc<Endpoint>),
     Resolving(Stack, Pending<Vec<SocketAddr>>),
     Connecting(Stack, Connecting<S>),
+    Opening(Piped<S>),
+    Over,
 }
 
 /// Several addresses, one of which will do.
@@ -29,7 +33,7 @@ struct Connecting<S> {
     until: Option<Instant>,
 }
 
-impl<S> Dialing<S> {
+impl<S: Socket> Dialing<S> {
     pub(super) fn new(attempt: Attempt, endpoint: Arc<Endpoint>) -> Self {
         Self {
             attempt,
@@ -49,12 +53,13 @@ impl<S> Dialing<S> {
         &mut self,
         context: &mut Context<'_>,
         runtime: &R,
+        settings: &Settings,
         now: Instant,
-    ) -> Poll<Result<S, DialError>> {
+    ) -> Poll<Result<Piped<S>, DialError>> {
         loop {
             self.phase = match &mut self.phase {
                 Phase::Begin(endpoint) => {
-                    let stack = Stack::new(endpoint, &Settings::default())?;
+                    let stack = Stack::new(endpoint, settings)?;
                     match stack.host().parse::<IpAddr>() {
                         Ok(address) => {
                             let addresses = [(address, stack.port()).into()];
@@ -72,14 +77,23 @@ impl<S> Dialing<S> {
                     Phase::Connecting(stack.clone(), Connecting::new(addresses))
                 }
                 Phase::Connecting(stack, connecting) => {
-                    return connecting.poll(context, runtime, stack, now);
+                    let socket = ready!(connecting.poll(context, runtime, stack, now))?;
+                    Phase::Opening(Piped::new(socket, stack.open()?))
                 }
+                Phase::Opening(piped) => {
+                    ready!(piped.poll_open(context))?;
+                    match mem::replace(&mut self.phase, Phase::Over) {
+                        Phase::Opening(piped) => return Poll::Ready(Ok(piped)),
+                        other => other,
+                    }
+                }
+                Phase::Over => return Poll::Pending,
             };
         }
     }
 }
 
-impl<S> Connecting<S> {
+impl<S: Socket> Connecting<S> {
     fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self {
             dial: StaggeredDial::new(addresses),

@@ -144,7 +144,7 @@ impl Bench {
             world,
             wakes: Arc::default(),
             client,
-            driver: AsyncDriver::new(driver, fake),
+            driver: AsyncDriver::new(driver, fake, Settings::default()),
         }
     }
 

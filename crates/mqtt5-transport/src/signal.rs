@@ -8,14 +8,14 @@ use std::thread::{self, Thread};
 
 /// A flag that one thread sleeps on. As a waker it is given to the engine.
 #[derive(Debug)]
-pub(crate) struct Signal {
+pub struct Signal {
     is_raised: AtomicBool,
     thread: Thread,
 }
 
 impl Signal {
     /// For the calling thread to sleep on.
-    pub(crate) fn of_this_thread() -> Arc<Self> {
+    pub fn of_this_thread() -> Arc<Self> {
         Arc::new(Self {
             is_raised: AtomicBool::new(false),
             thread: thread::current(),
@@ -23,14 +23,14 @@ impl Signal {
     }
 
     /// Wakes the thread, or keeps it from falling asleep the next time.
-    pub(crate) fn raise(&self) {
+    pub fn raise(&self) {
         if !self.is_raised.swap(true, Ordering::AcqRel) {
             self.thread.unpark();
         }
     }
 
     /// Sleeps until the signal is raised, or for so long. It may return early.
-    pub(crate) fn wait(&self, limit: Option<Duration>) {
+    pub fn wait(&self, limit: Option<Duration>) {
         if !self.is_raised.swap(false, Ordering::AcqRel) {
             limit.map_or_else(thread::park, thread::park_timeout);
             self.is_raised.swap(false, Ordering::AcqRel);
