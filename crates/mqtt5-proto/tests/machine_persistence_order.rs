@@ -5,7 +5,7 @@ mod machine;
 
 use mqtt5_proto::{
     Op, Outbound, PacketType, Persisted, Properties, Property, QoS, Refused, RejectReason,
-    SessionLoss, TopicName,
+    SessionLoss, TimerReason, TopicName,
 };
 
 use machine::packets::{
@@ -34,9 +34,11 @@ every_storage!(
     what_the_server_cannot_know_is_not_acknowledged,
     receive_maximum_holds,
     maximum_pending_holds,
+    maximum_pending_bytes_holds,
     withdrawn_before_its_record_was_given_out,
     withdrawn_after_its_record_was_given_out,
     a_message_expires_while_it_waits,
+    one_message_expires_after_the_other,
     limits_of_the_server_end_what_waits,
     a_publish_waits_across_connections,
     what_was_handed_over_goes_out_again_with_dup,
@@ -364,6 +366,24 @@ fn maximum_pending_holds<F: Face>() {
     bed.publish(AtLeastOnce, "c").unwrap();
 }
 
+fn maximum_pending_bytes_holds<F: Face>() {
+    let mut config = write_ahead();
+    // Two publishes of one byte.
+    config.maximum_pending_bytes = 20;
+    let (mut bed, mut store) = recording_with::<F>(config);
+    let fill = |bed: &mut Bed<F>, texts: [&str; 2]| {
+        let ops = texts.map(|text| bed.publish(AtLeastOnce, text).unwrap());
+        assert_eq!(bed.publish(AtLeastOnce, "x"), Err(Refused::Full));
+        ops
+    };
+    for op in fill(&mut bed, ["a", "b"]) {
+        assert!(bed.client.withdraw(op));
+    }
+    fill(&mut bed, ["c", "d"]);
+    store.save(&mut bed);
+    fill(&mut bed, ["e", "f"]);
+}
+
 fn withdrawn_before_its_record_was_given_out<F: Face>() {
     let (mut bed, mut store) = recording::<F>();
     let op = bed.publish(AtLeastOnce, "a").unwrap();
@@ -415,6 +435,16 @@ fn a_message_expires_while_it_waits<F: Face>() {
     }
     bed.expect_sent(&[packet]);
     assert_eq!(store.write(&mut bed), [Kind::Ended(late, 1)]);
+}
+
+fn one_message_expires_after_the_other<F: Face>() {
+    let (mut bed, _) = recording::<F>();
+    for (op, at) in [5, 10].map(|seconds| (expiring(&mut bed, seconds, "x"), seconds)) {
+        let at = u64::from(at) * 1_000;
+        assert_eq!(bed.timer(), Some((at, TimerReason::MessageExpiry)));
+        bed.sleep_until(at);
+        assert_eq!(bed.events(), [Told::Completed(op, End::Expired)]);
+    }
 }
 
 fn limits_of_the_server_end_what_waits<F: Face>() {
