@@ -25,6 +25,7 @@ every_storage!(
     pubcomp_waits_for_its_record,
     nothing_else_waits,
     tokens_are_cumulative,
+    an_older_token_takes_nothing_back,
     packets_leave_in_the_order_of_their_records,
     a_refusal_does_not_overtake,
     a_repeated_pubrec_is_answered_once,
@@ -33,10 +34,12 @@ every_storage!(
     what_waits_for_pubcomp_takes_no_room_from_new_messages,
     what_the_server_cannot_know_is_not_acknowledged,
     receive_maximum_holds,
+    maximum_retained_bytes_holds,
     maximum_pending_holds,
     maximum_pending_bytes_holds,
     withdrawn_before_its_record_was_given_out,
     withdrawn_after_its_record_was_given_out,
+    records_that_were_taken_back_leave_nothing,
     a_message_expires_while_it_waits,
     one_message_expires_after_the_other,
     limits_of_the_server_end_what_waits,
@@ -51,6 +54,7 @@ every_storage!(
     no_expiry_is_a_loss_at_the_end_of_the_connection,
     a_new_expiry_is_recorded,
     publishes_are_refused_while_the_store_is_behind,
+    received_messages_have_room_while_the_store_is_behind,
     neither_starves_the_other,
 );
 
@@ -204,6 +208,20 @@ fn tokens_are_cumulative<F: Face>() {
     bed.expect_sent(&[publish(AtLeastOnce, 3, "c")]);
 }
 
+fn an_older_token_takes_nothing_back<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    for text in ["a", "b"] {
+        bed.publish(AtLeastOnce, text).unwrap();
+    }
+    store.write(&mut bed);
+    for (token, _) in store.log[2..].iter().rev() {
+        let persisted = Persisted::Through(*token);
+        bed.client.handle_persisted(bed.now, persisted);
+    }
+    assert_eq!(bed.events(), []);
+    bed.expect_sent(&[publish(AtLeastOnce, 1, "a"), publish(AtLeastOnce, 2, "b")]);
+}
+
 fn packets_leave_in_the_order_of_their_records<F: Face>() {
     let (mut bed, mut store) = recording::<F>();
     for text in ["a", "b"] {
@@ -354,6 +372,21 @@ fn receive_maximum_holds<F: Face>() {
     bed.expect_sent(&[publish(AtLeastOnce, 3, "c")]);
 }
 
+fn maximum_retained_bytes_holds<F: Face>() {
+    let mut config = write_ahead();
+    // The longer of two.
+    config.maximum_retained_bytes = 20;
+    let (mut bed, mut store) = recording_with::<F>(config);
+    let long = "x".repeat(12);
+    bed.publish(AtLeastOnce, &long).unwrap();
+    let op = bed.publish(AtLeastOnce, "b").unwrap();
+    assert_eq!(store.save(&mut bed), []);
+    bed.expect_sent(&[publish(AtLeastOnce, 1, &long)]);
+    assert!(bed.client.is_pending(op));
+    assert_eq!(bed.tell(&puback(1)).len(), 1);
+    bed.expect_sent(&[publish(AtLeastOnce, 2, "b")]);
+}
+
 fn maximum_pending_holds<F: Face>() {
     let mut config = write_ahead();
     config.maximum_pending = 2;
@@ -405,6 +438,19 @@ fn withdrawn_after_its_record_was_given_out<F: Face>() {
     assert_eq!(store.sync(&mut bed), []);
     bed.expect_sent(&[]);
     bed.expect_empty();
+}
+
+fn records_that_were_taken_back_leave_nothing<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    for _ in 0..100 {
+        let op = bed.publish(AtLeastOnce, "a").unwrap();
+        assert!(bed.client.withdraw(op));
+        assert_eq!(bed.events(), []);
+    }
+    let op = bed.publish(AtLeastOnce, "b").unwrap();
+    assert_eq!(store.write(&mut bed), [Kind::Publish(op, 101)]);
+    assert_eq!(store.sync(&mut bed), []);
+    bed.expect_sent(&[publish(AtLeastOnce, 101, "b")]);
 }
 
 fn expiring<F: Face>(bed: &mut Bed<F>, seconds: u32, payload: &str) -> Op {
@@ -678,6 +724,25 @@ fn publishes_are_refused_while_the_store_is_behind<F: Face>() {
     store.save(&mut bed);
     let sent = bed.sent_bytes();
     assert!(sent.ends_with(b"b"));
+}
+
+fn received_messages_have_room_while_the_store_is_behind<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    for _ in 0..40 {
+        if let Ok(op) = bed.publish(AtLeastOnce, "a") {
+            store.write(&mut bed);
+            assert!(bed.client.withdraw(op));
+        }
+    }
+    store.write(&mut bed);
+    for id in 1..=WINDOW {
+        received(&mut bed, id);
+    }
+    let records: Vec<_> = (1..=WINDOW).map(Kind::Received).collect();
+    assert_eq!(store.write(&mut bed), records);
+    assert_eq!(store.sync(&mut bed), []);
+    let sent: Vec<_> = (1..=WINDOW).map(pubrec).collect();
+    bed.expect_sent(&sent);
 }
 
 /// Both wait for room in the transmit buffer: they leave in the order of acceptance, whoever goes on publishing.
