@@ -165,17 +165,29 @@ fn before_failure<F: Face>(which: Kind) -> (Bed<F>, Store) {
         bed.lose();
         bed.resume(matches!(which, Kind::Session(_)), &[]);
     }
-    let written = store.write(&mut bed);
+    if matches!(which, Kind::Republished(..)) {
+        bed.publish(AtLeastOnce, "a").unwrap();
+        store.save(&mut bed);
+        bed.sent_bytes();
+        bed.lose();
+        bed.resume(false, &[]);
+    }
+    let mut written = store.write(&mut bed);
+    if matches!(which, Kind::Republished(..)) {
+        assert_eq!(written.remove(0), Kind::SessionLost);
+        store.sync_one(&mut bed);
+    }
     let same = |kind: &Kind| core::mem::discriminant(kind) == core::mem::discriminant(&which);
     assert!(same(&written[0]), "{written:?} instead of {which:?}");
     (bed, store)
 }
 
-fn every_other_kind<F: Face>() -> [Kind; 6] {
+fn every_other_kind<F: Face>() -> [Kind; 7] {
     let op = Bed::<F>::connected().publish(AtMostOnce, "").unwrap();
     [
         Kind::Session(0),
         Kind::SessionLost,
+        Kind::Republished(op, 1),
         Kind::Released(op, 1),
         Kind::Ended(op, 1),
         Kind::Received(7),

@@ -42,10 +42,12 @@ every_storage!(
     records_that_were_taken_back_leave_nothing,
     a_message_expires_while_it_waits,
     one_message_expires_after_the_other,
+    what_was_not_handed_over_expires_all_the_same,
     limits_of_the_server_end_what_waits,
     a_publish_waits_across_connections,
     what_was_handed_over_goes_out_again_with_dup,
     pubrel_waits_across_connections,
+    pubrels_keep_their_order_across_connections,
     pubrec_waits_across_connections,
     pubcomp_waits_across_connections,
     what_became_durable_without_a_connection_does_not_wait,
@@ -493,6 +495,20 @@ fn one_message_expires_after_the_other<F: Face>() {
     }
 }
 
+/// Whatever expired while it was no longer waiting.
+fn what_was_not_handed_over_expires_all_the_same<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let encoded = expiring(&mut bed, 20, "x");
+    store.save(&mut bed);
+    let waits = expiring(&mut bed, 5, "y");
+    bed.sleep_until(5_000);
+    assert_eq!(bed.events(), [Told::Completed(waits, End::Expired)]);
+    assert_eq!(bed.lose(), []);
+    assert_eq!(bed.timer(), Some((20_000, TimerReason::MessageExpiry)));
+    bed.sleep_until(20_000);
+    assert_eq!(bed.events(), [Told::Completed(encoded, End::Expired)]);
+}
+
 fn limits_of_the_server_end_what_waits<F: Face>() {
     let (mut bed, mut store) = recording::<F>();
     let op = bed.publish(ExactlyOnce, "a").unwrap();
@@ -559,6 +575,28 @@ fn pubrel_waits_across_connections<F: Face>() {
     bed.expect_sent(&[]);
     store.sync(&mut bed);
     bed.expect_sent(&[pubrel(1)]);
+}
+
+/// [MQTT-4.6.0-4]: one whose record becomes durable just now does not overtake those that are to be sent again.
+fn pubrels_keep_their_order_across_connections<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    for text in ["a", "b"] {
+        bed.publish(ExactlyOnce, text).unwrap();
+    }
+    store.save(&mut bed);
+    bed.sent_bytes();
+    bed.tell(&pubrec(2));
+    store.save(&mut bed);
+    bed.sent_bytes();
+    bed.tell(&pubrec(1));
+    assert_eq!(store.write(&mut bed).len(), 1);
+    bed.lose();
+    bed.reopen();
+    bed.connack(true, &[]);
+    let connected = bed.client.poll_event(bed.now);
+    assert!(matches!(connected, Some(Told::Connected { .. })));
+    assert_eq!(store.sync(&mut bed), []);
+    bed.expect_sent(&[pubrel(2), pubrel(1)]);
 }
 
 fn pubrec_waits_across_connections<F: Face>() {
