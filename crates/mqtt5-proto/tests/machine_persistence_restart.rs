@@ -33,8 +33,11 @@ every_storage!(
     the_expiry_is_kept_before_the_next_connection,
     a_snapshot_without_records,
     a_snapshot_of_a_session_that_is_over,
+    a_snapshot_without_a_session,
+    a_snapshot_before_the_ends_are_told,
     a_snapshot_becomes_records,
     restore_only_where_nothing_is,
+    what_was_before_is_not_taken_for_what_was_restored,
 );
 
 const REPUBLISH_ALL: SessionLoss = SessionLoss {
@@ -463,6 +466,29 @@ fn a_snapshot_of_a_session_that_is_over<F: Face>() {
     }
 }
 
+fn a_snapshot_without_a_session<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    bed.lose();
+    bed.client.abandon().unwrap();
+    assert_eq!(bed.events(), []);
+    let nothing = [Kind::Session(0), Kind::SessionLost];
+    assert_eq!(kinds(&bed.client.records()), nothing);
+}
+
+/// What ended with a session is not in the next one.
+fn a_snapshot_before_the_ends_are_told<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    bed.publish(ExactlyOnce, "a").unwrap();
+    bed.sent_bytes();
+    bed.lose();
+    bed.reopen();
+    bed.connack(false, &[]);
+    let connected = bed.client.poll_event(bed.now);
+    assert!(matches!(connected, Some(Told::Connected { .. })));
+    assert_eq!(kinds(&bed.client.records()), [Kind::Session(3_600)]);
+    assert_eq!(bed.events().len(), 1);
+}
+
 /// What waits without an identifier gets one, and a record.
 fn a_snapshot_becomes_records<F: Face>() {
     let mut bed = Bed::<F>::keeping();
@@ -513,4 +539,30 @@ fn restore_only_where_nothing_is<F: Face>() {
     bed.lose();
     assert!(!bed.client.has_session());
     assert_eq!(restore(&mut bed), Err(Refused::SessionInUse));
+}
+
+/// Operations and messages of the same process, before it was given another session.
+fn what_was_before_is_not_taken_for_what_was_restored<F: Face>() {
+    let (mut other, mut store) = recording::<F>();
+    let restored = other.publish(AtLeastOnce, "restored").unwrap();
+    store.save(&mut other);
+
+    let mut bed = Bed::<F>::keeping();
+    let ops = ["a", "b", "c"].map(|text| bed.publish(AtLeastOnce, text).unwrap());
+    let token = bed.token(&publish(AtLeastOnce, 7, "in"));
+    bed.lose();
+    bed.client.abandon().unwrap();
+    assert_eq!(bed.events().len(), 3);
+    bed.client.restore(bed.now, &store.durable()).unwrap();
+    assert_eq!(bed.resume(true, &[]), []);
+    bed.sent_bytes();
+    assert_eq!(bed.tell(&puback(1)), completed(restored));
+    let next = bed.publish(AtLeastOnce, "d").unwrap();
+    assert!(ops.iter().all(|op| *op < next), "{next:?} after {ops:?}");
+    bed.sent_bytes();
+    let new = bed.token(&publish(AtLeastOnce, 7, "new"));
+    bed.ack(token);
+    bed.expect_sent(&[]);
+    bed.ack(new);
+    bed.expect_sent(&[puback(7)]);
 }
