@@ -8,13 +8,17 @@ use mqtt5_proto::{
 };
 use proptest::prelude::*;
 
-use machine::packets::{encode, publish};
+use machine::packets::{encode, puback, publish};
 use machine::store::{Store, busy, recording, restarted, write_ahead};
-use machine::{Bed, Face, Small, bytes, every_storage};
+use machine::{Bed, End, Face, Small, Told, bytes, every_storage, parse};
 
 use QoS::{AtLeastOnce, ExactlyOnce};
 
-every_storage!(more_than_there_is_room_for, records_that_no_machine_writes,);
+every_storage!(
+    more_than_there_is_room_for,
+    records_that_no_machine_writes,
+    records_of_an_identifier_that_is_another_operations,
+);
 
 fn id(value: u16) -> PacketId {
     PacketId::new(value).unwrap()
@@ -95,6 +99,41 @@ fn records_that_no_machine_writes<F: Face>() {
             );
         }
     }
+}
+
+/// The end of an operation ends no other, and the last that is said of an identifier holds.
+fn records_of_an_identifier_that_is_another_operations<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let [a, b] = ["a", "b"].map(|text| bed.publish(AtLeastOnce, text).unwrap());
+    store.save(&mut bed);
+    let ended = bytes(&Record::Ended { op: a, id: id(2) });
+    let republished = bytes(&Record::Republished { op: a, id: id(2) });
+    for (record, left) in [(ended, &[(1, a), (2, b)][..]), (republished, &[(2, a)])] {
+        let mut bed = restarted::<F>(write_ahead(), &[store.durable(), record].concat());
+        assert_eq!(bed.resume(true, &[]), []);
+        Store::default().save(&mut bed);
+        bed.sent_bytes();
+        for (id, op) in left {
+            let end = Told::Completed(*op, End::delivered());
+            assert_eq!(bed.tell(&puback(*id)), [end]);
+        }
+        bed.expect_empty();
+    }
+}
+
+/// What could not be recorded any further is not taken over.
+#[test]
+fn a_session_without_room_for_its_records() {
+    let (mut bed, mut store) = recording::<Small>();
+    bed.publish(AtLeastOnce, "a").unwrap();
+    store.save(&mut bed);
+    let durable = store.durable();
+    // Of one publish, one received message and the connection.
+    let mut client = mqtt5_proto::fixed::Client::<1_024, 256, 64, 1, 1, 0, 9>::new(write_ahead());
+    assert_eq!(client.restore(Instant::ZERO, parse(&durable)), Ok(()));
+    let mut client = mqtt5_proto::fixed::Client::<1_024, 256, 64, 1, 1, 0, 8>::new(write_ahead());
+    let restored = client.restore(Instant::ZERO, parse(&durable));
+    assert_eq!(restored, Err(Refused::Full));
 }
 
 fn nothing<F: Face>() -> Bed<F> {

@@ -5,7 +5,7 @@ mod machine;
 
 use mqtt5_proto::{
     Config, DisconnectCause, Instant, Op, Outbound, Packet, Properties, Property, QoS, Refused,
-    SessionLoss, TopicName, Violation,
+    SessionLoss, TopicAliases, TopicName, Violation,
 };
 
 use machine::packets::{ack_with, again, puback, pubcomp, publish, pubrec, pubrel};
@@ -28,6 +28,7 @@ every_storage!(
     a_session_without_expiry_is_over,
     a_session_that_was_lost_is_not_resumed,
     a_message_expires_in_the_next_process,
+    a_message_has_its_topic_alias_in_the_next_process,
     records_written_twice_do_no_harm,
     all_records_at_any_time_say_what_was_written,
     the_expiry_is_kept_before_the_next_connection,
@@ -352,6 +353,27 @@ fn a_message_expires_in_the_next_process<F: Face>() {
         }
         bed.expect_sent(&[packet]);
     }
+}
+
+fn a_message_has_its_topic_alias_in_the_next_process<F: Face>() {
+    let mut config = write_ahead();
+    config.topic_aliases = TopicAliases::OnRequest(8);
+    let (mut bed, mut store) = recording_with::<F>(config);
+    let topic = TopicName::new("t").unwrap();
+    let message = Outbound {
+        alias: true,
+        ..Outbound::new(topic, AtLeastOnce, b"a".as_slice())
+    };
+    bed.client.publish(bed.now, &message).unwrap();
+    store.save(&mut bed);
+    let mut bed = restarted::<F>(config, &store.durable());
+    assert_eq!(bed.resume(true, &[Property::TopicAliasMaximum(8)]), []);
+    let list = [Property::TopicAlias(1)];
+    let mut packet = again(AtLeastOnce, 1, "a");
+    if let Packet::Publish(publish) = &mut packet {
+        publish.properties = Properties::new(&list).unwrap();
+    }
+    bed.expect_sent(&[packet]);
 }
 
 /// What a machine with these records sends when its session is resumed, and what is in them.
