@@ -3,7 +3,9 @@
 mod machine;
 
 use mqtt5_proto::packet::Connect;
-use mqtt5_proto::{Config, DisconnectCause, DisconnectReason, Packet, Properties, QoS, TimerReason};
+use mqtt5_proto::{
+    Config, DisconnectCause, DisconnectReason, Packet, Properties, QoS, TimerReason,
+};
 
 use machine::packets::{encode, puback, publish, pubrec, pubrel, reasons, suback};
 use machine::{Bed, End, Face, LIMITS, Told, every_storage, secs};

@@ -4,8 +4,8 @@ mod machine;
 
 use mqtt5_proto::packet::{Connect, List, Subscribe, SubscribeFilter, Unsubscribe};
 use mqtt5_proto::{
-    Config, DisconnectCause, EncodeError, Packet, Properties, Property, QoS, Refused, RetainHandling,
-    TopicFilter,
+    Config, DisconnectCause, EncodeError, Packet, Properties, Property, QoS, Refused,
+    RetainHandling, TopicFilter,
 };
 
 use machine::packets::{id, reasons, suback, unsuback};
