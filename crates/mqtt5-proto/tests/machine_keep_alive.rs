@@ -2,6 +2,7 @@
 
 mod machine;
 
+use mqtt5_proto::packet::Connect;
 use mqtt5_proto::{
     DisconnectCause, DisconnectReason, Instant, Packet, Properties, Property, QoS, TimerReason,
 };
@@ -25,6 +26,7 @@ every_storage!(
     hb_20_one_second_is_no_busy_loop,
     no_pingreq_outside_of_a_connection,
     early_and_late_wake_ups,
+    keep_alive_begins_with_connect,
     hb_55_time_that_goes_backwards_stands_still,
     hb_55_the_end_of_time_is_no_endless_loop,
     pingreqs_leave_while_reading_is_paused,
@@ -224,6 +226,21 @@ fn early_and_late_wake_ups<F: Face>() {
     bed.client.handle_timeout(bed.now);
     bed.expect_sent(&[Packet::Pingreq]);
     assert_eq!(bed.timer(), Some((7_210_000, PingResponse)));
+}
+
+/// The transport tells late that CONNECT was written.
+fn keep_alive_begins_with_connect<F: Face>() {
+    let mut bed = Bed::<F>::new();
+    bed.wait(secs(100));
+    let connect = Connect {
+        keep_alive: 20,
+        properties: Properties::new(&LIMITS).unwrap(),
+        ..Connect::new("me")
+    };
+    bed.client.connect(bed.now, &connect).unwrap();
+    bed.connack(false, &[]);
+    assert_eq!(bed.events().len(), 1);
+    assert_eq!(bed.timer(), Some((115_000, KeepAlive)));
 }
 
 /// HB-55.

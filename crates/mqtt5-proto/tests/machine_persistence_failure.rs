@@ -3,7 +3,9 @@
 mod machine;
 
 use mqtt5_proto::packet::Connect;
-use mqtt5_proto::{DisconnectCause, DisconnectReason, Persisted, Properties, QoS, Refused, State};
+use mqtt5_proto::{
+    DisconnectCause, DisconnectReason, Persisted, Properties, Property, QoS, Refused, State,
+};
 
 use machine::packets::{ack, again, disconnect, publish, pubrec, pubrel};
 use machine::store::{Kind, Store, recording};
@@ -17,6 +19,8 @@ every_storage!(
     not_stored_without_a_connection,
     not_stored_after_it_was_withdrawn,
     not_stored_after_the_session_was_lost,
+    not_stored_when_the_session_is_lost,
+    a_session_that_is_lost_twice,
     not_stored_and_abandoned,
     any_other_failure_stops_the_machine,
     a_failure_without_a_connection_stops_the_machine,
@@ -122,6 +126,35 @@ fn not_stored_after_the_session_was_lost<F: Face>() {
         (restarted.client.pending(), restarted.client.in_flight()),
         (0, 0)
     );
+}
+
+/// Nobody has asked for events in between.
+fn not_stored_when_the_session_is_lost<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    bed.lose();
+    bed.resume(true, &[Property::SessionExpiryInterval(0)]);
+    store.save(&mut bed);
+    let op = bed.publish(AtLeastOnce, "a").unwrap();
+    store.write(&mut bed);
+    store.fail(&mut bed);
+    assert_eq!(bed.lose(), [not_stored(op)]);
+    bed.expect_empty();
+}
+
+/// What is lost already is not counted again: what is published again waits.
+fn a_session_that_is_lost_twice<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let lost = bed.publish(ExactlyOnce, "a").unwrap();
+    bed.publish(AtLeastOnce, "b").unwrap();
+    store.save(&mut bed);
+    bed.sent_bytes();
+    bed.lose();
+    bed.reopen();
+    bed.connack(false, &[Property::SessionExpiryInterval(0)]);
+    let connected = bed.client.poll_event(bed.now);
+    assert!(matches!(connected, Some(Told::Connected { .. })));
+    assert_eq!(bed.lose(), [Told::Completed(lost, End::Unknown)]);
+    assert_eq!(bed.client.pending(), 1);
 }
 
 fn not_stored_and_abandoned<F: Face>() {
@@ -352,6 +385,7 @@ fn news_of_the_past_say_nothing_of_the_present<F: Face>() {
     bed.lose();
     bed.resume(true, &[]);
     store.write(&mut bed);
+    let (failed, _) = *store.log.last().unwrap();
     store.fail(&mut bed);
     bed.sent_bytes();
     bed.close();
@@ -363,10 +397,12 @@ fn news_of_the_past_say_nothing_of_the_present<F: Face>() {
     let mut next = Store::default();
     assert_eq!(next.write(&mut bed).len(), 2);
     let now = bed.now;
-    bed.client.handle_persisted(now, Persisted::Through(last));
-    bed.client.handle_persisted(now, Persisted::Failed(last));
-    assert_eq!(bed.events(), []);
-    bed.expect_sent(&[]);
+    for token in [last, failed] {
+        bed.client.handle_persisted(now, Persisted::Through(token));
+        bed.client.handle_persisted(now, Persisted::Failed(token));
+        assert_eq!(bed.events(), []);
+        bed.expect_sent(&[]);
+    }
     next.sync(&mut bed);
     bed.expect_sent(&[publish(AtLeastOnce, 4, "d")]);
 }

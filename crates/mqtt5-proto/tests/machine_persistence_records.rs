@@ -16,6 +16,7 @@ use QoS::{AtLeastOnce, ExactlyOnce};
 
 every_storage!(
     more_than_there_is_room_for,
+    what_waits_needs_room,
     records_that_no_machine_writes,
     records_of_an_identifier_that_is_another_operations,
 );
@@ -74,6 +75,31 @@ fn more_than_there_is_room_for<F: Face>() {
     assert_eq!(bed.client.has_session(), !F::FIXED);
 }
 
+/// Whether it was sent or waits, a publish takes the same room.
+fn what_waits_needs_room<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    for value in 1..=8 {
+        bed.publish(AtLeastOnce, "a").unwrap();
+        bed.sent_bytes();
+        bed.tell(&puback(value));
+    }
+    bed.lose();
+    bed.resume(true, &[Property::ReceiveMaximum(1)]);
+    bed.publish(AtLeastOnce, "a").unwrap();
+    bed.publish(AtLeastOnce, "waits").unwrap();
+    let records = bed.client.records();
+    let waiting = parse(&records).pop().unwrap();
+    let mut bed = Bed::<F>::keeping();
+    for _ in 1..=8 {
+        bed.publish(AtLeastOnce, "a").unwrap();
+    }
+    bed.sent_bytes();
+    let full = [bed.client.records(), bytes(&waiting)].concat();
+    let mut bed = nothing::<F>();
+    let restored = bed.client.restore(bed.now, &full);
+    assert_eq!(restored, if F::FIXED { Err(Refused::Full) } else { Ok(()) });
+}
+
 /// A Topic Alias means nothing on another connection, and a client never sends a Subscription Identifier.
 fn records_that_no_machine_writes<F: Face>() {
     for (property, decodes) in [
@@ -108,7 +134,22 @@ fn records_of_an_identifier_that_is_another_operations<F: Face>() {
     store.save(&mut bed);
     let ended = bytes(&Record::Ended { op: a, id: id(2) });
     let republished = bytes(&Record::Republished { op: a, id: id(2) });
-    for (record, left) in [(ended, &[(1, a), (2, b)][..]), (republished, &[(2, a)])] {
+    let (_, last) = &store.log[store.log.len() - 1];
+    let Ok((Record::Publish { publish, .. }, _)) = Record::decode(last) else {
+        panic!("no publish");
+    };
+    let published = bytes(&Record::Publish {
+        op: a,
+        publish,
+        expires: None,
+        alias: false,
+        waiting: false,
+    });
+    for (record, left) in [
+        (ended, &[(1, a), (2, b)][..]),
+        (republished, &[(2, a)]),
+        (published, &[(2, a)]),
+    ] {
         let mut bed = restarted::<F>(write_ahead(), &[store.durable(), record].concat());
         assert_eq!(bed.resume(true, &[]), []);
         Store::default().save(&mut bed);

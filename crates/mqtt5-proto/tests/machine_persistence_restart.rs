@@ -4,8 +4,8 @@
 mod machine;
 
 use mqtt5_proto::{
-    Config, DisconnectCause, Instant, Op, Outbound, Packet, Properties, Property, QoS, Refused,
-    SessionLoss, TopicAliases, TopicName, Violation,
+    Config, DisconnectCause, Instant, Op, Outbound, Packet, PacketType, Properties, Property, QoS,
+    ReasonCode, Refused, SessionLoss, TopicAliases, TopicName, Violation,
 };
 
 use machine::packets::{ack_with, again, puback, pubcomp, publish, pubrec, pubrel};
@@ -23,6 +23,7 @@ every_storage!(
     after_pubrel_the_identifier_is_free,
     publishes_keep_their_order_and_pubrels_theirs,
     operations_go_on,
+    an_operation_of_which_only_the_end_was_stored,
     every_prefix_of_a_lost_session,
     a_withdrawn_publish_stays_withdrawn,
     a_session_without_expiry_is_over,
@@ -33,6 +34,8 @@ every_storage!(
     all_records_at_any_time_say_what_was_written,
     the_expiry_is_kept_before_the_next_connection,
     a_snapshot_without_records,
+    a_snapshot_keeps_the_reason_of_pubrec,
+    a_snapshot_keeps_expiry_and_alias_of_what_waits,
     a_snapshot_of_a_session_that_is_over,
     a_snapshot_without_a_session,
     a_snapshot_before_the_ends_are_told,
@@ -221,6 +224,20 @@ fn operations_go_on<F: Face>() {
     bed.sent_bytes();
     assert_eq!(bed.tell(&puback(1)), completed(a));
     assert_eq!(bed.tell(&puback(3)), completed(c));
+}
+
+fn an_operation_of_which_only_the_end_was_stored<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let op = bed.publish(AtLeastOnce, "a").unwrap();
+    store.write(&mut bed);
+    assert!(bed.client.withdraw(op));
+    store.write(&mut bed);
+    store.fail(&mut bed);
+    store.sync(&mut bed);
+    assert_eq!(kinds(&store.durable())[2..], [Kind::Ended(op, 1)]);
+    let (mut bed, mut store) = restart::<F>(&store);
+    resumed(&mut bed, &mut store);
+    assert!(bed.publish(AtLeastOnce, "b").unwrap() > op);
 }
 
 /// E13: wherever the process ends, what was handed over in the old session goes into the new one as new, once and in
@@ -460,6 +477,52 @@ fn a_snapshot_without_records<F: Face>() {
         publish(AtLeastOnce, 3, "c"),
         publish(ExactlyOnce, 4, "d"),
     ]);
+}
+
+fn a_snapshot_keeps_the_reason_of_pubrec<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    let op = bed.publish(ExactlyOnce, "a").unwrap();
+    bed.sent_bytes();
+    bed.tell(&ack_with(PacketType::Pubrec, 1, 0x10, Properties::EMPTY));
+    let mut bed = restarted::<F>(Config::default(), &bed.client.records());
+    assert_eq!(bed.resume(true, &[]), []);
+    bed.expect_sent(&[pubrel(1)]);
+    let (nobody, success) = (ReasonCode::NO_MATCHING_SUBSCRIBERS, ReasonCode::SUCCESS);
+    let end = End::Delivered(nobody, success, "[]".into());
+    assert_eq!(bed.tell(&pubcomp(1)), [Told::Completed(op, end)]);
+}
+
+fn a_snapshot_keeps_expiry_and_alias_of_what_waits<F: Face>() {
+    let mut config = Config::default();
+    config.topic_aliases = TopicAliases::OnRequest(8);
+    let mut bed = Bed::<F>::keeping_with(config);
+    bed.lose();
+    bed.resume(true, &[Property::ReceiveMaximum(1)]);
+    bed.publish(AtLeastOnce, "full").unwrap();
+    let list = [Property::MessageExpiryInterval(10)];
+    let topic = TopicName::new("t").unwrap();
+    let message = Outbound {
+        properties: Properties::new(&list).unwrap(),
+        alias: true,
+        ..Outbound::new(topic, AtLeastOnce, b"a".as_slice())
+    };
+    let op = bed.client.publish(bed.now, &message).unwrap();
+    bed.sent_bytes();
+    let snapshot = bed.client.records();
+
+    let mut bed = restarted::<F>(config, &snapshot);
+    bed.wait(secs(10));
+    bed.client.handle_timeout(bed.now);
+    assert_eq!(bed.events(), [Told::Completed(op, End::Expired)]);
+
+    let mut bed = restarted::<F>(config, &snapshot);
+    bed.resume(true, &[Property::TopicAliasMaximum(8)]);
+    let list = [Property::MessageExpiryInterval(10), Property::TopicAlias(1)];
+    let mut packet = publish(AtLeastOnce, 2, "a");
+    if let Packet::Publish(publish) = &mut packet {
+        publish.properties = Properties::new(&list).unwrap();
+    }
+    bed.expect_sent(&[again(AtLeastOnce, 1, "full"), packet]);
 }
 
 /// What was never sent is no session state: it survives the end of the session, whatever its QoS (E14).
