@@ -331,6 +331,15 @@ mod growable {
         bed.sent_bytes();
         assert_eq!(completed(&bed.tell(&puback(777))), 1);
         bed.expect_sent(&[publish(AtLeastOnce, 777, "waits")]);
+        // A request takes one, too.
+        assert_eq!(completed(&bed.tell(&puback(778))), 1);
+        bed.subscribe(&["a"]).unwrap();
+        bed.sent_bytes();
+        bed.publish(AtLeastOnce, "waits").unwrap();
+        assert_eq!((bed.client.in_flight(), bed.client.pending()), (65_534, 1));
+        assert_eq!(bed.subscribe(&["b"]), Err(Refused::PacketIdsExhausted));
+        bed.tell(&suback(778, &reasons(&[0])));
+        bed.expect_sent(&[publish(AtLeastOnce, 778, "waits")]);
         for n in 1..=u16::MAX {
             bed.feed(&puback(n));
         }
