@@ -347,6 +347,20 @@ mod growable {
         assert_eq!(bed.client.in_flight(), 0);
     }
 
+    /// 3.1.2.11.3: ours, where CONNECT does not say it.
+    #[test]
+    fn receive_maximum_by_default() {
+        let mut bed = Bed::<Borrowing>::new();
+        bed.open_with(&[], 60);
+        bed.accept(&[]);
+        for n in 1..=u16::MAX {
+            bed.feed(&publish(AtLeastOnce, n, ""));
+        }
+        assert_eq!(bed.events().len(), 65_535);
+        assert_eq!(bed.client.held(), 65_535);
+        assert!(bed.client.wants_read());
+    }
+
     /// No PUBLISH is encoded while 64 KiB or more wait to be sent; everything else is.
     #[test]
     fn high_water() {
