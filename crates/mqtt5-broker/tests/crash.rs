@@ -3,6 +3,8 @@
 
 #[path = "crash/check.rs"]
 mod check;
+#[path = "crash/links.rs"]
+mod links;
 #[path = "crash/process.rs"]
 mod process;
 #[path = "crash/store.rs"]
@@ -58,6 +60,7 @@ fn plan(steps: &[Step], sync: Sync, late: bool) -> Plan {
         late,
         lost: false,
         fault: Fault::None,
+        cut: None,
         crashes: Vec::new(),
     }
 }
@@ -147,15 +150,33 @@ fn fail<C: Process>() {
     assert!(runs > 500, "{runs} runs");
 }
 
+/// The connection is cut before the process is killed on the next one.
+fn cut_and_crash<C: Process>() {
+    let mixed = vec![ExactlyOnce, AtLeastOnce, ExactlyOnce];
+    let mut runs = 0;
+    for sync in SYNCS {
+        let plan = plan(&[Step::Both(mixed.clone())], sync, true);
+        for cut in (0..100).step_by(7) {
+            let plan = Plan {
+                cut: Some(cut),
+                ..plan.clone()
+            };
+            runs += crash_everywhere::<C>(&plan, &[], 7);
+        }
+    }
+    println!("{runs} crashes after a cut");
+    assert!(runs > 500, "{runs} runs");
+}
+
 /// The second process is killed, too, while it goes on with what the first one left.
 fn crash_twice<C: Process>() {
     let mixed = vec![ExactlyOnce, AtLeastOnce, ExactlyOnce];
     let mut runs = 0;
     for sync in SYNCS {
         let plan = plan(&[Step::Both(mixed.clone())], sync, true);
-        for at in (0..120).step_by(7) {
+        for at in (0..120).step_by(9) {
             for surviving in [0, 2] {
-                runs += crash_everywhere::<C>(&plan, &[(at, surviving)], 5);
+                runs += crash_everywhere::<C>(&plan, &[(at, surviving)], 7);
             }
         }
     }
@@ -185,5 +206,6 @@ on_both_storages! {
     the_session_is_kept: crash::<Client>(false), crash::<Fixed>(false);
     the_broker_forgets_it: crash::<Client>(true), crash::<Fixed>(true);
     a_write_fails: fail::<Client>(), fail::<Fixed>();
+    the_connection_is_cut_before: cut_and_crash::<Client>(), cut_and_crash::<Fixed>();
     twice: crash_twice::<Client>(), crash_twice::<Fixed>();
 }

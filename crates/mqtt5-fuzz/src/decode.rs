@@ -4,8 +4,10 @@ use mqtt5_proto::packet::{Connect, Publish};
 use mqtt5_proto::{Decoding, EncodeError, FixedHeader, Packet, Properties, Role, TopicName};
 
 use crate::golden::{assert_survives, frame, lenient};
+use crate::records;
 
-/// Decodes the bytes as a packet, and also their tail as the content of a packet with their first byte.
+/// Decodes the bytes as a packet, and also their tail as the content of a packet with their first byte; then as a record
+/// and as a snapshot of a session.
 ///
 /// Nothing panics; an error is inside the input; what is taken can be sent again, in no more bytes, and means the same.
 pub fn decode(data: &[u8]) {
@@ -13,6 +15,7 @@ pub fn decode(data: &[u8]) {
     if let Some((first, content)) = data.split_first() {
         check(&frame(*first, content));
     }
+    records::check(data);
 }
 
 fn check(bytes: &[u8]) {

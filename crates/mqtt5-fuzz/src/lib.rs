@@ -15,6 +15,7 @@ mod decode;
 mod differential;
 mod disagreements;
 mod memory;
+mod records;
 mod round_trip;
 mod seeds;
 mod stream;

@@ -30,11 +30,21 @@ pub fn stream(data: &[u8]) {
 
     let accepted = how & 4 == 0;
     let lenient = decoding.lenient;
-    let expected = run::<Borrowing>(stream, &[usize::MAX], accepted, lenient);
-    assert_eq!(run::<Borrowing>(stream, &cuts, accepted, lenient), expected);
-    assert_eq!(run::<Lending>(stream, &cuts, accepted, lenient), expected);
-    let small = run::<Small>(stream, &[usize::MAX], accepted, lenient);
-    assert_eq!(run::<Small>(stream, &cuts, accepted, lenient), small);
+    let run_all = |most| {
+        let expected = run::<Borrowing>(stream, &[usize::MAX], usize::MAX, accepted, lenient);
+        assert_eq!(
+            run::<Borrowing>(stream, &cuts, most, accepted, lenient),
+            expected
+        );
+        assert_eq!(
+            run::<Lending>(stream, &cuts, most, accepted, lenient),
+            expected
+        );
+        let small = run::<Small>(stream, &[usize::MAX], usize::MAX, accepted, lenient);
+        assert_eq!(run::<Small>(stream, &cuts, most, accepted, lenient), small);
+    };
+    run_all(usize::MAX);
+    run_all(1);
 }
 
 /// How a stream reads: whole packets, and what ended it.
@@ -99,7 +109,8 @@ struct Made {
     statistics: Statistics,
 }
 
-fn run<F: Face>(stream: &[u8], cuts: &[usize], accepted: bool, lenient: bool) -> Made {
+/// At most so many events are asked for after each chunk, as if more had arrived meanwhile.
+fn run<F: Face>(stream: &[u8], cuts: &[usize], most: usize, accepted: bool, lenient: bool) -> Made {
     let mut config = Config::default();
     config.lenient = lenient;
     let mut bed = Bed::<F>::with(config);
@@ -121,7 +132,7 @@ fn run<F: Face>(stream: &[u8], cuts: &[usize], accepted: bool, lenient: bool) ->
         bed.feed_bytes(&connack);
     }
     for chunk in chunks(stream, cuts) {
-        feed(&mut bed, chunk, &mut made);
+        feed(&mut bed, chunk, most, &mut made);
     }
     made.events.extend(bed.events());
     made.bytes.extend(bed.client.transmit(bed.now, usize::MAX));
@@ -138,13 +149,25 @@ fn run<F: Face>(stream: &[u8], cuts: &[usize], accepted: bool, lenient: bool) ->
 }
 
 /// Writes only when there is no room for more: what a machine answers before it reads a DISCONNECT is lost with it.
-fn feed<F: Face>(bed: &mut Bed<F>, mut bytes: &[u8], made: &mut Made) {
+fn feed<F: Face>(bed: &mut Bed<F>, mut bytes: &[u8], most: usize, made: &mut Made) {
     loop {
-        made.events.extend(bed.events());
-        if bytes.is_empty() || !bed.client.wants_read() {
+        for _ in 0..most {
+            match bed.client.poll_event(bed.now) {
+                Some(event) => made.events.push(event),
+                None => break,
+            }
+        }
+        if bytes.is_empty() {
             return;
         }
-        let count = bed.client.receive(bed.now, bytes);
+        let mut count = bed.client.receive(bed.now, bytes);
+        if count == 0 {
+            made.events.extend(bed.events());
+            if !bed.client.wants_read() {
+                return;
+            }
+            count = bed.client.receive(bed.now, bytes);
+        }
         bytes = &bytes[count..];
         if count == 0 {
             let written = bed.client.transmit(bed.now, usize::MAX);

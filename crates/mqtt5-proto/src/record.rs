@@ -58,6 +58,12 @@ pub enum Record<'a> {
         /// Its Packet Identifier.
         id: PacketId,
     },
+    /// A QoS 2 publish was given up although the server may know of it: its Packet Identifier is not used again while the
+    /// session lives.
+    InDoubt {
+        /// Its Packet Identifier.
+        id: PacketId,
+    },
     /// A received QoS 2 message was acknowledged by the application: its repetitions are not handed over any more.
     Received {
         /// The Packet Identifier that the server gave it.
@@ -96,6 +102,7 @@ const RELEASED: u8 = 5;
 const ENDED: u8 = 6;
 const RECEIVED: u8 = 7;
 const FINISHED: u8 = 8;
+const IN_DOUBT: u8 = 9;
 
 const EXPIRES: u8 = 0x01;
 const ALIAS: u8 = 0x02;
@@ -110,6 +117,7 @@ impl<'a> Record<'a> {
             Self::Republished { .. } => REPUBLISHED,
             Self::Released { .. } => RELEASED,
             Self::Ended { .. } => ENDED,
+            Self::InDoubt { .. } => IN_DOUBT,
             Self::Received { .. } => RECEIVED,
             Self::Finished { .. } => FINISHED,
         }
@@ -136,7 +144,7 @@ impl<'a> Record<'a> {
             }
             Self::Republished { .. } | Self::Ended { .. } => OP + ID,
             Self::Released { .. } => OP + ID + 1,
-            Self::Received { .. } | Self::Finished { .. } => ID,
+            Self::InDoubt { .. } | Self::Received { .. } | Self::Finished { .. } => ID,
         };
         Ok(body.saturating_add(KIND))
     }
@@ -183,7 +191,9 @@ impl<'a> Record<'a> {
                 writer.u16(id.value());
                 writer.u8(reason.value());
             }
-            Self::Received { id } | Self::Finished { id } => writer.u16(id.value()),
+            Self::InDoubt { id } | Self::Received { id } | Self::Finished { id } => {
+                writer.u16(id.value());
+            }
         }
         Ok(needed)
     }
@@ -212,6 +222,9 @@ impl<'a> Record<'a> {
             },
             ENDED => Self::Ended {
                 op: Op(reader.u64()?),
+                id: reader.packet_id()?,
+            },
+            IN_DOUBT => Self::InDoubt {
                 id: reader.packet_id()?,
             },
             RECEIVED => Self::Received {

@@ -47,6 +47,14 @@ fn chaos() -> impl Strategy<Value = Vec<Chaos>> {
         1 => prop_oneof![0..50_usize, Just(usize::MAX)].prop_map(Chaos::Received),
         20 => (0..20_usize).prop_map(Chaos::Poll),
         2 => Just(Chaos::Close),
+        10 => (0..20_usize).prop_map(Chaos::Record),
+        8 => (0..10_u8).prop_map(Chaos::Durable),
+        1 => any::<u8>().prop_map(Chaos::Failed),
+        1 => any::<(u8, bool)>().prop_map(|(n, failed)| Chaos::Stale(n, failed)),
+        1 => any::<u8>().prop_map(Chaos::Restart),
+        1 => any::<(u8, u8)>().prop_map(|(first, second)| Chaos::Shuffled(first, second)),
+        1 => Just(Chaos::Snapshot),
+        1 => Just(Chaos::Restore),
     ];
     prop::collection::vec(step, 0..200)
 }
@@ -60,9 +68,10 @@ proptest! {
     })]
 
     #[test]
-    fn nothing_breaks_the_machine(steps in chaos(), sessions: bool) {
+    fn nothing_breaks_the_machine(steps in chaos(), sessions: bool, write_ahead: bool) {
         let vectors: Vec<_> = golden::vectors().iter().map(|v| &v.bytes[..]).collect();
-        let config = Config::default();
+        let mut config = Config::default();
+        config.write_ahead = write_ahead;
         #[cfg(feature = "alloc")]
         {
             Storm::<machine::Borrowing>::new(config, sessions, &vectors).run(&steps);

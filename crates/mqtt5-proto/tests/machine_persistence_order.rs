@@ -4,21 +4,21 @@
 mod machine;
 
 use mqtt5_proto::{
-    Op, PacketType, Persisted, Properties, Property, QoS, RejectReason, SessionLoss,
+    Op, Outbound, PacketType, Persisted, Properties, Property, QoS, Refused, RejectReason,
+    TopicName,
 };
 
 use machine::packets::{
     ack_with, again, filter, puback, pubcomp, publish, pubrec, pubrel, subscribe,
 };
 use machine::store::{Kind, Store, recording, recording_with, write_ahead};
-use machine::{Bed, End, Face, Told, WINDOW, every_storage};
+use machine::{Bed, End, Face, Told, every_storage, secs};
 
 use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
 every_storage!(
     without_it_there_are_no_records,
     a_publish_waits_for_its_record,
-    a_publish_waits_for_the_record_of_its_session,
     pubrel_waits_for_its_record,
     pubrec_waits_for_its_record,
     pubcomp_waits_for_its_record,
@@ -30,21 +30,14 @@ every_storage!(
     a_repeated_pubrec_is_answered_once,
     a_repeated_publish_is_answered_once,
     a_repeated_pubrel_is_answered_once,
-    what_waits_for_pubcomp_takes_no_room_from_new_messages,
     what_the_server_cannot_know_is_not_acknowledged,
+    receive_maximum_holds,
+    maximum_pending_holds,
     withdrawn_before_its_record_was_given_out,
     withdrawn_after_its_record_was_given_out,
-    a_publish_waits_across_connections,
-    what_was_handed_over_goes_out_again_with_dup,
-    pubrel_waits_across_connections,
-    pubrels_keep_their_order_across_connections,
-    pubrec_waits_across_connections,
-    pubcomp_waits_across_connections,
-    what_became_durable_without_a_connection_does_not_wait,
-    a_lost_session_is_recorded_before_the_next,
-    what_was_not_published_again_ends_in_the_records,
-    no_expiry_is_a_loss_at_the_end_of_the_connection,
-    a_new_expiry_is_recorded,
+    a_message_expires_while_it_waits,
+    publishes_are_refused_while_the_store_is_behind,
+    neither_starves_the_other,
 );
 
 /// Everything that the machine gives to write, none of it durable.
@@ -94,20 +87,6 @@ fn a_publish_waits_for_its_record<F: Face>() {
         assert!(!bed.client.is_pending(op));
         assert_eq!((bed.client.pending(), bed.client.in_flight()), (0, 1));
     }
-}
-
-fn a_publish_waits_for_the_record_of_its_session<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    bed.publish(AtLeastOnce, "a").unwrap();
-    assert_eq!(store.save(&mut bed), []);
-    assert_eq!(bed.lose(), []);
-    assert_eq!(bed.resume(true, &[]), []);
-    bed.expect_sent(&[]);
-    assert_eq!(store.write(&mut bed), [Kind::Session(3_600)]);
-    assert_eq!(bed.events(), []);
-    bed.expect_sent(&[]);
-    store.sync(&mut bed);
-    bed.expect_sent(&[publish(AtLeastOnce, 1, "a")]);
 }
 
 fn pubrel_waits_for_its_record<F: Face>() {
@@ -303,34 +282,6 @@ fn a_repeated_pubrel_is_answered_once<F: Face>() {
     assert_eq!(store.write(&mut bed), []);
 }
 
-/// The server sends PUBRELs again, and then as much as our Receive Maximum on this connection allows.
-fn what_waits_for_pubcomp_takes_no_room_from_new_messages<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    let all = 1..=WINDOW;
-    for id in all.clone() {
-        received(&mut bed, id);
-    }
-    store.save(&mut bed);
-    bed.sent_bytes();
-    bed.lose();
-    bed.resume(true, &[]);
-    for id in all.clone() {
-        assert_eq!(bed.tell(&pubrel(id)), []);
-    }
-    for id in all.clone() {
-        received(&mut bed, WINDOW + id);
-    }
-    assert_eq!(store.write(&mut bed).len(), 1 + 2 * usize::from(WINDOW));
-    assert_eq!(bed.client.held(), usize::from(WINDOW));
-    bed.expect_sent(&[]);
-    store.sync(&mut bed);
-    let pubcomps = all.clone().map(pubcomp);
-    let pubrecs = all.map(|id| pubrec(WINDOW + id));
-    bed.expect_sent(&pubcomps.chain(pubrecs).collect::<Vec<_>>());
-    bed.tell(&pubrel(WINDOW + 1));
-    assert_eq!(store.write(&mut bed).len(), 1);
-}
-
 /// What waits has a Packet Identifier, but to the server that belongs to nothing.
 fn what_the_server_cannot_know_is_not_acknowledged<F: Face>() {
     let (mut bed, mut store) = recording::<F>();
@@ -345,6 +296,32 @@ fn what_the_server_cannot_know_is_not_acknowledged<F: Face>() {
     assert_eq!(store.write(&mut bed), []);
     store.sync(&mut bed);
     bed.expect_sent(&[publish(AtLeastOnce, 1, "a"), publish(ExactlyOnce, 2, "b")]);
+}
+
+fn receive_maximum_holds<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    bed.lose();
+    bed.resume(true, &[Property::ReceiveMaximum(2)]);
+    for text in ["a", "b", "c", "d"] {
+        bed.publish(AtLeastOnce, text).unwrap();
+    }
+    store.save(&mut bed);
+    bed.expect_sent(&[publish(AtLeastOnce, 1, "a"), publish(AtLeastOnce, 2, "b")]);
+    assert_eq!((bed.client.pending(), bed.client.in_flight()), (2, 2));
+    bed.tell(&puback(2));
+    bed.expect_sent(&[publish(AtLeastOnce, 3, "c")]);
+}
+
+fn maximum_pending_holds<F: Face>() {
+    let mut config = write_ahead();
+    config.maximum_pending = 2;
+    let (mut bed, mut store) = recording_with::<F>(config);
+    bed.publish(AtLeastOnce, "a").unwrap();
+    bed.publish(AtLeastOnce, "b").unwrap();
+    assert_eq!(bed.publish(AtLeastOnce, "c"), Err(Refused::Full));
+    store.save(&mut bed);
+    assert_eq!(bed.client.pending(), 0);
+    bed.publish(AtLeastOnce, "c").unwrap();
 }
 
 fn withdrawn_before_its_record_was_given_out<F: Face>() {
@@ -370,217 +347,85 @@ fn withdrawn_after_its_record_was_given_out<F: Face>() {
     bed.expect_empty();
 }
 
-/// Tokens belong to the session.
-fn a_publish_waits_across_connections<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    bed.publish(ExactlyOnce, "a").unwrap();
-    bed.publish(AtLeastOnce, "b").unwrap();
-    store.write(&mut bed);
-    assert_eq!(bed.lose(), []);
-    assert_eq!(bed.resume(true, &[]), []);
-    store.write(&mut bed);
-    bed.expect_sent(&[]);
-    // Its record is durable, that of the session is not.
-    assert_eq!(store.sync_one(&mut bed), []);
-    assert_eq!(store.sync_one(&mut bed), []);
-    bed.expect_sent(&[]);
-    assert_eq!(store.sync(&mut bed), []);
-    bed.expect_sent(&[publish(ExactlyOnce, 1, "a"), publish(AtLeastOnce, 2, "b")]);
-}
-
-/// D3: DUP 1 for what the transport was given, and only for that.
-fn what_was_handed_over_goes_out_again_with_dup<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    bed.publish(AtLeastOnce, "handed").unwrap();
-    store.save(&mut bed);
-    bed.sent_bytes();
-    bed.publish(AtLeastOnce, "encoded").unwrap();
-    store.save(&mut bed);
-    assert_eq!((bed.client.pending(), bed.client.in_flight()), (0, 2));
-    bed.publish(AtLeastOnce, "waits").unwrap();
-    assert_eq!(bed.lose(), []);
-    assert_eq!((bed.client.pending(), bed.client.in_flight()), (2, 1));
-    assert_eq!(bed.resume(true, &[]), []);
-    bed.expect_sent(&[again(AtLeastOnce, 1, "handed")]);
-    store.save(&mut bed);
-    bed.expect_sent(&[
-        publish(AtLeastOnce, 2, "encoded"),
-        publish(AtLeastOnce, 3, "waits"),
-    ]);
-}
-
-fn pubrel_waits_across_connections<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    bed.publish(ExactlyOnce, "a").unwrap();
-    store.save(&mut bed);
-    bed.sent_bytes();
-    bed.tell(&pubrec(1));
-    assert_eq!(store.write(&mut bed).len(), 1);
-    bed.lose();
-    assert_eq!(bed.resume(true, &[]), []);
-    bed.expect_sent(&[]);
-    store.sync(&mut bed);
-    bed.expect_sent(&[pubrel(1)]);
-}
-
-/// [MQTT-4.6.0-4]: one whose record becomes durable just now does not overtake those that are to be sent again.
-fn pubrels_keep_their_order_across_connections<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    for text in ["a", "b"] {
-        bed.publish(ExactlyOnce, text).unwrap();
-    }
-    store.save(&mut bed);
-    bed.sent_bytes();
-    bed.tell(&pubrec(2));
-    store.save(&mut bed);
-    bed.sent_bytes();
-    bed.tell(&pubrec(1));
-    assert_eq!(store.write(&mut bed).len(), 1);
-    bed.lose();
-    bed.reopen();
-    bed.connack(true, &[]);
-    let connected = bed.client.poll_event(bed.now);
-    assert!(matches!(connected, Some(Told::Connected { .. })));
-    assert_eq!(store.sync(&mut bed), []);
-    bed.expect_sent(&[pubrel(2), pubrel(1)]);
-}
-
-fn pubrec_waits_across_connections<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    received(&mut bed, 7);
-    assert_eq!(store.write(&mut bed), [Kind::Received(7)]);
-    bed.lose();
-    bed.resume(true, &[]);
-    assert_eq!(bed.tell(&again(ExactlyOnce, 7, "in")), []);
-    bed.expect_sent(&[]);
-    store.sync(&mut bed);
-    bed.expect_sent(&[pubrec(7)]);
-}
-
-fn pubcomp_waits_across_connections<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    received(&mut bed, 7);
-    store.save(&mut bed);
-    bed.sent_bytes();
-    bed.tell(&pubrel(7));
-    assert_eq!(store.write(&mut bed), [Kind::Finished(7)]);
-    bed.lose();
-    bed.resume(true, &[]);
-    bed.tell(&pubrel(7));
-    bed.expect_sent(&[]);
-    store.sync(&mut bed);
-    bed.expect_sent(&[pubcomp(7)]);
-}
-
-fn what_became_durable_without_a_connection_does_not_wait<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    bed.publish(ExactlyOnce, "a").unwrap();
-    store.save(&mut bed);
-    received(&mut bed, 7);
-    received(&mut bed, 8);
-    store.save(&mut bed);
-    bed.sent_bytes();
-    bed.tell(&pubrec(1));
-    bed.tell(&pubrel(7));
-    received(&mut bed, 9);
-    assert_eq!(given(&mut bed, &mut store).len(), 3);
-    bed.lose();
-    assert_eq!(store.sync(&mut bed), []);
-    bed.resume(true, &[]);
-    bed.expect_sent(&[pubrel(1)]);
-    // It is over for us, and PUBCOMP says so.
-    bed.tell(&pubrel(7));
-    assert_eq!(bed.tell(&again(ExactlyOnce, 9, "in")), []);
-    let unknown = ack_with(PacketType::Pubcomp, 7, 0x92, Properties::EMPTY);
-    bed.expect_sent(&[unknown, pubrec(9)]);
-    assert_eq!(store.write(&mut bed), [Kind::Session(3_600)]);
-}
-
-const REPUBLISH_ALL: SessionLoss = SessionLoss {
-    republish_qos1: true,
-    republish_qos2: true,
-};
-
-/// D4, E13: nothing of the next session leaves before the end of the last and the beginning of the next are durable.
-fn a_lost_session_is_recorded_before_the_next<F: Face>() {
-    let mut config = write_ahead();
-    config.session_loss = REPUBLISH_ALL;
-    let (mut bed, mut store) = recording_with::<F>(config);
-    let [a, b] = [(AtLeastOnce, "a"), (ExactlyOnce, "b")].map(|(qos, text)| {
-        let op = bed.publish(qos, text).unwrap();
-        store.save(&mut bed);
-        op
-    });
-    bed.sent_bytes();
-    received(&mut bed, 7);
-    store.save(&mut bed);
-    bed.sent_bytes();
-    let c = bed.publish(AtLeastOnce, "c").unwrap();
-    assert_eq!(store.write(&mut bed), [Kind::Publish(c, 3)]);
-    bed.lose();
-    assert_eq!(bed.resume(false, &[]), []);
-    let d = bed.publish(AtLeastOnce, "d").unwrap();
-    let expected = [
-        Kind::SessionLost,
-        Kind::Republished(a, 4),
-        Kind::Republished(b, 5),
-        Kind::Republished(c, 3),
-        Kind::Session(3_600),
-        Kind::Publish(d, 6),
-    ];
-    assert_eq!(store.write(&mut bed), expected);
-    // That of "c", then all until the session.
-    for _ in 0..5 {
-        assert_eq!(store.sync_one(&mut bed), []);
-        bed.expect_sent(&[]);
-    }
-    store.sync_one(&mut bed);
-    bed.expect_sent(&[
-        publish(AtLeastOnce, 4, "a"),
-        publish(ExactlyOnce, 5, "b"),
-        publish(AtLeastOnce, 3, "c"),
-    ]);
-    store.sync_one(&mut bed);
-    bed.expect_sent(&[publish(AtLeastOnce, 6, "d")]);
-    // What was received under this identifier belonged to the other session.
-    bed.message(&publish(ExactlyOnce, 7, "new"));
-}
-
-fn what_was_not_published_again_ends_in_the_records<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    let op = bed.publish(ExactlyOnce, "a").unwrap();
-    store.save(&mut bed);
-    bed.sent_bytes();
-    bed.lose();
-    let told = bed.resume(false, &[]);
-    assert_eq!(told, [Told::Completed(op, End::Unknown)]);
-    let expected = [Kind::SessionLost, Kind::Session(3_600), Kind::Ended(op, 1)];
-    assert_eq!(store.write(&mut bed), expected);
-}
-
-/// E16.
-fn no_expiry_is_a_loss_at_the_end_of_the_connection<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    bed.lose();
-    bed.resume(true, &[Property::SessionExpiryInterval(0)]);
-    let op = bed.publish(AtLeastOnce, "a").unwrap();
-    assert_eq!(store.save(&mut bed), []);
-    assert!(kinds_of(&store).ends_with(&[Kind::Session(0), Kind::Publish(op, 1)]));
-    bed.sent_bytes();
-    assert_eq!(bed.lose(), []);
-    let expected = [Kind::SessionLost, Kind::Republished(op, 2)];
-    assert_eq!(store.write(&mut bed), expected);
-}
-
-fn kinds_of(store: &Store) -> Vec<Kind> {
-    machine::store::kinds(&store.prefix(store.log.len()))
-}
-
-fn a_new_expiry_is_recorded<F: Face>() {
-    let (mut bed, mut store) = recording::<F>();
-    let list = [Property::SessionExpiryInterval(60)];
+fn expiring<F: Face>(bed: &mut Bed<F>, seconds: u32, payload: &str) -> Op {
+    let list = [Property::MessageExpiryInterval(seconds)];
     let properties = Properties::new(&list).unwrap();
-    let reason = mqtt5_proto::DisconnectReason::Normal;
-    bed.client.disconnect(bed.now, reason, properties).unwrap();
-    assert_eq!(store.write(&mut bed), [Kind::Session(60)]);
+    let topic = TopicName::new("t").unwrap();
+    let message = Outbound {
+        properties,
+        ..Outbound::new(topic, AtLeastOnce, payload.as_bytes())
+    };
+    bed.client.publish(bed.now, &message).unwrap()
+}
+
+/// D39: what was sent late carries what is left.
+fn a_message_expires_while_it_waits<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let late = expiring(&mut bed, 5, "late");
+    expiring(&mut bed, 10, "in time");
+    store.write(&mut bed);
+    bed.elapse(secs(6));
+    let expired = Told::Completed(late, End::Expired);
+    assert_eq!(bed.events(), [expired]);
+    assert_eq!(store.sync(&mut bed), []);
+    let left = [Property::MessageExpiryInterval(4)];
+    let mut packet = publish(AtLeastOnce, 2, "in time");
+    if let mqtt5_proto::Packet::Publish(publish) = &mut packet {
+        publish.properties = Properties::new(&left).unwrap();
+    }
+    bed.expect_sent(&[packet]);
+    assert_eq!(store.write(&mut bed), [Kind::Ended(late, 1)]);
+}
+
+/// The fixed machine has room for so many records; a growable one is not behind for long enough.
+fn publishes_are_refused_while_the_store_is_behind<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let mut refused = false;
+    for _ in 0..40 {
+        match bed.publish(AtLeastOnce, "a") {
+            Ok(op) => {
+                store.write(&mut bed);
+                assert!(bed.client.withdraw(op));
+            }
+            Err(reason) => {
+                assert_eq!(reason, Refused::Full);
+                refused = true;
+            }
+        }
+    }
+    assert_eq!(refused, F::FIXED);
+    store.write(&mut bed);
+    assert_eq!(store.sync(&mut bed), []);
+    bed.publish(AtLeastOnce, "b").unwrap();
+    store.save(&mut bed);
+    let sent = bed.sent_bytes();
+    assert!(sent.ends_with(b"b"));
+}
+
+/// Both wait for room in the transmit buffer: they leave in the order of acceptance, whoever goes on publishing.
+fn neither_starves_the_other<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let large = "x".repeat(400);
+    let mut accepted = 0;
+    while bed.client.pending() == 0 {
+        bed.publish(AtMostOnce, &large).unwrap();
+        accepted += 1;
+        assert!(accepted < 1_000, "no bound of what is unsent");
+    }
+    let first = bed.publish(AtLeastOnce, "first").unwrap();
+    let second = bed.publish(AtMostOnce, "second").unwrap();
+    let third = bed.publish(AtLeastOnce, "third").unwrap();
+    assert_eq!(store.save(&mut bed), []);
+    for op in [first, second, third] {
+        assert!(bed.client.is_pending(op));
+    }
+    let mut sent = bed.sent_bytes();
+    bed.events();
+    sent.extend(bed.sent_bytes());
+    let place = |text: &str| {
+        let mut windows = sent.windows(text.len());
+        windows.position(|window| window == text.as_bytes())
+    };
+    let places = ["first", "second", "third"].map(|text| place(text).unwrap());
+    assert!(places.is_sorted(), "{places:?}");
 }

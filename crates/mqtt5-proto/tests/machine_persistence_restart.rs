@@ -39,6 +39,7 @@ every_storage!(
     a_snapshot_of_a_session_that_is_over,
     a_snapshot_without_a_session,
     a_snapshot_before_the_ends_are_told,
+    a_snapshot_of_a_session_that_is_over_keeps_its_order,
     a_snapshot_becomes_records,
     restore_only_where_nothing_is,
     what_was_before_is_not_taken_for_what_was_restored,
@@ -572,6 +573,27 @@ fn a_snapshot_before_the_ends_are_told<F: Face>() {
     assert!(matches!(connected, Some(Told::Connected { .. })));
     assert_eq!(kinds(&bed.client.records()), [Kind::Session(3_600)]);
     assert_eq!(bed.events().len(), 1);
+}
+
+/// What was never sent does not overtake what is published again.
+fn a_snapshot_of_a_session_that_is_over_keeps_its_order<F: Face>() {
+    for config in [Config::default(), write_ahead()] {
+        let (mut bed, mut store) = recording::<F>();
+        bed.publish(AtLeastOnce, "sent").unwrap();
+        store.save(&mut bed);
+        bed.sent_bytes();
+        bed.publish(AtLeastOnce, "waits").unwrap();
+        bed.lose();
+        bed.reopen_with(true, 3_600);
+        bed.lose();
+        let mut bed = restarted::<F>(config, &bed.client.records());
+        bed.resume(false, &[]);
+        Store::default().save(&mut bed);
+        let sent = bed.sent_bytes();
+        let place = |text: &[u8]| sent.windows(text.len()).position(|part| part == text);
+        let [first, second] = [place(b"sent"), place(b"waits")].map(Option::unwrap);
+        assert!(first < second);
+    }
 }
 
 /// What waits without an identifier gets one, and a record.

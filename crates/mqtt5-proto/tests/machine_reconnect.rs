@@ -69,9 +69,9 @@ fn half_a_written_packet_does_not_reach_the_next_connection<F: Face>() {
     bed.accept(&[]);
     // CONNECT itself, half written.
     bed.close();
-    let connect = mqtt5_proto::packet::Connect {
+    let connect = Connect {
         properties: Properties::new(&LIMITS).unwrap(),
-        ..mqtt5_proto::packet::Connect::new("me")
+        ..Connect::new("me")
     };
     bed.client.connect(bed.now, &connect).unwrap();
     assert_eq!(bed.client.transmit(bed.now, 3).len(), 3);

@@ -42,13 +42,17 @@ impl<C: Process> World<C> {
             assert!(copies <= 1, "{}", what());
             return;
         }
-        let never = published.withdrawn
-            || published.survived == Some(false)
-            || ends.iter().any(|(_, end)| *end == End::NotStored);
+        let never = published.withdrawn || published.failed || published.survived == Some(false);
         if never {
             let allowed = [End::NotStored, End::Lost];
             let ended = ends.iter().all(|(_, end)| allowed.contains(end));
             assert!(copies == 0 && ended, "{}", what());
+            let told = ends.iter().any(|(_, end)| *end == End::NotStored);
+            assert!(
+                told || !published.failed || published.withdrawn || self.life() > 0,
+                "{}",
+                what()
+            );
             return;
         }
         let old = published.survived.is_some();

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use mqtt5_broker::{Action, Broker, Config as BrokerConfig};
+use mqtt5_broker::{Broker, Config as BrokerConfig};
 use mqtt5_proto::packet::{Connect, SubscribeFilter};
 use mqtt5_proto::{
-    AckToken, Client, Config, Decoding, FixedHeader, Instant, Op, Outbound, Properties, Property,
-    QoS, Record, Role, TopicFilter, TopicName,
+    AckToken, Client, Config, Instant, Op, Outbound, Properties, Property, QoS, Record,
+    TopicFilter, TopicName,
 };
 
 use super::process::{End, Process, Told, parse};
@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     /// The broker forgets the session at the first crash.
     pub(crate) lost: bool,
     pub(crate) fault: Fault,
+    /// After how many moves of the first process its connection is cut.
+    pub(crate) cut: Option<usize>,
     /// After how many moves each process is killed, and how many records that are not durable survive.
     pub(crate) crashes: Vec<(usize, usize)>,
 }
@@ -47,6 +49,8 @@ pub(crate) struct Published {
     pub(crate) survived: Option<bool>,
     /// It was taken back, and every later process knows.
     pub(crate) withdrawn: bool,
+    /// Its record could not be written.
+    pub(crate) failed: bool,
     /// How it ended in each process that had it.
     pub(crate) ends: Vec<(usize, End)>,
 }
@@ -62,35 +66,35 @@ pub(crate) struct Sent {
     pub(crate) lives: bool,
 }
 
-const WITNESS: u64 = 0;
+pub(super) const WITNESS: u64 = 0;
 /// How many publishes of the client the broker allows in flight.
 const WINDOW: u16 = 3;
 /// Guards against sides that talk for ever.
 const MOST_MOVES: usize = 10_000;
 
 pub(crate) struct World<C> {
-    plan: Plan,
-    client: C,
-    witness: Client,
-    broker: Broker,
-    store: Store,
-    now: Instant,
+    pub(super) plan: Plan,
+    pub(super) client: C,
+    pub(super) witness: Client,
+    pub(super) broker: Broker,
+    pub(super) store: Store,
+    pub(super) now: Instant,
     /// Counts processes from 0, and the moves of the current one.
-    life: usize,
-    moves: usize,
+    pub(super) life: usize,
+    pub(super) moves: usize,
     /// How many records were not durable when the first process ended.
-    unsynced: Option<usize>,
-    connection: u64,
-    up: bool,
-    connected: bool,
-    stopped: bool,
-    subscribing: Option<Op>,
-    subscribed: bool,
-    tokens: Vec<AckToken>,
+    pub(super) unsynced: Option<usize>,
+    pub(super) connection: u64,
+    pub(super) up: bool,
+    pub(super) connected: bool,
+    pub(super) stopped: bool,
+    pub(super) subscribing: Option<Op>,
+    pub(super) subscribed: bool,
+    pub(super) tokens: Vec<AckToken>,
     /// Messages that were acknowledged, by identifier, and how many of those records this process has begun with.
-    acknowledged: BTreeMap<u16, Vec<usize>>,
+    pub(super) acknowledged: BTreeMap<u16, Vec<usize>>,
     /// The identifiers and numbers of QoS 2 messages that are not acknowledged.
-    identifiers: Vec<(AckToken, u16, usize)>,
+    pub(super) identifiers: Vec<(AckToken, u16, usize)>,
     pub(crate) published: Vec<Published>,
     pub(crate) sent: Vec<Sent>,
     /// What arrived at the witness, in order.
@@ -207,6 +211,7 @@ impl<C: Process> World<C> {
                 qos: *qos,
                 survived: None,
                 withdrawn: false,
+                failed: false,
                 ends: Vec::new(),
             });
         }
@@ -250,6 +255,9 @@ impl<C: Process> World<C> {
                 let (_, surviving) = self.plan.crashes.pop().unwrap_or_default();
                 self.crash(surviving);
             }
+            if self.up && self.plan.cut.take_if(|at| self.moves >= *at).is_some() {
+                self.hang_up();
+            }
             self.moves += 1;
             if !self.next_move() {
                 return;
@@ -261,7 +269,7 @@ impl<C: Process> World<C> {
     /// Does the next thing that there is to do; false when there is none.
     fn next_move(&mut self) -> bool {
         if let Some(told) = self.client.poll(self.now) {
-            self.told(told);
+            self.told(&told);
             return true;
         }
         if let Some((token, record)) = self.client.poll_persist() {
@@ -304,7 +312,15 @@ impl<C: Process> World<C> {
     }
 
     fn write(&mut self, token: mqtt5_proto::RecordToken, record: Vec<u8>) {
+        let publish = match Record::decode(&record).unwrap() {
+            (Record::Publish { op, .. }, _) => Some(op),
+            _ => None,
+        };
         if let Some(failed) = self.store.write(token, record) {
+            let mut all = self.published.iter_mut().rev();
+            if let Some(published) = all.find(|p| Some(p.op) == publish) {
+                published.failed = true;
+            }
             self.client.handle_persisted(self.now, failed);
         }
     }
@@ -324,8 +340,8 @@ impl<C: Process> World<C> {
         self.client.ack(self.now, token);
     }
 
-    fn told(&mut self, told: Told) {
-        match told {
+    pub(super) fn told(&mut self, told: &Told) {
+        match *told {
             Told::Connected => self.connected = true,
             Told::Disconnected(by_store) => self.stopped |= by_store,
             Told::Message {
@@ -379,6 +395,7 @@ impl<C: Process> World<C> {
         self.client.connect(self.now, &connect).unwrap();
     }
 
+    /// The connection ends, and with it what was under way.
     fn hang_up(&mut self) {
         self.up = false;
         self.connected = false;
@@ -399,7 +416,8 @@ impl<C: Process> World<C> {
             self.sent.iter_mut().for_each(|sent| sent.lives = false);
         }
         self.client = C::with(config());
-        self.unsynced.get_or_insert(self.store.unsynced());
+        let unsynced = self.store.unsynced();
+        self.unsynced.get_or_insert(unsynced);
         self.begin(surviving);
     }
 
@@ -415,6 +433,7 @@ impl<C: Process> World<C> {
         self.client.restore(self.now, records);
         self.life += 1;
         self.moves = 0;
+        self.plan.cut = None;
         self.stopped = false;
         self.subscribing = None;
         self.tokens.clear();
@@ -434,87 +453,6 @@ impl<C: Process> World<C> {
             numbers.truncate(records.iter().filter(same).count());
             for number in numbers {
                 self.sent[*number].known.get_or_insert(self.life);
-            }
-        }
-    }
-
-    /// One packet of the client arrives at the broker.
-    fn move_client(&mut self) -> bool {
-        let bytes = self.client.outgoing();
-        let header = FixedHeader::parse(bytes, &Decoding::new(Role::Client)).unwrap();
-        let Some(header) = header.filter(|_| self.up) else {
-            return false;
-        };
-        let count = header.total_len().min(bytes.len());
-        self.broker
-            .handle_received(self.now, self.connection, &bytes[..count]);
-        self.client.handle_transmitted(self.now, count);
-        true
-    }
-
-    fn move_witness(&mut self) -> bool {
-        let bytes = self.witness.outgoing();
-        let count = bytes.len();
-        self.broker.handle_received(self.now, WITNESS, bytes);
-        self.witness.handle_transmitted(self.now, count);
-        count > 0
-    }
-
-    fn move_broker(&mut self) -> bool {
-        let Some(action) = self.broker.poll_action() else {
-            return false;
-        };
-        let (Action::Write(to) | Action::Close(to) | Action::Abort(to)) = action;
-        let bytes = self.broker.outgoing(self.now, to);
-        if to == WITNESS {
-            assert_eq!(action, Action::Write(WITNESS), "the witness is sent away");
-            self.give_witness(&bytes);
-        } else if to == self.connection && self.up {
-            self.give_client(&bytes);
-            let going = self.client.wants_close();
-            assert!(action == Action::Write(to) || going, "the broker hangs up");
-        }
-        if action != Action::Write(to) {
-            self.broker.handle_closed(self.now, to);
-        }
-        true
-    }
-
-    fn give_client(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let space = self.client.receive_space();
-            let count = bytes.len().min(space.len());
-            if count == 0 {
-                // It is about to leave.
-                return;
-            }
-            space[..count].copy_from_slice(&bytes[..count]);
-            self.client.handle_received(self.now, count);
-            bytes = &bytes[count..];
-            while let Some(told) = (!bytes.is_empty())
-                .then(|| self.client.poll(self.now))
-                .flatten()
-            {
-                self.told(told);
-            }
-        }
-    }
-
-    fn give_witness(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let space = self.witness.receive_space();
-            let count = bytes.len().min(space.len());
-            space[..count].copy_from_slice(&bytes[..count]);
-            self.witness.handle_received(self.now, count);
-            bytes = &bytes[count..];
-            while let Some(told) = Process::poll(&mut self.witness, self.now) {
-                if let Told::Message {
-                    number, qos, token, ..
-                } = told
-                {
-                    self.arrived.push((number, qos));
-                    token.map(|token| self.witness.ack(self.now, token));
-                }
             }
         }
     }

@@ -19,8 +19,9 @@ use crate::{Instant, Persisted, Properties, ReasonCode, Record, RecordToken, Top
 /// * `OUT`: publishes that are kept: in flight, or waiting.
 /// * `IN`: received QoS 1 and 2 publishes that are not finished.
 /// * `ALIASES`: Topic Aliases in each direction, for topics of at most `BODY` bytes; none if left out.
-/// * `RECORDS`, at least 1: records that are not durable yet, for a machine with [`Config::write_ahead`]; `4 * OUT + 2 * IN + 4` is
-///   enough for everything, with fewer it refuses publishes with [`Refused::Full`] while the store is behind.
+/// * `RECORDS`, at least 1: records that are not durable yet, for a machine with [`Config::write_ahead`]. With
+///   `6 * OUT + 2 * IN + 8` nothing is ever refused for want of them; with fewer, publishes are refused with
+///   [`Refused::Full`] while the store is behind, and below `2 * IN + 10` always. `connect` needs `2 * IN + 5`.
 ///
 /// CONNECT must announce a Receive Maximum of at most `IN` and a Maximum Packet Size of at most `RX`.
 ///

@@ -131,7 +131,7 @@ impl<S: Storage> Machine<S> {
     fn handle_connack(&mut self, connack: ConnackFacts, negotiated: Negotiated) -> Handled {
         if let Some(cause) = connack.refusal() {
             // A server that refuses has not looked at Clean Start yet (3.1.4).
-            self.session.exists = self.connection.session_before;
+            self.session.settle_doubt(self.connection.session_before);
             self.connection.abort(cause);
             return Ok(None);
         }
@@ -182,8 +182,13 @@ impl<S: Storage> Machine<S> {
             } else {
                 self.session.lose(self.config.session_loss);
             }
-            self.session
+            let record = self
+                .session
                 .record_session(negotiated.session_expiry_interval);
+            if !negotiated.session_present {
+                // A restart that knew of the old session only would take messages of the new one for repetitions.
+                self.connection.gate = record;
+            }
             self.session.belongs_to(self.connection.announced.client);
             self.session.handle_limits();
         }

@@ -98,7 +98,9 @@ impl Client {
         if outgoing.connection != number {
             HeapTransmit::reset(outgoing, number);
         }
-        self.0.connection.transmit.take(outgoing);
+        if self.0.may_transmit() {
+            self.0.connection.transmit.take(outgoing);
+        }
     }
 
     /// The first `count` bytes of `outgoing` were written. Nothing happens with bytes of an earlier connection.

@@ -179,7 +179,7 @@ impl<S: Storage> Machine<S> {
             }
         } else if taken == 0 {
             // The server knows nothing of the CONNECT.
-            self.session.exists = self.connection.session_before;
+            self.session.settle_doubt(self.connection.session_before);
         } else if self.has_new_session() {
             self.session.record_session(0);
         }
@@ -271,6 +271,9 @@ impl<S: Storage> Machine<S> {
         loop {
             self.send_recorded(now);
             self.send_answers(now);
+            if self.session.next_expiry().is_some_and(|at| at <= now) {
+                self.session.handle_expiry();
+            }
             if let Some(step) = self.poll_ruled_out(now) {
                 return Some(step);
             }

@@ -10,6 +10,7 @@ mod handle;
 mod heap;
 mod machine;
 mod persist;
+mod send;
 mod statistics;
 mod types;
 
@@ -35,7 +36,8 @@ macro_rules! face {
         ///
         /// # Errors
         ///
-        /// There is a connection already, the events of the last one were not all taken, or the packet cannot be sent.
+        /// There is a connection already, the events of the last one were not all taken, the packet cannot be sent, or the
+        /// records that are not durable leave no room for those of a connection ([`Refused::Full`]).
         pub fn connect(&mut self, now: Instant, connect: &Connect<'_>) -> Result<(), Refused> {
             self.0.connect(now, connect)
         }
@@ -148,7 +150,8 @@ macro_rules! face {
         /// [`Outcome::NotStored`](crate::Outcome::NotStored). After any other failure the machine stops: it sends DISCONNECT
         /// 0x80, its operations end, and it refuses everything until [`restore`](Self::restore).
         ///
-        /// Report the failures of a batch one by one in their order, before success of later records.
+        /// Report the failures of a batch one by one in their order, before success of later records. Behind a record that
+        /// is no publish and was not written, none may be: they rely on it.
         pub fn handle_persisted(&mut self, now: Instant, persisted: Persisted) {
             self.0.handle_persisted(now, persisted);
         }
@@ -163,6 +166,9 @@ macro_rules! face {
         /// Goes on with a session that an earlier process or machine wrote down. Publishes keep their operations and their
         /// order, and go on from the phase that they had reached; as it is not known whether they were sent, they are sent
         /// with DUP 1. Instants in the records must be of the clock of `now`; see [`Record::rebased`](crate::Record::rebased).
+        ///
+        /// Records belong to one Client Identifier, which they do not name: whoever keeps them tells them apart. In a machine
+        /// that has stopped, operations that were told to have ended as `Unknown` are open again, and end again.
         ///
         /// What belongs to a session that was lost or could not outlive its connection is settled as
         /// [`Config::session_loss`] says.
@@ -229,7 +235,11 @@ macro_rules! face {
 
         /// The next contiguous bytes to send, for an embedder that holds no lock; empty when there is nothing to send.
         pub fn outgoing(&mut self) -> &[u8] {
-            self.0.connection.transmit.first()
+            if self.0.may_transmit() {
+                self.0.connection.transmit.first()
+            } else {
+                &[]
+            }
         }
 
         /// So many bytes of [`outgoing`](Self::outgoing) were written.

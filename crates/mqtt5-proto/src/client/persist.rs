@@ -6,7 +6,7 @@ use crate::connection::State;
 use crate::packet::{Acknowledgement, Disconnect};
 use crate::qos::Release;
 use crate::session::{Entry, Restoring};
-use crate::storage::Storage;
+use crate::storage::{Storage, Transmit};
 use crate::{Instant, Packet, PacketId, PacketType, Persisted, ReasonCode, Record, RecordToken};
 
 impl<S: Storage> Machine<S> {
@@ -23,15 +23,30 @@ impl<S: Storage> Machine<S> {
             return;
         }
         self.stopped = true;
-        if self.connection.state == State::Disconnected {
-            self.session.stop();
-        } else {
-            if self.connection.state.is_open() {
-                let reason = ReasonCode::UNSPECIFIED_ERROR;
-                self.send(now, &Packet::Disconnect(Disconnect::new(reason)));
-            }
-            self.connection.finish(DisconnectCause::Store);
+        if !self.may_transmit() {
+            // What waits for its record never leaves.
+            self.connection.void_buffers();
+            self.connection.gate = 0;
         }
+        match self.connection.state {
+            State::Disconnected => self.session.stop(),
+            State::Connecting if self.connection.transmit.taken() == 0 => {
+                self.connection.abort(DisconnectCause::Store);
+            }
+            state => {
+                if state.is_open() {
+                    let reason = ReasonCode::UNSPECIFIED_ERROR;
+                    self.send(now, &Packet::Disconnect(Disconnect::new(reason)));
+                }
+                self.connection.finish(DisconnectCause::Store);
+            }
+        }
+    }
+
+    /// Whether what is encoded may leave: a CONNECT that may end a session, and everything in a new session, wait for the
+    /// record of that.
+    pub(crate) fn may_transmit(&self) -> bool {
+        self.session.journal.is_durable(self.connection.gate)
     }
 
     /// Sends the acknowledgements whose records are durable, in the order of these.

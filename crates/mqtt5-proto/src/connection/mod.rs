@@ -34,6 +34,8 @@ pub(crate) struct Connection<S: Storage> {
     pub(crate) accepted: bool,
     /// Whether the server had a session for us, as far as we knew, when CONNECT was encoded.
     pub(crate) session_before: bool,
+    /// The record that must be durable before anything may leave; 0 is none.
+    pub(crate) gate: u64,
     pub(crate) authentication: Authentication,
     pub(crate) liveness: Liveness,
     pub(crate) transmit: S::Transmit,
@@ -58,6 +60,7 @@ impl<S: Storage> Connection<S> {
             negotiated: None,
             accepted: false,
             session_before: false,
+            gate: 0,
             authentication: Authentication::default(),
             liveness: Liveness::default(),
             transmit: S::Transmit::default(),

@@ -32,6 +32,9 @@ pub(crate) enum Entry {
         op: Op,
         id: PacketId,
     },
+    InDoubt {
+        id: PacketId,
+    },
     Received {
         id: PacketId,
     },

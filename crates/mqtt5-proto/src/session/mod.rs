@@ -1,16 +1,18 @@
 //! What survives a lost connection: exchanges, what waits to be encoded, and what was received and is not finished.
 
 mod journal;
+mod loss;
 mod persistence;
 mod restoring;
+mod waiting;
 
 pub(crate) use journal::{Entry, Journal};
 pub(crate) use restoring::Restoring;
 
 use core::time::Duration;
 
-use crate::client::{Op, Refused, SessionLoss};
-use crate::qos::{Answer, Exchange, Phase, Receiver, Sender};
+use crate::client::{Op, Refused};
+use crate::qos::{Answer, Exchange, Receiver, Sender};
 use crate::storage::{Body, Queue, Storage, Table};
 use crate::{Instant, PacketId, PacketType, QoS};
 
@@ -144,6 +146,8 @@ pub(crate) struct Session<S: Storage> {
     pub(crate) exists: bool,
     /// The Client Identifier of `exists`; `None` is not known.
     client: Option<ClientKey>,
+    /// A session was lost, and none was begun since.
+    unbegun: bool,
     /// The Session Expiry Interval of the last connection, in seconds.
     pub(crate) expiry_interval: u32,
     /// So many of the oldest exchanges are lost and still to be reported.
@@ -182,6 +186,7 @@ impl<S: Storage> Session<S> {
             retained_bytes: 0,
             last_op: 0,
             exists: false,
+            unbegun: false,
             client: None,
             expiry_interval: 0,
             lost: 0,
@@ -231,181 +236,9 @@ impl<S: Storage> Session<S> {
         self.sender.has_room()
     }
 
-    pub(crate) fn pending(&self) -> usize {
-        self.pending.len().saturating_add(self.queued)
-    }
-
-    /// Whether a publish waits that has no Packet Identifier.
-    pub(crate) fn has_pending(&self) -> bool {
-        self.pending.len() > 0
-    }
-
-    /// Whether a publish without a Packet Identifier waits that was accepted before this one.
-    pub(crate) fn has_pending_before(&self, op: Op) -> bool {
-        self.pending.front().is_some_and(|pending| pending.op < op)
-    }
-
-    /// Whether this publish waits.
-    pub(crate) fn is_pending(&self, op: Op) -> bool {
-        self.pending.any(|pending| pending.op == op) || self.find_queued(op).is_some()
-    }
-
-    pub(crate) const fn pending_bytes(&self) -> usize {
-        self.pending_bytes.saturating_add(self.queued_bytes)
-    }
-
-    /// How many QoS 1 and 2 publishes were encoded and are not finished.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.sender.in_flight().saturating_sub(self.queued)
-    }
-
-    pub(crate) const fn retained_bytes(&self) -> usize {
-        self.retained_bytes
-    }
-
-    pub(crate) fn next_pending(&self) -> Option<&Pending<S::Body>> {
-        self.pending.front()
-    }
-
-    /// Lets a publish wait; gives it back when there is no room.
-    pub(crate) fn push_pending(&mut self, pending: Pending<S::Body>) -> Result<(), ()> {
-        let (length, expires) = (pending.message.length, pending.message.expires);
-        self.pending.push_back(pending).map_err(drop)?;
-        self.pending_bytes = self.pending_bytes.saturating_add(length);
-        self.note_expiry(expires);
-        Ok(())
-    }
-
-    pub(crate) fn pop_pending(&mut self) -> Option<Pending<S::Body>> {
-        let pending = self.pending.pop_front()?;
-        self.note_removed(&pending);
-        Some(pending)
-    }
-
-    pub(super) fn remove_pending(
-        &mut self,
-        matches: impl Fn(&Pending<S::Body>) -> bool,
-    ) -> Option<Op> {
-        let pending = self.pending.remove_first(matches)?;
-        self.note_removed(&pending);
-        Some(pending.op)
-    }
-
-    /// Takes note of one that waits no more.
-    fn note_removed(&mut self, pending: &Pending<S::Body>) {
-        self.pending_bytes = self.pending_bytes.saturating_sub(pending.message.length);
-        self.examined = 0;
-        if self.pending() == 0 {
-            self.next_expiry = None;
-        }
-    }
-
-    /// One that may expire waits.
-    fn note_expiry(&mut self, expires: Option<Instant>) {
-        self.next_expiry = self.next_expiry.into_iter().chain(expires).min();
-    }
-
-    /// When the first Message Expiry Interval of what waits ends, or earlier.
-    pub(crate) const fn next_expiry(&self) -> Option<Instant> {
-        self.next_expiry
-    }
-
-    /// A Message Expiry Interval has ended: everything that waits is to be looked through.
-    pub(crate) fn handle_expiry(&mut self) {
-        self.next_expiry = None;
-        self.examining = true;
-        self.examined = 0;
-        if self.queued > 0 {
-            self.unexamined = self.sender.front();
-        }
-    }
-
-    /// A server has announced its limits: everything that waits or is to be sent again is to be looked through.
-    pub(crate) fn handle_limits(&mut self) {
-        self.examining = true;
-        self.examined = 0;
-        self.unexamined = self.sender.front();
-    }
-
-    /// Whether something is to be looked through.
-    pub(crate) const fn is_examining(&self) -> bool {
-        self.examining || self.unexamined.is_some()
-    }
-
-    /// Takes out the next publish that waits and that `check` ends, if what waits is to be looked through.
-    pub(crate) fn poll_pending(
-        &mut self,
-        check: impl Fn(&Kept<S::Body>) -> Result<(), Loss>,
-    ) -> Option<(Op, Loss)> {
-        if !self.examining {
-            return None;
-        }
-        let ends = |pending: &Pending<S::Body>| check(&pending.message).is_err();
-        if let Some((place, pending)) = self.pending.remove_from(self.examined, ends) {
-            self.note_removed(&pending);
-            self.examined = place;
-            let loss = check(&pending.message).err()?;
-            return Some((pending.op, loss));
-        }
-        self.examining = false;
-        let queued = self.sender.iter().filter(|(_, e)| e.body.queued);
-        let queued = queued.filter_map(|(_, exchange)| exchange.body.expires);
-        let pending = self.pending.iter().filter_map(|p| p.message.expires);
-        self.next_expiry = pending.chain(queued).min();
-        None
-    }
-
-    /// Ends the next exchange that waits for PUBACK or PUBREC and that `check` ends, if exchanges are to be looked
-    /// through; it is told whether the exchange waits to be encoded at all.
-    pub(crate) fn poll_exchange(
-        &mut self,
-        check: impl Fn(&Kept<S::Body>, bool) -> Result<(), Loss>,
-    ) -> Option<(Op, Loss)> {
-        while let Some(id) = self.unexamined {
-            let Some(exchange) = self.sender.get(id) else {
-                // It has ended meanwhile.
-                self.unexamined = self.sender.front();
-                continue;
-            };
-            self.unexamined = self.sender.following(id);
-            if exchange.phase == Phase::AwaitPubcomp {
-                continue;
-            }
-            if let Err(loss) = check(&exchange.body, exchange.body.queued) {
-                return self.give_up(id).map(|op| (op, loss));
-            }
-        }
-        None
-    }
-
-    /// Ends an exchange that the server may know of, unless it was never sent.
-    fn give_up(&mut self, id: PacketId) -> Option<Op> {
-        let exchange = self.sender.remove(id)?;
-        self.release(id, &exchange);
-        if exchange.phase == Phase::AwaitPubrec && !exchange.body.queued {
-            if self.doubted.len() >= self.doubted.capacity() {
-                self.doubted.pop_front();
-            }
-            let _ = self.doubted.insert(id, ());
-        }
-        Some(Op(exchange.tag))
-    }
-
-    /// The server has said that it knows of no exchange with this identifier.
-    pub(crate) fn note_finished(&mut self, id: PacketId) {
-        self.doubted.remove(id);
-    }
-
-    /// Takes a publish back that waits.
-    pub(crate) fn withdraw(&mut self, op: Op) -> bool {
-        match self.find_queued(op) {
-            Some(id) => self.end(id).is_some(),
-            None => self.remove_pending(|pending| pending.op == op).is_some(),
-        }
-    }
-
     /// Takes note of an exchange whose PUBLISH begins at `start` of the stream.
-    pub(crate) fn begin(&mut self, id: PacketId, op: Op, message: Kept<S::Body>, start: u64) {
+    pub(crate) fn begin(&mut self, id: PacketId, op: Op, mut message: Kept<S::Body>, start: u64) {
+        message.queued = false;
         let occupied = message.body.occupied();
         // There is room, and the identifier is free: both were asked before.
         if self
@@ -458,144 +291,5 @@ impl<S: Storage> Session<S> {
             self.unsent.pop_front();
         }
         let _ = self.unsent.push_back(Unsent { answer, start });
-    }
-
-    /// The connection is gone, of whose stream the transport was given `taken` bytes.
-    pub(crate) fn handle_closed(&mut self, taken: u64) {
-        self.closed = true;
-        self.receiver.handle_closed();
-        while let Some(unsent) = self.unsent.pop_front() {
-            if unsent.start >= taken {
-                self.receiver.remember(unsent.answer);
-            }
-        }
-        self.sender.handle_closed(taken);
-        if self.recording {
-            self.requeue_unhanded();
-            return;
-        }
-        let waiting = self.pending.len();
-        while let Some(exchange) = self.sender.pop_unhanded() {
-            self.send_as_new(exchange);
-        }
-        self.rotate_pending(waiting);
-    }
-
-    /// An exchange becomes a publish that waits, behind all others.
-    fn send_as_new(&mut self, exchange: Exchange<Kept<S::Body>>) {
-        self.discount(&exchange);
-        let op = Op(exchange.tag);
-        // There is room: `has_room` counts both kinds.
-        let _ = self.push_pending(Pending {
-            op,
-            message: exchange.body,
-        });
-    }
-
-    /// Moves the first `count` publishes that wait behind the others.
-    fn rotate_pending(&mut self, count: usize) {
-        self.examined = 0;
-        for _ in 0..count {
-            if let Some(pending) = self.pending.pop_front() {
-                let _ = self.pending.push_back(pending);
-            }
-        }
-    }
-
-    /// The session is gone: what the other side knew of it is void. QoS 1 and, if asked for, QoS 2 publishes that it
-    /// has not acknowledged are sent again as new ones, in their order; [`poll_loss`](Self::poll_loss) gives the rest.
-    pub(crate) fn lose(&mut self, policy: SessionLoss) {
-        self.exists = false;
-        self.receiver.clear();
-        self.doubted = S::Doubted::default();
-        self.record(Entry::SessionLost);
-        self.settle(policy, |_| true);
-    }
-
-    /// Settles the exchanges of a session that is lost.
-    fn settle(&mut self, policy: SessionLoss, is_lost: impl Fn(&Kept<S::Body>) -> bool) {
-        self.lost = 0;
-        let waiting = self.pending.len();
-        let mut left = self.sender.in_flight();
-        let mut next = self.sender.front();
-        while let Some(id) = next.filter(|_| left > 0) {
-            left = left.saturating_sub(1);
-            next = self.sender.following(id);
-            let Some(exchange) = self.sender.get(id) else {
-                return;
-            };
-            if exchange.body.record == FAILED || !is_lost(&exchange.body) {
-                continue;
-            }
-            let again = exchange.is_queued()
-                || match exchange.phase {
-                    Phase::AwaitPuback => policy.republish_qos1,
-                    Phase::AwaitPubrec => policy.republish_qos2,
-                    Phase::AwaitPubcomp => false,
-                };
-            match again.then(|| self.sender.remove(id)).flatten() {
-                Some(exchange) if self.recording => self.queue_as_new(id, exchange),
-                Some(exchange) => self.send_as_new(exchange),
-                None => self.lost = self.lost.saturating_add(1),
-            }
-        }
-        self.rotate_pending(waiting);
-    }
-
-    /// Everything ends, also what waits.
-    pub(crate) fn abandon(&mut self) {
-        self.exists = false;
-        self.receiver.clear();
-        self.doubted = S::Doubted::default();
-        self.record(Entry::SessionLost);
-        self.closed = true;
-        self.abandoned = true;
-        self.lost = self.sender.in_flight();
-    }
-
-    /// Whether operations that ended are still to be reported.
-    pub(crate) const fn has_losses(&self) -> bool {
-        self.closed || self.lost > 0 || self.failed > 0
-    }
-
-    /// The next operation that ended with the connection or the session.
-    pub(crate) fn poll_loss(&mut self) -> Option<(Op, Loss)> {
-        if self.closed {
-            if let Some(op) = self.reauthentication.take() {
-                return Some((op, Loss::ConnectionLost));
-            }
-            if let Some((_, request)) = self.requests.pop_front() {
-                return Some((request.op, Loss::ConnectionLost));
-            }
-        }
-        if self.failed > 0 {
-            if let Some(op) = self.end_unrecorded() {
-                return Some((op, Loss::NotStored));
-            }
-        }
-        while let Some(lost) = self.lost.checked_sub(1) {
-            self.lost = lost;
-            // Those that could not be recorded were told above.
-            let Some((id, exchange)) = self.sender.pop_front() else {
-                continue;
-            };
-            self.release(id, &exchange);
-            let loss = if exchange.is_queued() {
-                Loss::NotSent
-            } else {
-                Loss::Unknown
-            };
-            return Some((Op(exchange.tag), loss));
-        }
-        if self.closed {
-            let all = self.abandoned;
-            let dropped = |pending: &Pending<_>| all || pending.message.qos == QoS::AtMostOnce;
-            if let Some(op) = self.remove_pending(dropped) {
-                return Some((op, Loss::NotSent));
-            }
-        }
-        self.closed = false;
-        self.abandoned = false;
-        None
     }
 }

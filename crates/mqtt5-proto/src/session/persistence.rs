@@ -3,15 +3,16 @@
 use super::{Entry, FAILED, Kept, Pending, Session};
 use crate::client::{Op, delivery};
 use crate::qos::{Exchange, Phase};
-use crate::storage::{Body, Queue, Storage};
+use crate::storage::{Body, Queue, Storage, Table};
 use crate::{PacketId, PacketType, Persisted, QoS, Record, RecordToken};
 
-/// How many records a publish may need after its first: published again, released, ended.
-const LATER_RECORDS: usize = 3;
+/// How many records a publish may need after its first: published again, released, ended, its identifier in doubt.
+const LATER_RECORDS: usize = 4;
 /// The same for a received message: received, finished.
 const RECEIVED_RECORDS: usize = 2;
-/// The same for a connection: two when it is accepted, one when its Session Expiry Interval changes, one when it is lost.
-const CONNECTION_RECORDS: usize = 4;
+/// The same for a connection: one when it begins, two when it is accepted or one when it is refused, one when its Session
+/// Expiry Interval changes, one when it is lost.
+const CONNECTION_RECORDS: usize = 5;
 
 impl<S: Storage> Session<S> {
     /// Adds a record, if there are records, and gives its number.
@@ -42,10 +43,25 @@ impl<S: Storage> Session<S> {
     }
 
     /// The connection is accepted: the session that it belongs to is recorded before anything new is sent in it.
-    pub(crate) fn record_session(&mut self, expiry_interval: u32) {
+    pub(crate) fn record_session(&mut self, expiry_interval: u32) -> u64 {
         self.exists = expiry_interval > 0;
+        self.unbegun = false;
         self.expiry_interval = expiry_interval;
         self.session_record = self.record(Entry::Session { expiry_interval });
+        self.session_record
+    }
+
+    /// Our session may end without our knowing: it does for a restart. Gives the record that says so.
+    pub(crate) fn doubt(&mut self) -> u64 {
+        self.exists = false;
+        self.record(Entry::Session { expiry_interval: 0 })
+    }
+
+    /// It has not ended, after all.
+    pub(crate) fn settle_doubt(&mut self, exists: bool) {
+        if exists && !self.exists {
+            self.record_session(self.expiry_interval);
+        }
     }
 
     /// Whether the record of this queued publish, and of its session, are durable.
@@ -157,9 +173,14 @@ impl<S: Storage> Session<S> {
     pub(super) fn end_unrecorded(&mut self) -> Option<Op> {
         self.failed = self.failed.saturating_sub(1);
         let mut exchanges = self.sender.iter();
-        let (id, _) = exchanges.find(|(_, exchange)| exchange.body.record == FAILED)?;
+        let found = exchanges.find(|(_, exchange)| exchange.body.record == FAILED);
+        let found = found.map(|(id, _)| id);
         drop(exchanges);
-        let exchange = self.sender.remove(id)?;
+        let Some(exchange) = found.and_then(|id| self.sender.remove(id)) else {
+            // Those that failed have ended otherwise.
+            self.failed = 0;
+            return None;
+        };
         self.discount(&exchange);
         Some(Op(exchange.tag))
     }
@@ -229,6 +250,14 @@ impl<S: Storage> Session<S> {
     /// The store has failed: everything ends, and nothing is recorded any more.
     pub(crate) fn stop(&mut self) {
         self.recording = false;
+        let mut next = self.sender.front();
+        while let Some(id) = next {
+            next = self.sender.following(id);
+            if let Some(exchange) = self.sender.get_mut(id) {
+                // A restart may find it, and send it.
+                exchange.handed |= self.journal.is_given(exchange.body.record);
+            }
+        }
         self.journal = self.journal.successor();
         self.abandon();
     }
@@ -275,6 +304,7 @@ impl<S: Storage> Session<S> {
                 reason: exchange(id, op)?.received,
             },
             Entry::Ended { op, id } => Record::Ended { op, id },
+            Entry::InDoubt { id } => Record::InDoubt { id },
             Entry::Received { id } => Record::Received { id },
             Entry::Finished { id } => Record::Finished { id },
             Entry::Void => return None,
@@ -321,10 +351,13 @@ impl<S: Storage> Session<S> {
                 .into_iter()
                 .flatten()
         });
-        // Where there is no session, what is queued belongs to none: it was never sent.
-        let end = (!self.exists).then_some(Record::SessionLost);
+        // What is queued before a session was begun was never sent.
+        let end = self.unbegun.then_some(Record::SessionLost);
         let queued = exchanges().filter(|(_, exchange)| exchange.is_queued());
         let queued = queued.map(|(id, exchange)| publish(id, exchange));
+        let first = self.doubted.front().map(|(id, ())| id);
+        let doubted = core::iter::successors(first, |id| self.doubted.following(*id));
+        let doubted = doubted.map(|id| Record::InDoubt { id });
         let inbound = self.receiver.unreleased().map(|id| Record::Received { id });
         let waiting = (0..self.pending.len())
             .filter_map(|index| self.pending.get(index))
@@ -332,6 +365,7 @@ impl<S: Storage> Session<S> {
             .map(waiting);
         core::iter::once(Record::Session { expiry_interval })
             .chain(outbound)
+            .chain(doubted)
             .chain(inbound)
             .chain(end)
             .chain(queued)

@@ -13,10 +13,9 @@ const MARK: u64 = 1 << 62;
 /// A session that is made from records.
 pub(crate) struct Restoring<S: Storage> {
     session: Session<S>,
-    /// Counts sessions from [`MARK`] on, and marks their publishes; those of an earlier one than the last are lost.
+    /// Counts sessions from [`MARK`] on in steps of two, and marks their publishes, those that are published again with one
+    /// more; those of an earlier one than the last are lost.
     epoch: u64,
-    /// A session was lost, and none was begun since.
-    lost: bool,
     /// The last operation of those that were restored.
     last: u64,
 }
@@ -31,7 +30,6 @@ impl<S: Storage> Restoring<S> {
         Self {
             session,
             epoch: MARK,
-            lost: false,
             last: 0,
         }
     }
@@ -43,11 +41,12 @@ impl<S: Storage> Restoring<S> {
             Record::Session { expiry_interval } => {
                 session.exists = expiry_interval > 0;
                 session.expiry_interval = expiry_interval;
-                self.lost = false;
+                session.unbegun = false;
             }
             Record::SessionLost => {
-                self.epoch = self.epoch.saturating_add(1);
-                self.lost = true;
+                self.epoch = self.epoch.saturating_add(2);
+                session.unbegun = true;
+                session.doubted = S::Doubted::default();
                 session.receiver.clear();
                 session.exists = false;
             }
@@ -69,6 +68,7 @@ impl<S: Storage> Restoring<S> {
                     self.session.sender.remove(id);
                 }
             }
+            Record::InDoubt { id } => session.doubt_id(id),
             Record::Received { id } => session.receiver.restore(id).map_err(|_| Refused::Full)?,
             Record::Finished { id } => {
                 session.receiver.release(id);
@@ -155,7 +155,7 @@ impl<S: Storage> Restoring<S> {
         };
         sender.remove(id);
         let message = Kept {
-            record: self.epoch,
+            record: self.epoch.saturating_add(1),
             released: false,
             ..exchange.body
         };
@@ -179,7 +179,6 @@ impl<S: Storage> Restoring<S> {
         let Self {
             mut session,
             epoch,
-            lost,
             last,
         } = self;
         session.last_op = session.last_op.max(last);
@@ -187,14 +186,19 @@ impl<S: Storage> Restoring<S> {
         if !session.has_record_room(session.pending()) {
             return Err(Refused::Full);
         }
-        let dead = !session.exists && !lost;
-        session.settle(policy, |message| dead || message.record < epoch);
+        let unbegun = session.unbegun;
+        if unbegun {
+            session.unsend(epoch);
+        }
+        let dead = !session.exists && !unbegun;
+        session.settle(policy, |message| {
+            // What was never sent goes behind what is published again, so that the order is kept.
+            dead || message.record < epoch || (unbegun && message.record == epoch)
+        });
         let mut next = session.sender.front();
         while let Some(id) = next {
             next = session.sender.following(id);
             if let Some(exchange) = session.sender.get_mut(id).filter(|e| e.body.record >= MARK) {
-                // In a session that was not begun nothing was sent.
-                exchange.handed &= !(lost && exchange.body.record == epoch);
                 exchange.body.record = 0;
             }
         }
@@ -207,6 +211,18 @@ impl<S: Storage> Restoring<S> {
 }
 
 impl<S: Storage> Session<S> {
+    /// In a session that was not begun nothing was sent.
+    fn unsend(&mut self, epoch: u64) {
+        let mut next = self.sender.front();
+        while let Some(id) = next {
+            next = self.sender.following(id);
+            if let Some(exchange) = self.sender.get_mut(id).filter(|e| e.body.record >= epoch) {
+                exchange.handed = false;
+            }
+        }
+        self.recount();
+    }
+
     /// A publish of a snapshot that has no Packet Identifier.
     fn take_waiting(&mut self, op: Op, message: Kept<S::Body>) -> Result<(), Refused> {
         if !self.has_room() {

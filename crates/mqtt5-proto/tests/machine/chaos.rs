@@ -1,14 +1,15 @@
 //! A machine in a storm: any bytes, commands, times and ends of connections, in any order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mqtt5_proto::packet::{Connack, Connect};
 use mqtt5_proto::{
     AckToken, Authenticate, Config, DisconnectReason, Instant, Op, Outbound, Packet, Properties,
-    Property, QoS, ReasonCode, RejectReason, State, TopicName,
+    Property, QoS, ReasonCode, RecordToken, RejectReason, State, TopicName,
 };
 
 use super::bed::{Bed, LIMITS, WINDOW, encode, millis};
+use super::disk::Disk;
 use super::face::Face;
 use super::told::Told;
 use super::wire::Wire;
@@ -43,23 +44,55 @@ pub(crate) enum Chaos {
     Received(usize),
     Poll(usize),
     Close,
+    /// Up to so many records are written.
+    Record(usize),
+    /// Up to so many that were written are durable.
+    Durable(u8),
+    /// One that was written and is not durable is lost.
+    Failed(u8),
+    /// Something is said of a record that the machine wrote before it was restored.
+    Stale(u8, bool),
+    /// A new process, which finds all that is durable and up to so many records more.
+    Restart(u8),
+    /// A new process, which finds records in another order, or some of them twice.
+    Shuffled(u8, u8),
+    /// A new process, which finds the whole session.
+    Snapshot,
+    /// The same machine is to go on from what is durable.
+    Restore,
 }
 
 /// The most publishes that wait.
 const PENDING: usize = 20;
+/// The most bytes that are handed in before events are asked for: until then the machine keeps all of them.
+const UNSEEN: usize = 64 * 1024;
 /// The most exchanges.
 const IN_FLIGHT: u16 = 30;
 
 pub(crate) struct Storm<'a, F> {
-    bed: Bed<F>,
+    pub(super) bed: Bed<F>,
+    pub(super) config: Config,
+    pub(super) sessions: bool,
+    pub(super) write_ahead: bool,
     /// Packets that a server may say.
     vectors: &'a [&'a [u8]],
-    wire: Wire,
+    pub(super) wire: Wire,
+    pub(super) disk: Disk,
+    /// The store failed, so that the machine does nothing more.
+    pub(super) stopped: bool,
+    /// CONNECT asked the server to end a session, and nothing is known of its answer.
+    pub(super) in_doubt: bool,
+    /// Bytes that were handed in since the machine had nothing more to tell.
+    unseen: usize,
     /// Publishes accepted so far.
     accepted: u32,
-    /// How often each accepted operation ended.
-    ends: BTreeMap<Op, usize>,
-    tokens: Vec<AckToken>,
+    /// How often each operation that was accepted or restored ended.
+    pub(super) ends: BTreeMap<Op, usize>,
+    /// Those that were settled when they were restored: they end at most once.
+    pub(super) settled: BTreeSet<Op>,
+    pub(super) tokens: Vec<AckToken>,
+    /// Tokens of records from before the machine was restored.
+    pub(super) past: Vec<RecordToken>,
 }
 
 impl<'a, F: Face> Storm<'a, F> {
@@ -73,16 +106,29 @@ impl<'a, F: Face> Storm<'a, F> {
         } else {
             F::new(config)
         };
+        let mut wire = Wire::default();
+        if config.write_ahead {
+            wire.expect_overtaking();
+        }
         Self {
             bed: Bed {
                 client,
                 now: Instant::ZERO,
             },
+            write_ahead: config.write_ahead,
+            config,
+            sessions,
             vectors,
-            wire: Wire::default(),
+            wire,
+            disk: Disk::default(),
+            stopped: false,
+            in_doubt: false,
+            unseen: 0,
             accepted: 0,
             ends: BTreeMap::new(),
+            settled: BTreeSet::new(),
             tokens: Vec::new(),
+            past: Vec::new(),
         }
     }
 
@@ -104,7 +150,12 @@ impl<'a, F: Face> Storm<'a, F> {
             Chaos::Time(millis) => self.pass(*millis),
             Chaos::Write(count) => {
                 let bytes = self.bed.client.transmit(self.bed.now, *count);
-                self.wire.receive(&bytes);
+                let (disk, write_ahead) = (&mut self.disk, self.write_ahead);
+                self.wire.receive_each(&bytes, |packet| {
+                    if write_ahead {
+                        disk.check(packet);
+                    }
+                });
             }
             // A driver's mistake.
             Chaos::Sent(count) => {
@@ -117,6 +168,14 @@ impl<'a, F: Face> Storm<'a, F> {
                 self.bed.client.handle_closed(self.bed.now);
                 self.wire.close();
             }
+            Chaos::Record(_)
+            | Chaos::Durable(_)
+            | Chaos::Failed(_)
+            | Chaos::Stale(..)
+            | Chaos::Restart(_)
+            | Chaos::Shuffled(..)
+            | Chaos::Snapshot
+            | Chaos::Restore => self.store(step),
             _ => self.command(step),
         }
         self.check();
@@ -126,23 +185,29 @@ impl<'a, F: Face> Storm<'a, F> {
     pub(crate) fn finish(&mut self) {
         self.bed.client.handle_closed(self.bed.now);
         self.poll(usize::MAX);
-        self.bed.client.abandon().unwrap();
+        let abandoned = self.bed.client.abandon();
+        assert_eq!(abandoned.is_err(), self.stopped);
         self.poll(usize::MAX);
         self.bed.expect_idle();
+        self.bed.client.drop_buffers();
         assert!(
             self.ends.values().all(|count| *count == 1),
             "{:?}",
             self.ends
         );
         self.ends.clear();
+        self.settled.clear();
         self.tokens = Vec::new();
+        self.past = Vec::new();
+        self.disk = Disk::default();
     }
 
     fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.bed.client.wants_read() {
             let count = self.bed.client.receive(self.bed.now, bytes);
             bytes = &bytes[count..];
-            if count == 0 {
+            self.unseen += count;
+            if count == 0 || self.unseen > UNSEEN {
                 self.poll(usize::MAX);
                 let space = self.bed.client.receive_space().len();
                 assert!(space > 0 || !self.bed.client.wants_read());
@@ -150,16 +215,21 @@ impl<'a, F: Face> Storm<'a, F> {
         }
     }
 
-    fn poll(&mut self, most: usize) {
+    pub(super) fn poll(&mut self, most: usize) {
         for _ in 0..most {
             let Some(event) = self.bed.client.poll_event(self.bed.now) else {
+                self.unseen = 0;
                 return;
             };
             match event {
                 Told::Message {
                     token: Some(token), ..
                 } => self.tokens.push(token),
+                Told::Connected { .. } => self.in_doubt = false,
                 Told::Completed(op, end) => {
+                    if self.settled.remove(&op) {
+                        continue;
+                    }
                     let count = self.ends.get_mut(&op).expect("an accepted operation");
                     *count += 1;
                     assert_eq!(*count, 1, "{op:?} ended again: {end:?}");
@@ -170,6 +240,8 @@ impl<'a, F: Face> Storm<'a, F> {
     }
 
     fn accept(&mut self, op: Op, ended: bool) {
+        assert!(!self.stopped, "a stopped machine took {op:?}");
+        assert!(!self.settled.contains(&op));
         assert_eq!(self.ends.insert(op, usize::from(ended)), None);
     }
 
@@ -194,6 +266,13 @@ impl<'a, F: Face> Storm<'a, F> {
         }
         if !client.wants_read() {
             assert!(client.receive_space().is_empty());
+        }
+        if self.stopped {
+            assert!(matches!(
+                client.state(),
+                State::Closing | State::Disconnected
+            ));
+            assert!(client.poll_persist().is_none());
         }
     }
 
@@ -296,7 +375,10 @@ impl<'a, F: Face> Storm<'a, F> {
             properties: Properties::new(&properties).unwrap(),
             ..Connect::new("me")
         };
-        let _ = self.bed.client.connect(self.bed.now, &connect);
+        let had_session = self.bed.client.has_session();
+        if self.bed.client.connect(self.bed.now, &connect).is_ok() {
+            self.in_doubt |= had_session && connect.clean_start;
+        }
     }
 
     fn publish(&mut self, qos: QoS, length: usize) {

@@ -24,6 +24,8 @@ pub(crate) trait Face {
     /// Takes up to so many bytes to send, as if that many were written.
     fn transmit(&mut self, now: Instant, maximum: usize) -> Vec<u8>;
     fn poll_event(&mut self, now: Instant) -> Option<Told>;
+    /// The driver ends, and with it the buffers that it has.
+    fn drop_buffers(&mut self) {}
 
     fn connect(&mut self, now: Instant, connect: &Connect<'_>) -> Result<(), Refused>;
     fn publish(&mut self, now: Instant, message: &Outbound<'_>) -> Result<Op, Refused>;
@@ -172,7 +174,8 @@ macro_rules! forward {
             let was_open = self.client.state() != State::Disconnected;
             self.client.handle_closed(now);
             if was_open && !self.keeps {
-                self.client.abandon().expect("there is no connection");
+                let abandoned = self.client.abandon();
+                assert!(matches!(abandoned, Ok(()) | Err(Refused::Stopped)));
             }
         }
         fn handle_timeout(&mut self, now: Instant) {
@@ -248,8 +251,8 @@ macro_rules! borrow {
     };
 }
 
-/// Room for all records that its other capacities can need: `4 * 8 + 2 * 8 + 4`.
-type FixedClient = fixed::Client<16_384, 2_048, 512, 8, 8, 8, 52>;
+/// Room for all records that its other capacities can need: `6 * 8 + 2 * 8 + 8`.
+type FixedClient = fixed::Client<16_384, 2_048, 512, 8, 8, 8, 72>;
 
 /// The machine of fixed capacity.
 pub(crate) struct Small {
@@ -367,6 +370,11 @@ impl Face for Lending {
             self.client.take_incoming(&mut self.incoming);
         }
         event
+    }
+
+    fn drop_buffers(&mut self) {
+        self.incoming = Incoming::new();
+        self.outgoing = Outgoing::new();
     }
 
     forward!();

@@ -14,14 +14,17 @@ pub(crate) mod authentication;
 mod bed;
 pub(crate) mod chaos;
 pub(crate) mod contract;
+mod disk;
 mod face;
 pub(crate) mod hostile;
 pub(crate) mod packets;
+mod restarts;
 pub(crate) mod server;
 pub(crate) mod sessions;
 pub(crate) mod store;
 mod told;
 pub(crate) mod transcript;
+pub(crate) mod window;
 pub(crate) mod wire;
 
 pub(crate) use bed::{Bed, LIMITS, PACKET_LIMIT, Timer, WINDOW, millis, secs};

@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     Ended(Op, u16),
     Received(u16),
     Finished(u16),
+    InDoubt(u16),
 }
 
 pub(crate) fn kind(record: &Record<'_>) -> Kind {
@@ -35,6 +36,7 @@ pub(crate) fn kind(record: &Record<'_>) -> Kind {
         Record::Released { op, id, .. } => Kind::Released(op, id.value()),
         Record::Ended { op, id } => Kind::Ended(op, id.value()),
         Record::Received { id } => Kind::Received(id.value()),
+        Record::InDoubt { id } => Kind::InDoubt(id.value()),
         Record::Finished { id } => Kind::Finished(id.value()),
         _ => panic!("unknown record {record:?}"),
     }
