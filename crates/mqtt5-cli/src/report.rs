@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use mqtt5_client::{
     ConnectionError, ConnectionErrorKind as Connection, DialError, DialErrorKind as Dial,
     DisconnectCause, Error, ErrorKind, PublishError, PublishErrorKind as Publish, ReasonCode,
-    SubscribeError, SubscribeErrorKind as Subscribe,
+    SubscribeError, SubscribeErrorKind as Subscribe, Violation,
 };
 
 use crate::escape::escape;
@@ -128,6 +128,10 @@ fn words(cause: &(dyn StdError + 'static)) -> String {
         return String::new();
     }
     match cause.downcast_ref() {
+        Some(DisconnectCause::Violation(Violation::DisconnectBeforeConnack(_))) => {
+            // The server's code stands before it.
+            "DISCONNECT before CONNACK".to_owned()
+        }
         Some(DisconnectCause::Violation(violation)) => violation.to_string(),
         _ => cause.to_string(),
     }
@@ -154,7 +158,10 @@ fn connection(error: &ConnectionError) -> (Exit, &'static str) {
         Connection::Refused if reason.is_none() => (Exit::Refused, OTHER_VERSION),
         Connection::Refused => (Exit::Refused, refusal(reason.unwrap_or_default())),
         Connection::ByServer => (Exit::Refused, refusal(reason.unwrap_or_default())),
-        Connection::Protocol => (Exit::Protocol, "does an MQTT 5 broker listen there?"),
+        Connection::Protocol => (
+            Exit::Protocol,
+            reason.map_or("does an MQTT 5 broker listen there?", refusal),
+        ),
         Connection::TimedOut => (
             Exit::Timeout,
             "does an MQTT broker listen there? --connect-timeout gives it more time",

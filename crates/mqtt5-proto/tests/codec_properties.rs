@@ -264,6 +264,10 @@ fn encoder_refuses_bad_values() {
         (Property::TopicAlias(0), None),
         (Property::MaximumQoS(2), None),
         (Property::MaximumPacketSize(0), None),
+        (
+            Property::ResponseTopic("a\0b"),
+            Some(EncodeError::NulCharacter),
+        ),
         (Property::ContentType("\0"), Some(EncodeError::NulCharacter)),
         (
             Property::UserProperty("a\0", ""),

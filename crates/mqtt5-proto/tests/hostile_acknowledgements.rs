@@ -214,7 +214,7 @@ fn hb_33_no_code<F: Face>() {
     }
 }
 
-/// [MQTT-3.8.4-6], [MQTT-3.11.3-2].
+/// [MQTT-3.8.4-6], [MQTT-3.11.3-1].
 fn hb_33_fewer_or_more_codes_than_filters<F: Face>() {
     for (filters, codes) in [(1, 2), (2, 1), (2, 3), (3, 1), (3, 4), (1, 1_000)] {
         let names = &["a", "b", "c"][..filters];

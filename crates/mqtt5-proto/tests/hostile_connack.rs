@@ -35,7 +35,7 @@ fn connecting<F: Face>() -> Bed<F> {
     bed
 }
 
-/// [MQTT-3.2.2-12] and 3.2.2.3.3; alone and beside others.
+/// 3.2.2.3.3; alone and beside others.
 fn hb_19_receive_maximum_0<F: Face>() {
     for block in [&[0x21, 0, 0][..], &[0x13, 0, 9, 0x21, 0, 0, 0x25, 1]] {
         let kind = Kind::InvalidPropertyValue(0x21);

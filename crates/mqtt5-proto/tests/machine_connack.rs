@@ -1,14 +1,15 @@
 //! The answer to CONNECT (3.2): accepted, refused, out of place.
 
+mod golden;
 mod machine;
 
-use mqtt5_proto::packet::{Auth, Connack, Connect};
+use mqtt5_proto::packet::{Auth, Connack, Connect, Disconnect};
 use mqtt5_proto::{
     Config, DecodeErrorKind, DisconnectCause, Packet, PacketType, Properties, Property, QoS,
     ReasonCode, Role, State, Violation,
 };
 
-use machine::packets::{ack, again, connack, disconnect, publish, reasons, suback, unsuback};
+use machine::packets::{ack, again, connack, encode, publish, reasons, suback, unsuback};
 use machine::{Bed, Face, LIMITS, Told, every_storage};
 
 every_storage!(
@@ -21,7 +22,7 @@ every_storage!(
     hb_28_an_empty_client_identifier_must_be_replaced,
     hb_28_an_assigned_identifier_that_was_not_asked_for_is_ignored,
     hb_09_everything_else_before_connack_is_a_protocol_error,
-    disconnect_before_connack_is_obeyed,
+    disconnect_before_connack_is_a_protocol_error,
     hb_09_a_second_connack_is_a_protocol_error,
     a_malformed_connack_is_answered,
 );
@@ -66,8 +67,8 @@ fn hb_23_every_refusal_ends_the_connection_without_a_word<F: Face>() {
     ];
     let properties = Properties::new(&list).unwrap();
     let refusals = (0x80..=0xFF)
-        .map(ReasonCode::from)
-        .filter(|code| code.is_defined_for(PacketType::Connack, Role::Server));
+        .filter(|code| golden::table::may_send(PacketType::Connack, Role::Server, *code))
+        .map(ReasonCode::from);
     for code in refusals {
         let mut bed = Bed::<F>::new();
         bed.open();
@@ -213,14 +214,41 @@ fn hb_09_everything_else_before_connack_is_a_protocol_error<F: Face>() {
     }
 }
 
-/// [MQTT-3.14.0-1] forbids it; D29: nothing is written after it all the same.
-fn disconnect_before_connack_is_obeyed<F: Face>() {
-    let mut bed = Bed::<F>::new();
-    bed.open();
-    bed.feed(&disconnect(0x89));
-    let reason = ReasonCode::SERVER_BUSY;
-    let defined = true;
-    bed.expect_end(None, DisconnectCause::ByServer { reason, defined });
+/// [MQTT-3.14.0-1], D29: told with the server's own code and words, also of one that is undefined, and nothing is written.
+fn disconnect_before_connack_is_a_protocol_error<F: Face>() {
+    let list = [
+        Property::ReasonString("go"),
+        Property::ServerReference("other"),
+    ];
+    let with_expiry = [list[0], list[1], Property::SessionExpiryInterval(0)];
+    for properties in [&[][..], &list, &with_expiry] {
+        let properties = Properties::new(properties).unwrap();
+        for code in [0x00, 0x04, 0x82, 0x89, 0x9D, 0xFF] {
+            let reason = ReasonCode::from(code);
+            let mut bed = Bed::<F>::new();
+            bed.open();
+            bed.feed_bytes(&disconnect_bytes(code, properties));
+            assert_eq!(bed.events(), []);
+            assert!(bed.client.wants_close() && !bed.client.wants_read());
+            bed.expect_sent(&[]);
+            let violation = Violation::DisconnectBeforeConnack(reason);
+            assert_eq!(violation.reason_code(), ReasonCode::PROTOCOL_ERROR);
+            let cause = DisconnectCause::Violation(violation);
+            let told = Told::Disconnected(cause, format!("{properties:?}"));
+            assert_eq!(bed.close(), [told]);
+        }
+    }
+}
+
+/// As a server would write it that sends codes which no server may.
+fn disconnect_bytes(code: u8, properties: Properties<'_>) -> Vec<u8> {
+    let reason = ReasonCode::NORMAL_DISCONNECTION;
+    let mut bytes = encode(&Packet::Disconnect(Disconnect { reason, properties }));
+    if bytes.len() == 2 {
+        return vec![0xE0, 1, code];
+    }
+    bytes[2] = code;
+    bytes
 }
 
 /// [MQTT-3.2.0-2], HB-09: a refusal too.

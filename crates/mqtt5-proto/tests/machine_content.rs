@@ -278,9 +278,13 @@ fn strict_looks_at_auth<F: Face>() {
 /// D29: nothing is written; the server's code is quoted, its words are not.
 fn strict_says_nothing_to_a_server_that_has_ended_it<F: Face>() {
     let own = text(SERVER_REFERENCE, "a\u{7F}");
-    for properties in explanations("a\u{7F}").into_iter().chain([own]) {
+    // In DISCONNECT the server may not send that either.
+    let with_expiry = [&own[..], &[0x11, 0, 0, 0, 9]].concat();
+    let blocks = explanations("a\u{7F}").into_iter();
+    for properties in blocks.chain([own, with_expiry]) {
         for (connecting, head, code) in [
             (true, (&b"\x20"[..], &b"\x00\x9D"[..]), 0x9D),
+            (true, (b"\xE0", b"\x8E"), 0x8E),
             (false, (b"\xE0", b"\x8E"), 0x8E),
         ] {
             let bytes = packet(head, &properties, b"");

@@ -3,6 +3,7 @@
 
 mod machine;
 
+use mqtt5_proto::packet::Connect;
 use mqtt5_proto::{
     Config, DisconnectCause, Instant, Op, Outbound, Packet, PacketType, Properties, Property, QoS,
     ReasonCode, Refused, SessionLoss, TopicAliases, TopicName, Violation,
@@ -10,7 +11,7 @@ use mqtt5_proto::{
 
 use machine::packets::{ack_with, again, puback, pubcomp, publish, pubrec, pubrel};
 use machine::store::{Kind, Store, busy, kinds, recording, recording_with, restarted, write_ahead};
-use machine::{Bed, End, Face, Told, bytes, every_storage, parse, secs};
+use machine::{Bed, End, Face, LIMITS, Told, bytes, every_storage, parse, secs};
 
 use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
@@ -584,7 +585,14 @@ fn a_snapshot_of_a_session_that_is_over_keeps_its_order<F: Face>() {
         bed.sent_bytes();
         bed.publish(AtLeastOnce, "waits").unwrap();
         bed.lose();
-        bed.reopen_with(true, 3_600);
+        let properties = [Property::SessionExpiryInterval(3_600), LIMITS[0], LIMITS[1]];
+        let connect = Connect {
+            properties: Properties::new(&properties).unwrap(),
+            ..Connect::new("me")
+        };
+        bed.client.connect(bed.now, &connect).unwrap();
+        store.save(&mut bed);
+        bed.sent_bytes();
         bed.lose();
         let mut bed = restarted::<F>(config, &bed.client.records());
         bed.resume(false, &[]);

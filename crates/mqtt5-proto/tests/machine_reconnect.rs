@@ -164,7 +164,7 @@ fn inbound_exchanges_are_forgotten<F: Face>() {
     assert_eq!(bed.client.held(), 3);
 }
 
-/// T1, Q#125: the transport may go at any byte in either direction; the machine always gets back to work.
+/// T1: the transport may go at any byte in either direction; the machine always gets back to work.
 fn loss_at_every_byte_of_a_conversation<F: Face>() {
     let mut inbound = encode(&machine::packets::connack(0, Properties::EMPTY));
     for packet in [

@@ -183,14 +183,23 @@ fn maximum_packet_size_is_checked<F: Face>() {
 
 /// [MQTT-3.2.2-10].
 fn a_higher_qos_than_the_server_has_may_be_asked_for<F: Face>() {
-    let mut bed = Bed::<F>::accepted(&[Property::MaximumQoS(0)]);
-    let op = bed.subscribe(&["a"]).unwrap();
-    let codes = reasons(&[0]);
-    let events = bed.tell(&suback(1, &codes));
-    assert_eq!(
-        events,
-        [Told::Completed(op, End::Subscribed(codes, "[]".into()))]
-    );
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let mut bed = Bed::<F>::accepted(&[Property::MaximumQoS(0)]);
+        let filters = [SubscribeFilter::new(TopicFilter::new("a").unwrap(), qos)];
+        let subscribed = bed.client.subscribe(bed.now, &filters, Properties::EMPTY);
+        let op = subscribed.unwrap();
+        bed.expect_sent(&[Packet::Subscribe(Subscribe {
+            packet_id: id(1),
+            properties: Properties::EMPTY,
+            filters: List::from(&filters[..]),
+        })]);
+        let codes = reasons(&[0]);
+        let events = bed.tell(&suback(1, &codes));
+        assert_eq!(
+            events,
+            [Told::Completed(op, End::Subscribed(codes, "[]".into()))]
+        );
+    }
 }
 
 /// [MQTT-3.8.3-2], [MQTT-3.8.3-4], [MQTT-3.10.3-2]: nothing is sent, no identifier is taken.

@@ -472,6 +472,20 @@ fn a_broken_protocol_is_7() {
 }
 
 #[test]
+fn a_disconnect_before_connack_is_7_and_the_hint_is_the_server_s() {
+    let answer = [0xe0, 1, 0x87];
+    let peer = ScriptedPeer::start(Script::new().skip_packet().send(answer).until_closed());
+    error(
+        &["sub", &peer.url(), "a", "--client-id", "c"],
+        7,
+        &format!(
+            "cannot connect to {}: the server broke the protocol: 0x87 Not authorized: DISCONNECT before CONNACK (check --username and --password-env or --password-file)",
+            peer.url()
+        ),
+    );
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_8() {
     let peer = ScriptedPeer::start(Script::new().skip_packet().until_closed());
     error(

@@ -8,7 +8,7 @@ use crate::connection_info::ConnectionInfo;
 use crate::driver::Attempt;
 use crate::error::{
     Answer, ConnectionError, ConnectionErrorKind as Kind, Detail, DialError, DisconnectErrorKind,
-    PublishErrorKind, SubscribeErrorKind, UnsubscribeErrorKind,
+    PublishErrorKind, SubscribeErrorKind, UnsubscribeErrorKind, code_of_server,
 };
 use crate::options::Resume;
 use crate::properties::PropertyList;
@@ -176,14 +176,8 @@ impl Engine {
     pub(super) fn disconnected(&mut self, cause: DisconnectCause, properties: PropertyBuffer) {
         self.statistics.disconnects += u64::from(self.connection.is_some());
         if cause != DisconnectCause::Requested {
-            let reason = match cause {
-                DisconnectCause::Refused(reason) | DisconnectCause::ByServer { reason, .. } => {
-                    reason
-                }
-                _ => ReasonCode::SUCCESS,
-            };
             let answer = Answer {
-                reason,
+                reason: code_of_server(&cause).unwrap_or(ReasonCode::SUCCESS),
                 properties,
                 results: Vec::new(),
             };

@@ -55,7 +55,8 @@ kinds! {
         TimedOut true "the connection was not made in time",
         /// The server sent DISCONNECT.
         ByServer true "the server ended the connection",
-        /// The server broke the protocol, and was told so.
+        /// The server broke the protocol, and was told so unless it had ended the connection. A DISCONNECT before CONNACK
+        /// [MQTT-3.14.0-1] is here, with its reason code, which then says whether a later attempt may succeed.
         Protocol false "the server broke the protocol",
         /// The server was silent for too long.
         KeepAliveTimeout true "the server was silent for too long",

@@ -14,7 +14,7 @@ pub use kind::{
 use crate::options::OptionsError;
 use core::fmt;
 use mqtt5_proto::{
-    DisconnectCause, EncodeError, Properties, PropertyBuffer, ReasonCode, TopicError,
+    DisconnectCause, EncodeError, Properties, PropertyBuffer, ReasonCode, TopicError, Violation,
 };
 
 /// Why there is no connection: it could not be made, or it ended.
@@ -107,10 +107,7 @@ impl<K: ErrorKind> Error<K> {
     fn answer(&self) -> Option<&Answer> {
         match self.detail.as_deref()? {
             Detail::Answer(answer) => Some(answer),
-            Detail::Lost(
-                DisconnectCause::Refused { .. } | DisconnectCause::ByServer { .. },
-                answer,
-            ) => Some(answer),
+            Detail::Lost(cause, answer) => code_of_server(cause).map(|_| answer),
             _ => None,
         }
     }
@@ -209,6 +206,16 @@ impl<K: ErrorKind> core::error::Error for Error<K> {
             Detail::Encode(error) => Some(error),
             Detail::Lost(cause, _) => Some(cause),
         }
+    }
+}
+
+/// The code with which the server itself ended the connection.
+pub(crate) const fn code_of_server(cause: &DisconnectCause) -> Option<ReasonCode> {
+    match cause {
+        DisconnectCause::Refused(reason)
+        | DisconnectCause::ByServer { reason, .. }
+        | DisconnectCause::Violation(Violation::DisconnectBeforeConnack(reason)) => Some(*reason),
+        _ => None,
     }
 }
 

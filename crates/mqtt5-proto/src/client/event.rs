@@ -187,6 +187,9 @@ pub enum Violation {
     /// A Session Expiry Interval in a DISCONNECT of the server, which had this code [MQTT-3.14.2-2]. It is told nothing.
     #[error("session expiry interval sent by the server in DISCONNECT {0}")]
     SessionExpiryFromServer(ReasonCode),
+    /// DISCONNECT before CONNACK, with this code [MQTT-3.14.0-1]. It is told nothing.
+    #[error("DISCONNECT {0} before CONNACK")]
+    DisconnectBeforeConnack(ReasonCode),
     /// Reason String or User Property although Request Problem Information is 0 [MQTT-3.1.2-29].
     #[error("problem information that was not asked for")]
     UnexpectedProblemInformation,

@@ -108,8 +108,8 @@ impl<S: Storage> Machine<S> {
                 let negotiated = Negotiated::new(&connection.announced, &connack);
                 self.handle_connack(facts, negotiated)
             }
-            (_, Packet::Disconnect(disconnect)) => {
-                let cause = by_server(&disconnect, allowed);
+            (state, Packet::Disconnect(disconnect)) => {
+                let cause = by_server(&disconnect, state, allowed);
                 self.connection.abort(cause);
                 Ok(None)
             }
@@ -420,13 +420,16 @@ impl ControlPacket {
     }
 }
 
-fn by_server(disconnect: &Disconnect<'_>, allowed: bool) -> DisconnectCause {
+fn by_server(disconnect: &Disconnect<'_>, state: State, allowed: bool) -> DisconnectCause {
     let reason = disconnect.reason;
-    if disconnect.properties.session_expiry_interval().is_some() {
-        return DisconnectCause::Violation(Violation::SessionExpiryFromServer(reason));
-    }
     if !allowed {
         return DisconnectCause::Violation(Violation::ContentFromServer(reason));
+    }
+    if state == State::Connecting {
+        return DisconnectCause::Violation(Violation::DisconnectBeforeConnack(reason));
+    }
+    if disconnect.properties.session_expiry_interval().is_some() {
+        return DisconnectCause::Violation(Violation::SessionExpiryFromServer(reason));
     }
     let defined = reason.is_defined_for(PacketType::Disconnect, Role::Server);
     DisconnectCause::ByServer { reason, defined }

@@ -271,13 +271,13 @@ impl<S: Storage> Machine<S> {
         loop {
             self.send_recorded(now);
             self.send_answers(now);
-            if self.session.next_expiry().is_some_and(|at| at <= now) {
-                self.session.handle_expiry();
-            }
             if let Some(step) = self.poll_ruled_out(now) {
                 return Some(step);
             }
             self.resend(now);
+            if self.session.is_examining() {
+                continue;
+            }
             if let Some(step) = self.encode_pending(now) {
                 return Some(step);
             }
@@ -321,7 +321,9 @@ impl<S: Storage> Machine<S> {
         let properties = match (cause, packet) {
             (
                 DisconnectCause::ByServer { .. }
-                | DisconnectCause::Violation(Violation::SessionExpiryFromServer(_)),
+                | DisconnectCause::Violation(
+                    Violation::SessionExpiryFromServer(_) | Violation::DisconnectBeforeConnack(_),
+                ),
                 Some(Packet::Disconnect(packet)),
             ) => packet.properties,
             (DisconnectCause::Refused(_), Some(Packet::Connack(packet))) => packet.properties,

@@ -100,7 +100,10 @@ impl<S: Storage> Machine<S> {
             {
                 return;
             }
-            message.age(now);
+            if !message.age(now) && queued {
+                self.session.handle_expiry();
+                return;
+            }
             let delivery = if queued {
                 delivery(message.qos, id)
             } else {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqtt5_client::{Options, Property, QoS, ReasonCode};
+use mqtt5_client::{ConnectionErrorKind as Kind, Options, Property, QoS, ReasonCode};
 
 use super::{Setting, off_thread, receive};
 use crate::{Script, ScriptedPeer};
@@ -103,5 +103,34 @@ pub async fn a_publish_with_every_property_in(setting: Setting) {
     off_thread(|| peer.join()).await.unwrap();
 }
 
+/// [MQTT-3.14.4-2], [MQTT-4.13.1-1], [MQTT-3.2.2-7]: whoever ends it and why, the other side reads what the client still has to
+/// say, and then the end of the stream.
+pub async fn every_end_closes_the_socket(setting: Setting) {
+    // What arrives after CONNECT, the last packet of the client, and how that is called.
+    let ends: [(&[u8], &[u8], _); 6] = [
+        (&CONNACK, &DISCONNECT, None),
+        (&TWO_CONNACKS, b"\xe0\x01\x82", Some(Kind::Protocol)),
+        (b"\x20\x03\x02\0\0", b"\xe0\x01\x81", Some(Kind::Protocol)),
+        (b"\x20\x03\0\x87\0", b"", Some(Kind::Refused)),
+        (b"\xe0\x01\x8b", b"", Some(Kind::Protocol)),
+        (b"\x20\x03\0\0\0\xe0\x01\x8b", b"", Some(Kind::ByServer)),
+    ];
+    for (answer, last, kind) in ends {
+        let script = Script::new().skip_packet().send(answer).until_closed();
+        let peer = ScriptedPeer::start(script);
+        let client = setting.start(Options::new(peer.url()).client_id("c"));
+        if kind.is_none() {
+            client.connected().await.unwrap();
+            client.disconnect().await.unwrap();
+        }
+        let ended = client.closed().await.map_err(|error| error.kind());
+        assert_eq!(ended.err(), kind);
+        let received = off_thread(|| peer.join()).await.unwrap();
+        let connect = 2 + usize::from(received[1]);
+        assert_eq!(&received[connect..], last, "{kind:?}");
+    }
+}
+
 const CONNACK: [u8; 5] = [0x20, 3, 0, 0, 0];
+const TWO_CONNACKS: [u8; 10] = *b"\x20\x03\0\0\0\x20\x03\0\0\0";
 const DISCONNECT: [u8; 2] = [0xe0, 0];

@@ -332,6 +332,7 @@ macro_rules! behaviour_tests {
             bytes {
                 a_publish_with_every_property_out
                 a_publish_with_every_property_in
+                every_end_closes_the_socket
             }
             subscriptions {
                 wildcards

@@ -36,6 +36,8 @@ What the specification of MQTT 5.0 asks of a client, and what shows that this on
 the tests and writes this file; `conformance/README.md` says how the manifest is written.
 
 Tests are named `package::target::path`; `*` stands for any one module, which is how a test on every storage is named.
+Names that begin with `hb_` are tests of a hostile peer, and the number is its line in
+`crates/mqtt5-proto/tests/hostile_lines.txt`.
 ";
 
 /// The first two parts of a numbered statement's section, the first of an unnumbered one's.

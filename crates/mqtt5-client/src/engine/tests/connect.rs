@@ -9,7 +9,7 @@ use crate::{
 use core::time::Duration;
 use mqtt5_broker::{Broker, Config, Login};
 use mqtt5_proto::packet::{Connack, Disconnect};
-use mqtt5_proto::{Packet, Properties, Property, QoS, ReasonCode};
+use mqtt5_proto::{DisconnectCause, Packet, Properties, Property, QoS, ReasonCode, Violation};
 
 #[test]
 fn connecting_resolves_at_connack_and_tells_what_holds() {
@@ -199,6 +199,47 @@ fn a_disconnect_by_the_server_is_told_with_its_words() {
     );
     assert_eq!(events.try_recv(), Some(Event::Disconnected(error)));
     assert!(link.finished && client.connection().is_none());
+}
+
+/// [MQTT-3.1.4-3]: to try again at once would throw the other out in turn.
+#[test]
+fn a_session_that_was_taken_over_is_not_to_be_tried_again() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    link.send(Packet::Disconnect(Disconnect::new(
+        ReasonCode::SESSION_TAKEN_OVER,
+    )));
+    let error = now(client.closed()).expect_err("taken over");
+    assert_eq!(
+        (error.kind(), error.reason_code()),
+        (Kind::ByServer, Some(ReasonCode::from(0x8E)))
+    );
+    assert!(!error.is_retryable() && link.finished);
+}
+
+/// [MQTT-3.14.0-1]: the server broke the protocol, but what it said counts all the same.
+#[test]
+fn a_disconnect_before_connack_breaks_the_protocol_and_is_quoted() {
+    let list = [Property::ReasonString("go")];
+    let properties = Properties::new(&list).expect("valid");
+    for (reason, for_now) in [
+        (ReasonCode::SERVER_BUSY, true),
+        (ReasonCode::NOT_AUTHORIZED, false),
+    ] {
+        let (client, mut link) = Link::new::<Async>(options(), Peer::Script(Vec::new()));
+        let mut events = client.events();
+        assert_eq!(link.sent_types(), ["CONNECT"]);
+        link.send(Packet::Disconnect(Disconnect { reason, properties }));
+        let error = now(client.connected()).expect_err("not accepted");
+        assert_eq!(
+            (error.kind(), error.reason_code(), error.reason_string()),
+            (Kind::Protocol, Some(reason), Some("go"))
+        );
+        let violation = Violation::DisconnectBeforeConnack(reason);
+        assert_eq!(error.cause(), Some(&DisconnectCause::Violation(violation)));
+        assert_eq!(error.is_retryable(), for_now);
+        assert_eq!(events.try_recv(), Some(Event::ConnectFailed(error)));
+        assert!(link.finished && link.sent_types().is_empty());
+    }
 }
 
 /// Section 4.11: which server, and whether this one is to be asked again one day.

@@ -8,7 +8,7 @@ use crate::{
     SubscribeErrorKind, UnsubscribeErrorKind,
 };
 use core::time::Duration;
-use mqtt5_proto::packet::Acknowledgement;
+use mqtt5_proto::packet::{Acknowledgement, Connack};
 use mqtt5_proto::{Packet, Properties, Property, ReasonCode};
 
 fn dialing(options: Options) -> (Client, Link) {
@@ -47,6 +47,29 @@ fn qos_0_fails_and_the_others_wait_in_order() {
         });
     }
     assert_eq!(client.statistics().waiting_publishes, 0);
+}
+
+/// [MQTT-3.1.4-6], [MQTT-3.2.2-7]: what waits for a connection that is refused never leaves.
+#[test]
+fn a_refusal_ends_what_waits_unsent() {
+    let (client, mut link) = Link::new::<Async>(options(), Peer::Script(Vec::new()));
+    let publish = |qos| Task::new(client.publish("t", "x").qos(qos));
+    let mut waiting = [QoS::AtLeastOnce, QoS::ExactlyOnce].map(publish);
+    assert!(waiting.iter_mut().all(Task::is_pending));
+    let mut subscribe = Task::new(client.subscribe("a"));
+    assert!(subscribe.is_pending());
+    assert_eq!(link.sent_types(), ["CONNECT"]);
+    link.send(Packet::Connack(Connack {
+        session_present: false,
+        reason: ReasonCode::NOT_AUTHORIZED,
+        properties: Properties::EMPTY,
+    }));
+    for publish in &mut waiting {
+        let result = publish.woken().map_err(|error| error.kind());
+        assert_eq!(result, Err(Kind::NotSent));
+    }
+    assert!(subscribe.woken().is_err());
+    assert!(link.finished && link.sent_types().is_empty());
 }
 
 #[test]
