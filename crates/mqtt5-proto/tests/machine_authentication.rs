@@ -33,6 +33,7 @@ every_storage!(
     explanations,
     in_pieces,
     disconnecting_instead_of_answering,
+    disconnecting_behind_the_verdict,
     nothing_is_handled_after_an_abort,
     nothing_is_resent_before_the_verdict,
 );
@@ -314,6 +315,22 @@ fn disconnecting_instead_of_answering<F: Face>() {
         assert_eq!(refused, Err(Refused::NotConnected));
         bed.expect_end(Some(0), DisconnectCause::Requested);
     }
+}
+
+/// The machine was not asked for events in between: the approval does not open what is about to end.
+fn disconnecting_behind_the_verdict<F: Face>() {
+    let mut bed = open::<F>();
+    let list = [AuthenticationMethod(METHOD), AuthenticationData(b"final")];
+    tell(&mut bed, &connack(0, &list));
+    bed.client.authenticate(bed.now, Accept).unwrap();
+    let normal = DisconnectReason::Normal;
+    bed.client
+        .disconnect(bed.now, normal, Properties::EMPTY)
+        .unwrap();
+    let events = bed.events();
+    assert!(matches!(events[..], [Told::Connected { .. }]), "{events:?}");
+    assert_eq!(bed.publish(AtMostOnce, "x"), Err(Refused::NotConnected));
+    bed.expect_end(Some(0x00), DisconnectCause::Requested);
 }
 
 fn nothing_is_handled_after_an_abort<F: Face>() {

@@ -331,11 +331,34 @@ mod growable {
         bed.sent_bytes();
         assert_eq!(completed(&bed.tell(&puback(777))), 1);
         bed.expect_sent(&[publish(AtLeastOnce, 777, "waits")]);
+        // A request takes one, too.
+        assert_eq!(completed(&bed.tell(&puback(778))), 1);
+        bed.subscribe(&["a"]).unwrap();
+        bed.sent_bytes();
+        bed.publish(AtLeastOnce, "waits").unwrap();
+        assert_eq!((bed.client.in_flight(), bed.client.pending()), (65_534, 1));
+        assert_eq!(bed.subscribe(&["b"]), Err(Refused::PacketIdsExhausted));
+        bed.tell(&suback(778, &reasons(&[0])));
+        bed.expect_sent(&[publish(AtLeastOnce, 778, "waits")]);
         for n in 1..=u16::MAX {
             bed.feed(&puback(n));
         }
         assert_eq!(completed(&bed.events()), 65_535);
         assert_eq!(bed.client.in_flight(), 0);
+    }
+
+    /// 3.1.2.11.3: ours, where CONNECT does not say it.
+    #[test]
+    fn receive_maximum_by_default() {
+        let mut bed = Bed::<Borrowing>::new();
+        bed.open_with(&[], 60);
+        bed.accept(&[]);
+        for n in 1..=u16::MAX {
+            bed.feed(&publish(AtLeastOnce, n, ""));
+        }
+        assert_eq!(bed.events().len(), 65_535);
+        assert_eq!(bed.client.held(), 65_535);
+        assert!(bed.client.wants_read());
     }
 
     /// No PUBLISH is encoded while 64 KiB or more wait to be sent; everything else is.

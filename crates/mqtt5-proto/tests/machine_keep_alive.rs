@@ -2,6 +2,7 @@
 
 mod machine;
 
+use mqtt5_proto::packet::Connect;
 use mqtt5_proto::{
     DisconnectCause, DisconnectReason, Instant, Packet, Properties, Property, QoS, TimerReason,
 };
@@ -25,9 +26,11 @@ every_storage!(
     hb_20_one_second_is_no_busy_loop,
     no_pingreq_outside_of_a_connection,
     early_and_late_wake_ups,
+    keep_alive_begins_with_connect,
     hb_55_time_that_goes_backwards_stands_still,
     hb_55_the_end_of_time_is_no_endless_loop,
     pingreqs_leave_while_reading_is_paused,
+    what_follows_a_pingreq_does_not_hold_up_the_next,
     a_large_packet_that_leaves_slowly_is_no_silence,
     hb_52_a_transport_that_stalls_under_pingreq_is_dead,
 );
@@ -225,6 +228,21 @@ fn early_and_late_wake_ups<F: Face>() {
     assert_eq!(bed.timer(), Some((7_210_000, PingResponse)));
 }
 
+/// The transport tells late that CONNECT was written.
+fn keep_alive_begins_with_connect<F: Face>() {
+    let mut bed = Bed::<F>::new();
+    bed.wait(secs(100));
+    let connect = Connect {
+        keep_alive: 20,
+        properties: Properties::new(&LIMITS).unwrap(),
+        ..Connect::new("me")
+    };
+    bed.client.connect(bed.now, &connect).unwrap();
+    bed.connack(false, &[]);
+    assert_eq!(bed.events().len(), 1);
+    assert_eq!(bed.timer(), Some((115_000, KeepAlive)));
+}
+
 /// HB-55.
 fn hb_55_time_that_goes_backwards_stands_still<F: Face>() {
     let mut bed = connected::<F>(60);
@@ -280,6 +298,23 @@ fn pingreqs_leave_while_reading_is_paused<F: Face>() {
     assert!(!bed.client.wants_close());
     bed.sleep_until(11 * 7_500 + 30_000);
     bed.expect_end(None, DisconnectCause::WriteTimeout);
+}
+
+/// A PINGREQ waits for what was encoded before it, and for nothing else.
+fn what_follows_a_pingreq_does_not_hold_up_the_next<F: Face>() {
+    let mut bed = connected::<F>(20);
+    bed.client.set_reading(bed.now, false);
+    bed.publish(AtMostOnce, "x").unwrap();
+    let before = bed.client.unsent();
+    bed.sleep_until(15_000);
+    bed.publish(AtMostOnce, "y").unwrap();
+    bed.sleep_until(20_000);
+    bed.client.transmit(bed.now, 1);
+    // It still waits.
+    bed.sleep_until(35_000);
+    bed.client.transmit(bed.now, before - 1 + 2);
+    bed.sleep_until(50_000);
+    bed.expect_sent(&[publish(AtMostOnce, 0, "y"), Packet::Pingreq]);
 }
 
 /// D18: a PINGREQ that waits behind a large packet has not been sent; as long as bytes leave, the link lives.

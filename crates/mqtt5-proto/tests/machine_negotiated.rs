@@ -53,8 +53,12 @@ fn check_server(negotiated: &Negotiated) {
     assert_eq!(negotiated.keep_alive, 9);
 }
 
+/// What we announce of ourselves says nothing about the server.
 fn defaults_of_the_specification<F: Face>() {
-    let bed = Bed::<F>::connected();
+    let mut bed = Bed::<F>::new();
+    let list = [LIMITS[0], LIMITS[1], Property::TopicAliasMaximum(8)];
+    bed.open_with(&list, 60);
+    bed.accept(&[]);
     check_defaults(&bed.client.negotiated().unwrap());
 }
 

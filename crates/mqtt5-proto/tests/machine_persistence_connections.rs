@@ -18,6 +18,7 @@ every_storage!(
     a_publish_waits_across_connections,
     what_was_handed_over_goes_out_again_with_dup,
     pubrel_waits_across_connections,
+    pubrels_keep_their_order_across_connections,
     pubrec_waits_across_connections,
     pubcomp_waits_across_connections,
     what_is_not_asked_for_again_is_not_answered,
@@ -149,6 +150,28 @@ fn pubrel_waits_across_connections<F: Face>() {
     bed.expect_sent(&[]);
     store.sync(&mut bed);
     bed.expect_sent(&[pubrel(1)]);
+}
+
+/// [MQTT-4.6.0-4]: one whose record becomes durable just now does not overtake those that are to be sent again.
+fn pubrels_keep_their_order_across_connections<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    for text in ["a", "b"] {
+        bed.publish(ExactlyOnce, text).unwrap();
+    }
+    store.save(&mut bed);
+    bed.sent_bytes();
+    bed.tell(&pubrec(2));
+    store.save(&mut bed);
+    bed.sent_bytes();
+    bed.tell(&pubrec(1));
+    assert_eq!(store.write(&mut bed).len(), 1);
+    bed.lose();
+    bed.reopen();
+    bed.connack(true, &[]);
+    let connected = bed.client.poll_event(bed.now);
+    assert!(matches!(connected, Some(Told::Connected { .. })));
+    assert_eq!(store.sync(&mut bed), []);
+    bed.expect_sent(&[pubrel(2), pubrel(1)]);
 }
 
 fn pubrec_waits_across_connections<F: Face>() {

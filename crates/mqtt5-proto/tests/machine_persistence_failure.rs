@@ -3,7 +3,9 @@
 mod machine;
 
 use mqtt5_proto::packet::Connect;
-use mqtt5_proto::{DisconnectCause, DisconnectReason, Persisted, Properties, QoS, Refused, State};
+use mqtt5_proto::{
+    DisconnectCause, DisconnectReason, Persisted, Properties, Property, QoS, Refused, State,
+};
 
 use machine::packets::{ack, again, disconnect, publish, pubrec, pubrel};
 use machine::store::{Kind, Store, recording};
@@ -17,6 +19,8 @@ every_storage!(
     not_stored_without_a_connection,
     not_stored_after_it_was_withdrawn,
     not_stored_after_the_session_was_lost,
+    not_stored_when_the_session_is_lost,
+    a_session_that_is_lost_twice,
     not_stored_and_abandoned,
     any_other_failure_stops_the_machine,
     a_failure_without_a_connection_stops_the_machine,
@@ -124,6 +128,35 @@ fn not_stored_after_the_session_was_lost<F: Face>() {
     );
 }
 
+/// Nobody has asked for events in between.
+fn not_stored_when_the_session_is_lost<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    bed.lose();
+    bed.resume(true, &[Property::SessionExpiryInterval(0)]);
+    store.save(&mut bed);
+    let op = bed.publish(AtLeastOnce, "a").unwrap();
+    store.write(&mut bed);
+    store.fail(&mut bed);
+    assert_eq!(bed.lose(), [not_stored(op)]);
+    bed.expect_empty();
+}
+
+/// What is lost already is not counted again: what is published again waits.
+fn a_session_that_is_lost_twice<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let lost = bed.publish(ExactlyOnce, "a").unwrap();
+    bed.publish(AtLeastOnce, "b").unwrap();
+    store.save(&mut bed);
+    bed.sent_bytes();
+    bed.lose();
+    bed.reopen();
+    bed.connack(false, &[Property::SessionExpiryInterval(0)]);
+    let connected = bed.client.poll_event(bed.now);
+    assert!(matches!(connected, Some(Told::Connected { .. })));
+    assert_eq!(bed.lose(), [Told::Completed(lost, End::Unknown)]);
+    assert_eq!(bed.client.pending(), 1);
+}
+
 fn not_stored_and_abandoned<F: Face>() {
     let (mut bed, mut store) = recording::<F>();
     let [a, b, c] = ["a", "b", "c"].map(|text| bed.publish(AtLeastOnce, text).unwrap());
@@ -165,17 +198,29 @@ fn before_failure<F: Face>(which: Kind) -> (Bed<F>, Store) {
         bed.lose();
         bed.resume(matches!(which, Kind::Session(_)), &[]);
     }
-    let written = store.write(&mut bed);
+    if matches!(which, Kind::Republished(..)) {
+        bed.publish(AtLeastOnce, "a").unwrap();
+        store.save(&mut bed);
+        bed.sent_bytes();
+        bed.lose();
+        bed.resume(false, &[]);
+    }
+    let mut written = store.write(&mut bed);
+    if matches!(which, Kind::Republished(..)) {
+        assert_eq!(written.remove(0), Kind::SessionLost);
+        store.sync_one(&mut bed);
+    }
     let same = |kind: &Kind| core::mem::discriminant(kind) == core::mem::discriminant(&which);
     assert!(same(&written[0]), "{written:?} instead of {which:?}");
     (bed, store)
 }
 
-fn every_other_kind<F: Face>() -> [Kind; 6] {
+fn every_other_kind<F: Face>() -> [Kind; 7] {
     let op = Bed::<F>::connected().publish(AtMostOnce, "").unwrap();
     [
         Kind::Session(0),
         Kind::SessionLost,
+        Kind::Republished(op, 1),
         Kind::Released(op, 1),
         Kind::Ended(op, 1),
         Kind::Received(7),
@@ -341,6 +386,7 @@ fn news_of_the_past_say_nothing_of_the_present<F: Face>() {
     bed.lose();
     bed.resume(true, &[]);
     store.write(&mut bed);
+    let (failed, _) = *store.log.last().unwrap();
     store.fail(&mut bed);
     bed.sent_bytes();
     bed.close();
@@ -352,10 +398,12 @@ fn news_of_the_past_say_nothing_of_the_present<F: Face>() {
     let mut next = Store::default();
     assert_eq!(next.write(&mut bed).len(), 2);
     let now = bed.now;
-    bed.client.handle_persisted(now, Persisted::Through(last));
-    bed.client.handle_persisted(now, Persisted::Failed(last));
-    assert_eq!(bed.events(), []);
-    bed.expect_sent(&[]);
+    for token in [last, failed] {
+        bed.client.handle_persisted(now, Persisted::Through(token));
+        bed.client.handle_persisted(now, Persisted::Failed(token));
+        assert_eq!(bed.events(), []);
+        bed.expect_sent(&[]);
+    }
     next.sync(&mut bed);
     bed.expect_sent(&[publish(AtLeastOnce, 4, "d")]);
 }
@@ -366,15 +414,19 @@ fn a_failure_of_what_was_never_given_out_is_ignored<F: Face>() {
         other.publish(AtLeastOnce, "a").unwrap();
     }
     store.write(&mut other);
-    let (foreign, _) = *store.log.last().unwrap();
+    let foreign: Vec<_> = store.log.iter().map(|(token, _)| *token).collect();
 
     let (mut bed, mut store) = recording::<F>();
     bed.publish(AtLeastOnce, "a").unwrap();
     store.write(&mut bed);
     bed.publish(AtLeastOnce, "b").unwrap();
     let now = bed.now;
-    bed.client.handle_persisted(now, Persisted::Failed(foreign));
-    assert_eq!(bed.events(), []);
+    // Of the record that is to be given out next, and of those that do not exist.
+    for token in &foreign[store.log.len()..] {
+        bed.client.handle_persisted(now, Persisted::Failed(*token));
+        assert_eq!(bed.events(), []);
+    }
+    let foreign = foreign[foreign.len() - 1];
     // As success it says that all is durable that was given out, and not more.
     bed.client
         .handle_persisted(now, Persisted::Through(foreign));

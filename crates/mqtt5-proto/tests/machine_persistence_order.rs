@@ -24,6 +24,7 @@ every_storage!(
     pubcomp_waits_for_its_record,
     nothing_else_waits,
     tokens_are_cumulative,
+    an_older_token_takes_nothing_back,
     packets_leave_in_the_order_of_their_records,
     a_refusal_does_not_overtake,
     a_repeated_pubrec_is_answered_once,
@@ -173,6 +174,20 @@ fn tokens_are_cumulative<F: Face>() {
     bed.expect_sent(&[]);
     store.sync(&mut bed);
     bed.expect_sent(&[publish(AtLeastOnce, 3, "c")]);
+}
+
+fn an_older_token_takes_nothing_back<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    for text in ["a", "b"] {
+        bed.publish(AtLeastOnce, text).unwrap();
+    }
+    store.write(&mut bed);
+    for (token, _) in store.log[2..].iter().rev() {
+        let persisted = Persisted::Through(*token);
+        bed.client.handle_persisted(bed.now, persisted);
+    }
+    assert_eq!(bed.events(), []);
+    bed.expect_sent(&[publish(AtLeastOnce, 1, "a"), publish(AtLeastOnce, 2, "b")]);
 }
 
 fn packets_leave_in_the_order_of_their_records<F: Face>() {

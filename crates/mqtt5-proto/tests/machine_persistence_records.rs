@@ -8,13 +8,18 @@ use mqtt5_proto::{
 };
 use proptest::prelude::*;
 
-use machine::packets::{encode, publish};
+use machine::packets::{encode, puback, publish};
 use machine::store::{Store, busy, recording, restarted, write_ahead};
-use machine::{Bed, Face, Small, bytes, every_storage};
+use machine::{Bed, End, Face, Small, Told, bytes, every_storage, parse};
 
 use QoS::{AtLeastOnce, ExactlyOnce};
 
-every_storage!(more_than_there_is_room_for, records_that_no_machine_writes,);
+every_storage!(
+    more_than_there_is_room_for,
+    what_waits_needs_room,
+    records_that_no_machine_writes,
+    records_of_an_identifier_that_is_another_operations,
+);
 
 fn id(value: u16) -> PacketId {
     PacketId::new(value).unwrap()
@@ -70,6 +75,31 @@ fn more_than_there_is_room_for<F: Face>() {
     assert_eq!(bed.client.has_session(), !F::FIXED);
 }
 
+/// Whether it was sent or waits, a publish takes the same room.
+fn what_waits_needs_room<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    for value in 1..=8 {
+        bed.publish(AtLeastOnce, "a").unwrap();
+        bed.sent_bytes();
+        bed.tell(&puback(value));
+    }
+    bed.lose();
+    bed.resume(true, &[Property::ReceiveMaximum(1)]);
+    bed.publish(AtLeastOnce, "a").unwrap();
+    bed.publish(AtLeastOnce, "waits").unwrap();
+    let records = bed.client.records();
+    let waiting = parse(&records).pop().unwrap();
+    let mut bed = Bed::<F>::keeping();
+    for _ in 1..=8 {
+        bed.publish(AtLeastOnce, "a").unwrap();
+    }
+    bed.sent_bytes();
+    let full = [bed.client.records(), bytes(&waiting)].concat();
+    let mut bed = nothing::<F>();
+    let restored = bed.client.restore(bed.now, &full);
+    assert_eq!(restored, if F::FIXED { Err(Refused::Full) } else { Ok(()) });
+}
+
 /// A Topic Alias means nothing on another connection, and a client never sends a Subscription Identifier.
 fn records_that_no_machine_writes<F: Face>() {
     for (property, decodes) in [
@@ -95,6 +125,56 @@ fn records_that_no_machine_writes<F: Face>() {
             );
         }
     }
+}
+
+/// The end of an operation ends no other, and the last that is said of an identifier holds.
+fn records_of_an_identifier_that_is_another_operations<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let [a, b] = ["a", "b"].map(|text| bed.publish(AtLeastOnce, text).unwrap());
+    store.save(&mut bed);
+    let ended = bytes(&Record::Ended { op: a, id: id(2) });
+    let republished = bytes(&Record::Republished { op: a, id: id(2) });
+    let (_, last) = &store.log[store.log.len() - 1];
+    let Ok((Record::Publish { publish, .. }, _)) = Record::decode(last) else {
+        panic!("no publish");
+    };
+    let published = bytes(&Record::Publish {
+        op: a,
+        publish,
+        expires: None,
+        alias: false,
+        waiting: false,
+    });
+    for (record, left) in [
+        (ended, &[(1, a), (2, b)][..]),
+        (republished, &[(2, a)]),
+        (published, &[(2, a)]),
+    ] {
+        let mut bed = restarted::<F>(write_ahead(), &[store.durable(), record].concat());
+        assert_eq!(bed.resume(true, &[]), []);
+        Store::default().save(&mut bed);
+        bed.sent_bytes();
+        for (id, op) in left {
+            let end = Told::Completed(*op, End::delivered());
+            assert_eq!(bed.tell(&puback(*id)), [end]);
+        }
+        bed.expect_empty();
+    }
+}
+
+/// What could not be recorded any further is not taken over.
+#[test]
+fn a_session_without_room_for_its_records() {
+    let (mut bed, mut store) = recording::<Small>();
+    bed.publish(AtLeastOnce, "a").unwrap();
+    store.save(&mut bed);
+    let durable = store.durable();
+    // Of one publish, one received message and the connection.
+    let mut client = mqtt5_proto::fixed::Client::<1_024, 256, 64, 1, 1, 0, 9>::new(write_ahead());
+    assert_eq!(client.restore(Instant::ZERO, parse(&durable)), Ok(()));
+    let mut client = mqtt5_proto::fixed::Client::<1_024, 256, 64, 1, 1, 0, 8>::new(write_ahead());
+    let restored = client.restore(Instant::ZERO, parse(&durable));
+    assert_eq!(restored, Err(Refused::Full));
 }
 
 fn nothing<F: Face>() -> Bed<F> {

@@ -5,8 +5,8 @@ mod machine;
 
 use mqtt5_proto::packet::Connect;
 use mqtt5_proto::{
-    Config, DisconnectCause, Instant, Op, Outbound, Packet, Properties, Property, QoS, Refused,
-    SessionLoss, TopicName, Violation,
+    Config, DisconnectCause, Instant, Op, Outbound, Packet, PacketType, Properties, Property, QoS,
+    ReasonCode, Refused, SessionLoss, TopicAliases, TopicName, Violation,
 };
 
 use machine::packets::{ack_with, again, puback, pubcomp, publish, pubrec, pubrel};
@@ -24,19 +24,26 @@ every_storage!(
     after_pubrel_the_identifier_is_free,
     publishes_keep_their_order_and_pubrels_theirs,
     operations_go_on,
+    an_operation_of_which_only_the_end_was_stored,
     every_prefix_of_a_lost_session,
     a_withdrawn_publish_stays_withdrawn,
     a_session_without_expiry_is_over,
     a_session_that_was_lost_is_not_resumed,
     a_message_expires_in_the_next_process,
+    a_message_has_its_topic_alias_in_the_next_process,
     records_written_twice_do_no_harm,
     all_records_at_any_time_say_what_was_written,
     the_expiry_is_kept_before_the_next_connection,
     a_snapshot_without_records,
+    a_snapshot_keeps_the_reason_of_pubrec,
+    a_snapshot_keeps_expiry_and_alias_of_what_waits,
     a_snapshot_of_a_session_that_is_over,
+    a_snapshot_without_a_session,
+    a_snapshot_before_the_ends_are_told,
     a_snapshot_of_a_session_that_is_over_keeps_its_order,
     a_snapshot_becomes_records,
     restore_only_where_nothing_is,
+    what_was_before_is_not_taken_for_what_was_restored,
 );
 
 const REPUBLISH_ALL: SessionLoss = SessionLoss {
@@ -221,6 +228,20 @@ fn operations_go_on<F: Face>() {
     assert_eq!(bed.tell(&puback(3)), completed(c));
 }
 
+fn an_operation_of_which_only_the_end_was_stored<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    let op = bed.publish(AtLeastOnce, "a").unwrap();
+    store.write(&mut bed);
+    assert!(bed.client.withdraw(op));
+    store.write(&mut bed);
+    store.fail(&mut bed);
+    store.sync(&mut bed);
+    assert_eq!(kinds(&store.durable())[2..], [Kind::Ended(op, 1)]);
+    let (mut bed, mut store) = restart::<F>(&store);
+    resumed(&mut bed, &mut store);
+    assert!(bed.publish(AtLeastOnce, "b").unwrap() > op);
+}
+
 /// E13: wherever the process ends, what was handed over in the old session goes into the new one as new, once and in
 /// order; after PUBREC never.
 fn every_prefix_of_a_lost_session<F: Face>() {
@@ -353,6 +374,27 @@ fn a_message_expires_in_the_next_process<F: Face>() {
     }
 }
 
+fn a_message_has_its_topic_alias_in_the_next_process<F: Face>() {
+    let mut config = write_ahead();
+    config.topic_aliases = TopicAliases::OnRequest(8);
+    let (mut bed, mut store) = recording_with::<F>(config);
+    let topic = TopicName::new("t").unwrap();
+    let message = Outbound {
+        alias: true,
+        ..Outbound::new(topic, AtLeastOnce, b"a".as_slice())
+    };
+    bed.client.publish(bed.now, &message).unwrap();
+    store.save(&mut bed);
+    let mut bed = restarted::<F>(config, &store.durable());
+    assert_eq!(bed.resume(true, &[Property::TopicAliasMaximum(8)]), []);
+    let list = [Property::TopicAlias(1)];
+    let mut packet = again(AtLeastOnce, 1, "a");
+    if let Packet::Publish(publish) = &mut packet {
+        publish.properties = Properties::new(&list).unwrap();
+    }
+    bed.expect_sent(&[packet]);
+}
+
 /// What a machine with these records sends when its session is resumed, and what is in them.
 fn outcome<F: Face>(config: Config, records: &[u8]) -> (Vec<u8>, Vec<Kind>) {
     let mut bed = restarted::<F>(config, records);
@@ -439,6 +481,52 @@ fn a_snapshot_without_records<F: Face>() {
     ]);
 }
 
+fn a_snapshot_keeps_the_reason_of_pubrec<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    let op = bed.publish(ExactlyOnce, "a").unwrap();
+    bed.sent_bytes();
+    bed.tell(&ack_with(PacketType::Pubrec, 1, 0x10, Properties::EMPTY));
+    let mut bed = restarted::<F>(Config::default(), &bed.client.records());
+    assert_eq!(bed.resume(true, &[]), []);
+    bed.expect_sent(&[pubrel(1)]);
+    let (nobody, success) = (ReasonCode::NO_MATCHING_SUBSCRIBERS, ReasonCode::SUCCESS);
+    let end = End::Delivered(nobody, success, "[]".into());
+    assert_eq!(bed.tell(&pubcomp(1)), [Told::Completed(op, end)]);
+}
+
+fn a_snapshot_keeps_expiry_and_alias_of_what_waits<F: Face>() {
+    let mut config = Config::default();
+    config.topic_aliases = TopicAliases::OnRequest(8);
+    let mut bed = Bed::<F>::keeping_with(config);
+    bed.lose();
+    bed.resume(true, &[Property::ReceiveMaximum(1)]);
+    bed.publish(AtLeastOnce, "full").unwrap();
+    let list = [Property::MessageExpiryInterval(10)];
+    let topic = TopicName::new("t").unwrap();
+    let message = Outbound {
+        properties: Properties::new(&list).unwrap(),
+        alias: true,
+        ..Outbound::new(topic, AtLeastOnce, b"a".as_slice())
+    };
+    let op = bed.client.publish(bed.now, &message).unwrap();
+    bed.sent_bytes();
+    let snapshot = bed.client.records();
+
+    let mut bed = restarted::<F>(config, &snapshot);
+    bed.wait(secs(10));
+    bed.client.handle_timeout(bed.now);
+    assert_eq!(bed.events(), [Told::Completed(op, End::Expired)]);
+
+    let mut bed = restarted::<F>(config, &snapshot);
+    bed.resume(true, &[Property::TopicAliasMaximum(8)]);
+    let list = [Property::MessageExpiryInterval(10), Property::TopicAlias(1)];
+    let mut packet = publish(AtLeastOnce, 2, "a");
+    if let Packet::Publish(publish) = &mut packet {
+        publish.properties = Properties::new(&list).unwrap();
+    }
+    bed.expect_sent(&[again(AtLeastOnce, 1, "full"), packet]);
+}
+
 /// What was never sent is no session state: it survives the end of the session, whatever its QoS (E14).
 fn a_snapshot_of_a_session_that_is_over<F: Face>() {
     for config in [Config::default(), write_ahead()] {
@@ -463,6 +551,29 @@ fn a_snapshot_of_a_session_that_is_over<F: Face>() {
         assert_eq!(sent[0], 0x34, "DUP 0");
         assert!(sent.contains(&b'a') && sent.ends_with(b"b"));
     }
+}
+
+fn a_snapshot_without_a_session<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    bed.lose();
+    bed.client.abandon().unwrap();
+    assert_eq!(bed.events(), []);
+    let nothing = [Kind::Session(0), Kind::SessionLost];
+    assert_eq!(kinds(&bed.client.records()), nothing);
+}
+
+/// What ended with a session is not in the next one.
+fn a_snapshot_before_the_ends_are_told<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    bed.publish(ExactlyOnce, "a").unwrap();
+    bed.sent_bytes();
+    bed.lose();
+    bed.reopen();
+    bed.connack(false, &[]);
+    let connected = bed.client.poll_event(bed.now);
+    assert!(matches!(connected, Some(Told::Connected { .. })));
+    assert_eq!(kinds(&bed.client.records()), [Kind::Session(3_600)]);
+    assert_eq!(bed.events().len(), 1);
 }
 
 /// What was never sent does not overtake what is published again.
@@ -543,4 +654,30 @@ fn restore_only_where_nothing_is<F: Face>() {
     bed.lose();
     assert!(!bed.client.has_session());
     assert_eq!(restore(&mut bed), Err(Refused::SessionInUse));
+}
+
+/// Operations and messages of the same process, before it was given another session.
+fn what_was_before_is_not_taken_for_what_was_restored<F: Face>() {
+    let (mut other, mut store) = recording::<F>();
+    let restored = other.publish(AtLeastOnce, "restored").unwrap();
+    store.save(&mut other);
+
+    let mut bed = Bed::<F>::keeping();
+    let ops = ["a", "b", "c"].map(|text| bed.publish(AtLeastOnce, text).unwrap());
+    let token = bed.token(&publish(AtLeastOnce, 7, "in"));
+    bed.lose();
+    bed.client.abandon().unwrap();
+    assert_eq!(bed.events().len(), 3);
+    bed.client.restore(bed.now, &store.durable()).unwrap();
+    assert_eq!(bed.resume(true, &[]), []);
+    bed.sent_bytes();
+    assert_eq!(bed.tell(&puback(1)), completed(restored));
+    let next = bed.publish(AtLeastOnce, "d").unwrap();
+    assert!(ops.iter().all(|op| *op < next), "{next:?} after {ops:?}");
+    bed.sent_bytes();
+    let new = bed.token(&publish(AtLeastOnce, 7, "new"));
+    bed.ack(token);
+    bed.expect_sent(&[]);
+    bed.ack(new);
+    bed.expect_sent(&[puback(7)]);
 }

@@ -4,7 +4,7 @@ mod machine;
 
 use mqtt5_proto::{
     Authenticate, DisconnectCause, EncodeError, Property, QoS, ReasonCode, Refused, State,
-    Violation,
+    TimerReason, Violation,
 };
 
 use machine::authentication::{
@@ -12,7 +12,7 @@ use machine::authentication::{
     open_again, tell,
 };
 use machine::packets::{disconnect, encode, puback, publish};
-use machine::{Bed, End, Face, Told, every_storage, secs};
+use machine::{Bed, End, Face, Small, Told, every_storage, secs};
 
 use Authenticate::{Accept, Continue};
 use Property::AuthenticationMethod;
@@ -202,6 +202,25 @@ fn auth_has_room<F: Face>() {
     let sent = bed.sent_bytes();
     assert!(sent.ends_with(&auth(AGAIN, METHOD, "first")));
     assert_eq!(bed.events(), [Told::Completed(waiting, End::Accepted)]);
+}
+
+/// What is not read as long as an answer might have no room behind AUTH has a whole new limit afterwards.
+#[test]
+fn auth_that_stops_reading_stops_the_time_of_a_packet() {
+    let mut bed = connected::<Small>();
+    assert_eq!(tell(&mut bed, &[0x30]), []);
+    while bed.client.pending() == 0 {
+        bed.publish(AtMostOnce, "0123456789").unwrap();
+    }
+    bed.client.reauthenticate(bed.now, Some(b"first")).unwrap();
+    assert!(!bed.client.wants_read());
+    bed.sleep_until(20_000);
+    bed.client.transmit(bed.now, 1);
+    assert!(!bed.client.wants_read());
+    bed.sleep_until(45_000);
+    bed.sent_bytes();
+    assert!(bed.client.wants_read());
+    assert_eq!(bed.timer(), Some((75_000, TimerReason::PartialPacket)));
 }
 
 /// Success cannot come before the answer to an open challenge.

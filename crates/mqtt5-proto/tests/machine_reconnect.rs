@@ -2,9 +2,12 @@
 
 mod machine;
 
-use mqtt5_proto::{DisconnectCause, DisconnectReason, Packet, Properties, QoS, TimerReason};
+use mqtt5_proto::packet::Connect;
+use mqtt5_proto::{
+    Config, DisconnectCause, DisconnectReason, Packet, Properties, QoS, TimerReason,
+};
 
-use machine::packets::{encode, puback, publish, pubrec, reasons, suback};
+use machine::packets::{encode, puback, publish, pubrec, pubrel, reasons, suback};
 use machine::{Bed, End, Face, LIMITS, Told, every_storage, secs};
 
 use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
@@ -14,6 +17,7 @@ every_storage!(
     unsent_bytes_do_not_reach_the_next_connection,
     half_a_written_packet_does_not_reach_the_next_connection,
     timers_start_anew,
+    answers_that_had_no_room_do_not_stop_the_next_connection,
     identifiers_go_on,
     acknowledgements_of_an_earlier_connection_find_nothing,
     inbound_exchanges_are_forgotten,
@@ -65,9 +69,9 @@ fn half_a_written_packet_does_not_reach_the_next_connection<F: Face>() {
     bed.accept(&[]);
     // CONNECT itself, half written.
     bed.close();
-    let connect = mqtt5_proto::packet::Connect {
+    let connect = Connect {
         properties: Properties::new(&LIMITS).unwrap(),
-        ..mqtt5_proto::packet::Connect::new("me")
+        ..Connect::new("me")
     };
     bed.client.connect(bed.now, &connect).unwrap();
     assert_eq!(bed.client.transmit(bed.now, 3).len(), 3);
@@ -90,6 +94,32 @@ fn timers_start_anew<F: Face>() {
     assert_eq!(bed.timer(), Some((1_010_000, TimerReason::Connect)));
     bed.accept(&[]);
     assert_eq!(bed.timer(), Some((1_055_000, TimerReason::KeepAlive)));
+}
+
+/// Neither its reading, nor the time that a packet may take.
+fn answers_that_had_no_room_do_not_stop_the_next_connection<F: Face>() {
+    let mut config = Config::default();
+    config.connect_timeout = secs(100);
+    let mut bed = Bed::<F>::with(config);
+    bed.open();
+    bed.accept(&[]);
+    while bed.client.wants_read() {
+        bed.feed(&pubrel(1));
+        assert_eq!(bed.events(), []);
+    }
+    bed.close();
+    let connect = Connect {
+        properties: Properties::new(&LIMITS).unwrap(),
+        ..Connect::new("me")
+    };
+    bed.client.connect(bed.now, &connect).unwrap();
+    assert!(bed.client.wants_read());
+    // The first byte of CONNACK.
+    bed.feed_bytes(&[0x20]);
+    assert_eq!(bed.events(), []);
+    bed.wait(secs(10));
+    bed.sent_bytes();
+    assert_eq!(bed.timer(), Some((30_000, TimerReason::PartialPacket)));
 }
 
 /// HB-38: they rest as long as possible, over connections too.

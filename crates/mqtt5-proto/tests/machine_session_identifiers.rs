@@ -8,6 +8,7 @@ mod machine;
 use mqtt5_proto::{PacketType, Properties, Property, QoS};
 
 use machine::packets::{ack_with, puback, pubcomp, publish, pubrec};
+use machine::store::recording;
 use machine::{Bed, Face, every_storage};
 
 use PacketType::{Pubrec, Pubrel};
@@ -17,6 +18,7 @@ use QoS::{AtLeastOnce, ExactlyOnce};
 every_storage!(
     it_rests_as_long_as_the_session_lives,
     it_is_free_when_the_server_has_finished_with_it,
+    it_is_free_if_it_was_never_sent,
     the_oldest_gives_way_where_there_is_no_room,
 );
 
@@ -78,6 +80,22 @@ fn it_is_free_when_the_server_has_finished_with_it<F: Face>() {
     for id in [1, 2, 5] {
         next_is(&mut bed, id);
     }
+}
+
+fn it_is_free_if_it_was_never_sent<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    bed.publish(ExactlyOnce, "x").unwrap();
+    bed.lose();
+    assert_eq!(bed.resume(true, &[MaximumQoS(1)]).len(), 1);
+    store.save(&mut bed);
+    for _ in 2..=u16::MAX {
+        let op = bed.publish(AtLeastOnce, "").unwrap();
+        assert!(bed.client.withdraw(op));
+        assert_eq!(bed.events(), []);
+    }
+    bed.publish(AtLeastOnce, "x").unwrap();
+    store.save(&mut bed);
+    bed.expect_sent(&[publish(AtLeastOnce, 1, "x")]);
 }
 
 fn the_oldest_gives_way_where_there_is_no_room<F: Face>() {

@@ -37,6 +37,7 @@ every_storage!(
     at_most_once_that_waits_is_not_sent,
     withdrawn_without_a_connection,
     abandon_ends_everything_once,
+    abandon_ends_nothing_that_comes_later,
     abandon_only_without_a_connection,
     connect_waits_for_the_ends,
     a_loss_before_the_ends_are_told,
@@ -395,6 +396,20 @@ fn abandon_ends_everything_once<F: Face>() {
     bed.expect_empty();
     bed.resume(false, &[]);
     bed.expect_sent(&[]);
+}
+
+fn abandon_ends_nothing_that_comes_later<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    bed.lose();
+    bed.client.abandon().unwrap();
+    assert_eq!(bed.events(), []);
+    bed.resume(false, &maximum(1));
+    bed.publish(AtLeastOnce, "a").unwrap();
+    bed.publish(AtLeastOnce, "b").unwrap();
+    bed.sent_bytes();
+    assert_eq!(bed.lose(), []);
+    bed.resume(true, &[]);
+    bed.expect_sent(&[again(AtLeastOnce, 1, "a"), publish(AtLeastOnce, 2, "b")]);
 }
 
 fn abandon_only_without_a_connection<F: Face>() {

@@ -2,14 +2,14 @@
 
 mod machine;
 
-use mqtt5_proto::packet::{List, Subscribe, SubscribeFilter, Unsubscribe};
+use mqtt5_proto::packet::{Connect, List, Subscribe, SubscribeFilter, Unsubscribe};
 use mqtt5_proto::{
-    DisconnectCause, EncodeError, Packet, Properties, Property, QoS, Refused, RetainHandling,
-    TopicFilter,
+    Config, DisconnectCause, EncodeError, Packet, Properties, Property, QoS, Refused,
+    RetainHandling, TopicFilter,
 };
 
 use machine::packets::{id, reasons, suback, unsuback};
-use machine::{Bed, End, Face, Told, every_storage};
+use machine::{Bed, End, Face, LIMITS, Told, every_storage};
 
 every_storage!(
     subscribe_with_everything_is_byte_for_byte,
@@ -23,6 +23,7 @@ every_storage!(
     a_higher_qos_than_the_server_has_may_be_asked_for,
     requests_that_cannot_be_encoded_are_refused,
     open_requests_end_with_the_connection,
+    bytes_of_requests_are_bounded_until_they_are_written,
     properties_of_the_answer_are_told,
 );
 
@@ -251,6 +252,35 @@ fn open_requests_end_with_the_connection<F: Face>() {
     bed.open();
     bed.accept(&[]);
     assert_eq!(bed.tell(&suback(1, &reasons(&[0]))), []);
+}
+
+/// What an earlier connection left unwritten does not count, either.
+fn bytes_of_requests_are_bounded_until_they_are_written<F: Face>() {
+    let mut config = Config::default();
+    // Two requests for a filter of one byte.
+    config.maximum_pending_bytes = 20;
+    let mut bed = Bed::<F>::with(config);
+    bed.open();
+    bed.accept(&[]);
+    let fill = |bed: &mut Bed<F>| {
+        for filter in ["a", "b"] {
+            bed.subscribe(&[filter]).unwrap();
+        }
+        assert_eq!(bed.subscribe(&["c"]), Err(Refused::Full));
+    };
+    fill(&mut bed);
+    bed.sent_bytes();
+    fill(&mut bed);
+    bed.close();
+    // The transport tells late how much of CONNECT was written.
+    let connect = Connect {
+        properties: Properties::new(&LIMITS).unwrap(),
+        ..Connect::new("me")
+    };
+    bed.client.connect(bed.now, &connect).unwrap();
+    bed.connack(false, &[]);
+    assert_eq!(bed.events().len(), 1);
+    fill(&mut bed);
 }
 
 fn properties_of_the_answer_are_told<F: Face>() {

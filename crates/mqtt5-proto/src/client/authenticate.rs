@@ -104,6 +104,7 @@ impl<S: Storage> Machine<S> {
             .liveness
             .encoding(now, connection.transmit.unsent());
         connection.transmit.push(&packet, ProtocolVersion::V5)?;
+        connection.note_room();
         super::Statistics::add(&mut self.statistics.packets_sent, 1);
         Ok(())
     }

@@ -108,7 +108,7 @@ impl<S: Storage> Connection<S> {
         }
         self.liveness.encoding(now, self.transmit.unsent());
         let length = self.transmit.push(packet, ProtocolVersion::V5)?;
-        self.stalled |= !self.has_answer_room();
+        self.note_room();
         Ok(length)
     }
 
@@ -120,8 +120,13 @@ impl<S: Storage> Connection<S> {
     ) -> Result<usize, EncodeError> {
         let length = self.send(now, packet)?;
         self.answers = self.answers.saturating_add(length);
-        self.stalled |= !self.has_answer_room();
+        self.note_room();
         Ok(length)
+    }
+
+    /// Takes note of something that was encoded: reading stops when it has left no room for an answer.
+    pub(crate) fn note_room(&mut self) {
+        self.stalled |= !self.has_answer_room();
     }
 
     /// Whether an answer can be encoded.
