@@ -41,7 +41,7 @@ impl Report {
         };
         for cause in error.chain() {
             report.add(cause);
-            if report.answer.is_some() || is_told(cause) {
+            if is_told(cause) || (report.answer.is_some() && !is_violation(cause)) {
                 // What is behind it says the same in other words.
                 break;
             }
@@ -147,6 +147,12 @@ fn is_told(cause: &(dyn StdError + 'static)) -> bool {
     ];
     let error = cause.downcast_ref::<ConnectionError>();
     error.is_some_and(|error| !explained.contains(&error.kind()))
+}
+
+/// Whether the source has to say what was broken, whatever the server said.
+fn is_violation(cause: &(dyn StdError + 'static)) -> bool {
+    let error = cause.downcast_ref::<ConnectionError>();
+    error.is_some_and(|error| error.kind() == Connection::Protocol)
 }
 
 /// Exit code and hint of a connection that was not made or ended.
