@@ -170,9 +170,9 @@ fn a_session_without_room_for_its_records() {
     store.save(&mut bed);
     let durable = store.durable();
     // Of one publish, one received message and the connection.
-    let mut client = mqtt5_proto::fixed::Client::<1_024, 256, 64, 1, 1, 0, 9>::new(write_ahead());
+    let mut client = mqtt5_proto::fixed::Client::<1_024, 256, 64, 1, 1, 0, 11>::new(write_ahead());
     assert_eq!(client.restore(Instant::ZERO, parse(&durable)), Ok(()));
-    let mut client = mqtt5_proto::fixed::Client::<1_024, 256, 64, 1, 1, 0, 8>::new(write_ahead());
+    let mut client = mqtt5_proto::fixed::Client::<1_024, 256, 64, 1, 1, 0, 10>::new(write_ahead());
     let restored = client.restore(Instant::ZERO, parse(&durable));
     assert_eq!(restored, Err(Refused::Full));
 }
