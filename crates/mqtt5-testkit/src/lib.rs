@@ -12,6 +12,8 @@
 
 #[cfg(feature = "behaviour")]
 pub mod behaviour;
+#[cfg(feature = "behaviour")]
+mod built_in;
 mod child;
 mod clock;
 mod lines;
@@ -22,6 +24,8 @@ mod scripted;
 mod soak;
 mod temp;
 
+#[cfg(feature = "behaviour")]
+pub use built_in::is_built_in;
 pub use clock::wait_until;
 pub use mosquitto::{Mosquitto, MosquittoSettings, find_program};
 pub use mosquitto_clients::{ClientOutput, Received, Subscriber, mosquitto_pub, mosquitto_sub};

@@ -137,7 +137,8 @@ fn single_transports() -> Result<()> {
             "clippy -p mqtt5-transport --features {feature} --all-targets -- -D warnings"
         ))?;
     }
-    run_cargo("test -p mqtt5-transport")
+    run_cargo("test -p mqtt5-transport")?;
+    run_cargo("test -p mqtt5-blocking --test connect")
 }
 
 fn release_tests() -> Result<()> {

@@ -57,7 +57,7 @@ impl<S: Storage> Session<S> {
     }
 
     /// Nothing is left that the other side knows of.
-    fn void(&mut self) {
+    pub(super) fn void(&mut self) {
         if self.exists || !self.unbegun {
             self.record(Entry::SessionLost);
         }

@@ -191,6 +191,10 @@ impl<S: Storage> Restoring<S> {
             session.unsend(epoch);
         }
         let dead = !session.exists && !unbegun;
+        let received = session.receiver.unreleased().next().is_some();
+        if dead && (received || session.sender.in_flight() > 0) {
+            session.void();
+        }
         session.settle(policy, |message| {
             // What was never sent goes behind what is published again, so that the order is kept.
             dead || message.record < epoch || (unbegun && message.record == epoch)
