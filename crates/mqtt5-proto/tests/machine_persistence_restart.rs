@@ -107,12 +107,7 @@ fn after_pubrec_only_pubrel_goes_out<F: Face>() {
     let op = bed.publish(ExactlyOnce, "a").unwrap();
     store.save(&mut bed);
     bed.sent_bytes();
-    bed.feed(&ack_with(
-        mqtt5_proto::PacketType::Pubrec,
-        1,
-        0x10,
-        Properties::EMPTY,
-    ));
+    bed.feed(&ack_with(PacketType::Pubrec, 1, 0x10, Properties::EMPTY));
     store.save(&mut bed);
     let (mut bed, mut store) = restart::<F>(&store);
     resumed(&mut bed, &mut store);
@@ -136,7 +131,7 @@ fn after_its_end_nothing_goes_out<F: Face>() {
     store.save(&mut bed);
     bed.sent_bytes();
     bed.tell(&puback(1));
-    let refused = ack_with(mqtt5_proto::PacketType::Pubrec, 2, 0x87, Properties::EMPTY);
+    let refused = ack_with(PacketType::Pubrec, 2, 0x87, Properties::EMPTY);
     assert_eq!(bed.tell(&refused).len(), 1);
     store.save(&mut bed);
     let (mut bed, mut store) = restart::<F>(&store);
