@@ -1,19 +1,17 @@
-//! A new process goes on where the last one was: from records, or from a snapshot (S108, S114, S115, D3, D28, E13, E14,
-//! E16).
+//! A new process goes on where the last one was, from its records (S108, S114, S115, D3, D28, E13, E14, E16).
 
 mod machine;
 
-use mqtt5_proto::packet::Connect;
 use mqtt5_proto::{
     Config, DisconnectCause, Instant, Op, Outbound, Packet, PacketType, Properties, Property, QoS,
-    ReasonCode, Refused, SessionLoss, TopicAliases, TopicName, Violation,
+    Refused, SessionLoss, TopicAliases, TopicName, Violation,
 };
 
 use machine::packets::{ack_with, again, puback, pubcomp, publish, pubrec, pubrel};
 use machine::store::{Kind, Store, busy, kinds, recording, recording_with, restarted, write_ahead};
-use machine::{Bed, End, Face, LIMITS, Told, bytes, every_storage, parse, secs};
+use machine::{Bed, End, Face, Told, bytes, every_storage, parse, secs};
 
-use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+use QoS::{AtLeastOnce, ExactlyOnce};
 
 every_storage!(
     nothing_to_begin_with,
@@ -34,14 +32,6 @@ every_storage!(
     records_written_twice_do_no_harm,
     all_records_at_any_time_say_what_was_written,
     the_expiry_is_kept_before_the_next_connection,
-    a_snapshot_without_records,
-    a_snapshot_keeps_the_reason_of_pubrec,
-    a_snapshot_keeps_expiry_and_alias_of_what_waits,
-    a_snapshot_of_a_session_that_is_over,
-    a_snapshot_without_a_session,
-    a_snapshot_before_the_ends_are_told,
-    a_snapshot_of_a_session_that_is_over_keeps_its_order,
-    a_snapshot_becomes_records,
     restore_only_where_nothing_is,
     what_was_before_is_not_taken_for_what_was_restored,
 );
@@ -443,187 +433,6 @@ fn the_expiry_is_kept_before_the_next_connection<F: Face>() {
     assert_eq!(kinds(&bed.client.records()), session);
     bed.reopen();
     assert_eq!(kinds(&bed.client.records()), session);
-}
-
-/// A machine that writes nothing down while it runs gives all of its session at the end, what waits included.
-fn a_snapshot_without_records<F: Face>() {
-    let mut bed = Bed::<F>::keeping();
-    bed.lose();
-    bed.resume(true, &[Property::ReceiveMaximum(2)]);
-    for (qos, text) in [
-        (AtLeastOnce, "a"),
-        (ExactlyOnce, "b"),
-        (AtLeastOnce, "c"),
-        (ExactlyOnce, "d"),
-    ] {
-        bed.publish(qos, text).unwrap();
-    }
-    bed.publish(AtMostOnce, "not kept").unwrap();
-    bed.sent_bytes();
-    bed.tell(&pubrec(2));
-    assert_eq!((bed.client.pending(), bed.client.in_flight()), (3, 2));
-    let records = bed.client.records();
-    let mut bed = restarted::<F>(Config::default(), &records);
-    assert_eq!(bed.events(), []);
-    assert_eq!((bed.client.pending(), bed.client.in_flight()), (2, 2));
-    assert_eq!(bed.client.records(), records);
-    assert_eq!(bed.resume(true, &[]), []);
-    bed.expect_sent(&[
-        pubrel(2),
-        again(AtLeastOnce, 1, "a"),
-        publish(AtLeastOnce, 3, "c"),
-        publish(ExactlyOnce, 4, "d"),
-    ]);
-}
-
-fn a_snapshot_keeps_the_reason_of_pubrec<F: Face>() {
-    let mut bed = Bed::<F>::keeping();
-    let op = bed.publish(ExactlyOnce, "a").unwrap();
-    bed.sent_bytes();
-    bed.tell(&ack_with(PacketType::Pubrec, 1, 0x10, Properties::EMPTY));
-    let mut bed = restarted::<F>(Config::default(), &bed.client.records());
-    assert_eq!(bed.resume(true, &[]), []);
-    bed.expect_sent(&[pubrel(1)]);
-    let (nobody, success) = (ReasonCode::NO_MATCHING_SUBSCRIBERS, ReasonCode::SUCCESS);
-    let end = End::Delivered(nobody, success, "[]".into());
-    assert_eq!(bed.tell(&pubcomp(1)), [Told::Completed(op, end)]);
-}
-
-fn a_snapshot_keeps_expiry_and_alias_of_what_waits<F: Face>() {
-    let mut config = Config::default();
-    config.topic_aliases = TopicAliases::OnRequest(8);
-    let mut bed = Bed::<F>::keeping_with(config);
-    bed.lose();
-    bed.resume(true, &[Property::ReceiveMaximum(1)]);
-    bed.publish(AtLeastOnce, "full").unwrap();
-    let list = [Property::MessageExpiryInterval(10)];
-    let topic = TopicName::new("t").unwrap();
-    let message = Outbound {
-        properties: Properties::new(&list).unwrap(),
-        alias: true,
-        ..Outbound::new(topic, AtLeastOnce, b"a".as_slice())
-    };
-    let op = bed.client.publish(bed.now, &message).unwrap();
-    bed.sent_bytes();
-    let snapshot = bed.client.records();
-
-    let mut bed = restarted::<F>(config, &snapshot);
-    bed.wait(secs(10));
-    bed.client.handle_timeout(bed.now);
-    assert_eq!(bed.events(), [Told::Completed(op, End::Expired)]);
-
-    let mut bed = restarted::<F>(config, &snapshot);
-    bed.resume(true, &[Property::TopicAliasMaximum(8)]);
-    let list = [Property::MessageExpiryInterval(10), Property::TopicAlias(1)];
-    let mut packet = publish(AtLeastOnce, 2, "a");
-    if let Packet::Publish(publish) = &mut packet {
-        publish.properties = Properties::new(&list).unwrap();
-    }
-    bed.expect_sent(&[again(AtLeastOnce, 1, "full"), packet]);
-}
-
-/// What was never sent is no session state: it survives the end of the session, whatever its QoS (E14).
-fn a_snapshot_of_a_session_that_is_over<F: Face>() {
-    for config in [Config::default(), write_ahead()] {
-        let mut bed = Bed::<F>::keeping_with(config);
-        let mut store = Store::default();
-        store.save(&mut bed);
-        bed.lose();
-        bed.resume(true, &[Property::SessionExpiryInterval(0)]);
-        store.save(&mut bed);
-        bed.publish(ExactlyOnce, "a").unwrap();
-        bed.publish(AtLeastOnce, "b").unwrap();
-        store.write(&mut bed);
-        assert_eq!(bed.lose(), []);
-        assert_eq!(bed.client.pending(), 2);
-        let mut bed = restarted::<F>(config, &bed.client.records());
-        assert_eq!(bed.events(), []);
-        assert_eq!(bed.client.pending(), 2);
-        assert!(!bed.client.has_session());
-        assert_eq!(bed.resume(false, &[]), []);
-        Store::default().save(&mut bed);
-        let sent = bed.sent_bytes();
-        assert_eq!(sent[0], 0x34, "DUP 0");
-        assert!(sent.contains(&b'a') && sent.ends_with(b"b"));
-    }
-}
-
-fn a_snapshot_without_a_session<F: Face>() {
-    let mut bed = Bed::<F>::keeping();
-    bed.lose();
-    bed.client.abandon().unwrap();
-    assert_eq!(bed.events(), []);
-    let nothing = [Kind::Session(0), Kind::SessionLost];
-    assert_eq!(kinds(&bed.client.records()), nothing);
-}
-
-/// What ended with a session is not in the next one.
-fn a_snapshot_before_the_ends_are_told<F: Face>() {
-    let mut bed = Bed::<F>::keeping();
-    bed.publish(ExactlyOnce, "a").unwrap();
-    bed.sent_bytes();
-    bed.lose();
-    bed.reopen();
-    bed.connack(false, &[]);
-    let connected = bed.client.poll_event(bed.now);
-    assert!(matches!(connected, Some(Told::Connected { .. })));
-    assert_eq!(kinds(&bed.client.records()), [Kind::Session(3_600)]);
-    assert_eq!(bed.events().len(), 1);
-}
-
-/// What was never sent does not overtake what is published again.
-fn a_snapshot_of_a_session_that_is_over_keeps_its_order<F: Face>() {
-    for config in [Config::default(), write_ahead()] {
-        let (mut bed, mut store) = recording::<F>();
-        bed.publish(AtLeastOnce, "sent").unwrap();
-        store.save(&mut bed);
-        bed.sent_bytes();
-        bed.publish(AtLeastOnce, "waits").unwrap();
-        bed.lose();
-        let properties = [Property::SessionExpiryInterval(3_600), LIMITS[0], LIMITS[1]];
-        let connect = Connect {
-            properties: Properties::new(&properties).unwrap(),
-            ..Connect::new("me")
-        };
-        bed.client.connect(bed.now, &connect).unwrap();
-        store.save(&mut bed);
-        bed.sent_bytes();
-        bed.lose();
-        let mut bed = restarted::<F>(config, &bed.client.records());
-        bed.resume(false, &[]);
-        Store::default().save(&mut bed);
-        let sent = bed.sent_bytes();
-        let place = |text: &[u8]| sent.windows(text.len()).position(|part| part == text);
-        let [first, second] = [place(b"sent"), place(b"waits")].map(Option::unwrap);
-        assert!(first < second);
-    }
-}
-
-/// What waits without an identifier gets one, and a record.
-fn a_snapshot_becomes_records<F: Face>() {
-    let mut bed = Bed::<F>::keeping();
-    bed.lose();
-    bed.resume(true, &[Property::ReceiveMaximum(1)]);
-    let [a, b] = ["a", "b"].map(|text| bed.publish(AtLeastOnce, text).unwrap());
-    bed.sent_bytes();
-    let snapshot = bed.client.records();
-    let waiting = [Kind::Session(3_600), Kind::Publish(a, 1), Kind::Waiting(b)];
-    assert_eq!(kinds(&snapshot), waiting);
-
-    let mut bed = restarted::<F>(write_ahead(), &snapshot);
-    assert_eq!((bed.client.pending(), bed.client.in_flight()), (1, 1));
-    let mut store = Store::default();
-    assert_eq!(store.write(&mut bed), [Kind::Publish(b, 2)]);
-    // With its record it is not there twice.
-    let both = [snapshot, store.prefix(1)].concat();
-    let mut next = restarted::<F>(write_ahead(), &both);
-    assert_eq!((next.client.pending(), next.client.in_flight()), (0, 2));
-    assert!(next.client.poll_persist().is_none());
-    resumed(&mut next, &mut Store::default());
-    next.expect_sent(&[again(AtLeastOnce, 1, "a"), again(AtLeastOnce, 2, "b")]);
-
-    resumed(&mut bed, &mut store);
-    bed.expect_sent(&[again(AtLeastOnce, 1, "a"), publish(AtLeastOnce, 2, "b")]);
 }
 
 fn restore_only_where_nothing_is<F: Face>() {
