@@ -17,6 +17,7 @@ every_storage!(
     a_refusal_gives_the_session_back,
     what_never_left_gives_the_session_back,
     a_failure_closes_without_a_word,
+    a_failure_after_an_early_connack_closes_without_a_word,
     nothing_waits_without_a_session,
     nothing_is_said_in_a_new_session_before_its_record,
 );
@@ -118,6 +119,21 @@ fn a_failure_closes_without_a_word<F: Face>() {
     let told = bed.events();
     let cause = DisconnectCause::Store;
     assert_eq!(told, [Told::Disconnected(cause, "[]".into())]);
+}
+
+/// A server that accepts before CONNECT has left breaks the protocol; it is told nothing all the same.
+fn a_failure_after_an_early_connack_closes_without_a_word<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    bed.lose();
+    clean_start(&mut bed);
+    store.write(&mut bed);
+    bed.feed(&connack(0, Properties::EMPTY));
+    bed.events();
+    store.fail(&mut bed);
+    bed.events();
+    assert_eq!(bed.client.state(), State::Closing);
+    bed.expect_sent(&[]);
+    assert!(bed.client.wants_close());
 }
 
 /// Where there is no session there is nothing to record, and CONNECT leaves at once.

@@ -30,7 +30,8 @@ impl<S: Storage> Machine<S> {
         }
         match self.connection.state {
             State::Disconnected => self.session.stop(),
-            State::Connecting if self.connection.transmit.taken() == 0 => {
+            // CONNECT has not left, whatever the server says.
+            _ if self.connection.transmit.taken() == 0 => {
                 self.connection.abort(DisconnectCause::Store);
             }
             state => {
