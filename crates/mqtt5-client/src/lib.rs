@@ -42,9 +42,10 @@ pub use error::{
 };
 pub use filter::Filter;
 pub use handles::{
-    Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Message, NextEvent,
-    Progress, Publish, Publishing, Receive, ReceiveTimeout, Starting, Subscribe, Subscribing,
-    Subscription, Unsubscribe, Unsubscribed, Unsubscribing, Watching,
+    Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Message,
+    NextAttempt, NextEvent, Preparation, Progress, Publish, Publishing, Receive, ReceiveTimeout,
+    Starting, Subscribe, Subscribing, Subscription, Unsubscribe, Unsubscribed, Unsubscribing,
+    Watching,
 };
 pub use mode::{Async, Blocking, Mode};
 pub use mqtt5_proto::{
@@ -53,7 +54,8 @@ pub use mqtt5_proto::{
     TopicError, TopicFilter, TopicName, Violation,
 };
 pub use options::{
-    AckMode, Bound, KeepAlive, Offline, OnDrop, Options, OptionsError, Overflow, Resume, Will,
+    AckMode, Backoff, Bound, KeepAlive, Offline, OnDrop, OnSessionLost, Options, OptionsError,
+    Overflow, Reconnect, Redirects, Resubscribe, Resume, Retry, Will,
 };
 pub use payload::Payload;
 pub use secret::Password;

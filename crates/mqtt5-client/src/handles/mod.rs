@@ -1,5 +1,6 @@
 //! What the application holds: handles, builders and the futures that they become.
 
+mod attempts;
 mod client;
 mod delivery;
 mod disconnect;
@@ -12,6 +13,7 @@ mod subscription;
 mod unsubscribe;
 mod watching;
 
+pub use attempts::{Attempts, NextAttempt, Preparation};
 pub use client::Client;
 pub use delivery::{Delivery, Progress};
 pub use disconnect::{Disconnect, Disconnecting};

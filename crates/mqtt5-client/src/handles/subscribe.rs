@@ -16,7 +16,7 @@ use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use mqtt5_proto::{Instant, Property, QoS, ReasonCode, RetainHandling, TopicFilter};
+use mqtt5_proto::{Instant, Property, QoS, ReasonCode, RetainHandling};
 use std::sync::Arc;
 
 /// A subscribe that is being put together; see [`Client::subscribe`](crate::Client::subscribe).
@@ -227,15 +227,7 @@ impl<M: Mode> Subscribing<'_, M> {
         if self.request.filters.is_empty() {
             return Err(SubscribeErrorKind::NoFilters.into());
         }
-        for filter in &self.request.filters {
-            let name = TopicFilter::new(&filter.name);
-            let name = name.map_err(|error| {
-                SubscribeError::new(SubscribeErrorKind::InvalidFilter, Detail::Topic(error))
-            })?;
-            if filter.no_local && name.is_shared() {
-                return Err(SubscribeErrorKind::NoLocalOnSharedSubscription.into());
-            }
-        }
+        self.request.filters.iter().try_for_each(Filter::check)?;
         let properties = self.request.properties.checked().map(drop);
         properties.map_err(|error| {
             SubscribeError::new(SubscribeErrorKind::InvalidProperty, Detail::Encode(error))
