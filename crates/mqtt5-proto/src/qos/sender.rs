@@ -2,6 +2,7 @@
 
 use core::marker::PhantomData;
 
+use crate::planted::planted;
 use crate::storage::Table;
 use crate::{PacketId, PacketType, QoS, ReasonCode};
 
@@ -252,7 +253,9 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
             exchange.phase = Phase::AwaitPubcomp;
             exchange.received = reason;
             exchange.handed = true;
-            self.exchanges.move_to_back(id);
+            if !planted!(PubrecOrder) {
+                self.exchanges.move_to_back(id);
+            }
         }
     }
 
@@ -321,6 +324,9 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
 
     /// The session goes on with a new connection: everything is to be sent again [MQTT-4.4.0-1].
     pub fn resume(&mut self) {
+        if let Some(first) = self.front().filter(|_| planted!(ResendOutOfOrder)) {
+            self.exchanges.move_to_back(first);
+        }
         self.publishes = self.front();
         self.releases = self.publishes;
         let mut next = self.publishes;

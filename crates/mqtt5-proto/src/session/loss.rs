@@ -3,6 +3,7 @@
 use super::{Entry, FAILED, Kept, Loss, Pending, Session};
 use crate::QoS;
 use crate::client::{Op, SessionLoss};
+use crate::planted::planted;
 use crate::qos::{Exchange, Phase};
 use crate::storage::{Queue, Storage, Table};
 
@@ -11,6 +12,9 @@ impl<S: Storage> Session<S> {
     pub(crate) fn handle_closed(&mut self, taken: u64) {
         self.closed = true;
         self.receiver.handle_closed();
+        if planted!(RepeatQos2) {
+            self.receiver.clear();
+        }
         while let Some(unsent) = self.unsent.pop_front() {
             if unsent.start >= taken {
                 self.receiver.remember(unsent.answer);
@@ -53,6 +57,7 @@ impl<S: Storage> Session<S> {
     /// has not acknowledged are sent again as new ones, in their order; [`poll_loss`](Self::poll_loss) gives the rest.
     pub(crate) fn lose(&mut self, policy: SessionLoss) {
         self.void();
+        while planted!(LoseQueuedAtLoss) && self.pop_pending().is_some() {}
         self.settle(policy, |_| true);
     }
 

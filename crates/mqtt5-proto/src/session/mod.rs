@@ -12,7 +12,8 @@ pub(crate) use restoring::Restoring;
 use core::time::Duration;
 
 use crate::client::{Op, Refused};
-use crate::qos::{Answer, Exchange, Receiver, Sender};
+use crate::planted::planted;
+use crate::qos::{Answer, Exchange, Phase, Receiver, Sender};
 use crate::storage::{Body, Queue, Storage, Table};
 use crate::{Instant, PacketId, PacketType, QoS};
 
@@ -220,6 +221,13 @@ impl<S: Storage> Session<S> {
     pub(crate) fn allocate_id(&mut self) -> Option<PacketId> {
         let (requests, doubted) = (&self.requests, &self.doubted);
         let others = requests.len().saturating_add(doubted.len());
+        if planted!(ReusePacketId) {
+            let mut exchanges = self.sender.iter();
+            let released = exchanges.find(|(_, exchange)| exchange.phase == Phase::AwaitPubcomp);
+            if let Some((id, _)) = released {
+                return Some(id);
+            }
+        }
         self.sender.allocate(others, |id| {
             requests.get(id).is_some() || doubted.get(id).is_some()
         })
