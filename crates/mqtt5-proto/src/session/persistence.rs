@@ -335,13 +335,15 @@ impl<S: Storage> Session<S> {
     /// All of the session, as records.
     pub(crate) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let expiry_interval = if self.exists { self.expiry_interval } else { 0 };
-        let exchanges = || {
-            let exchanges = self.sender.iter();
-            let alive = exchanges.filter(|(_, exchange)| exchange.body.record != FAILED);
-            alive.skip(self.lost)
-        };
-        let outbound = exchanges().filter(|(_, exchange)| !exchange.is_queued());
-        let outbound = outbound.flat_map(|(id, exchange)| {
+        // What is kept before a session was begun was never sent.
+        let lost = self.unbegun.then_some(Record::SessionLost);
+        let first = self.doubted.front().map(|(id, ())| id);
+        let doubted = core::iter::successors(first, |id| self.doubted.following(*id));
+        let doubted = doubted.map(|id| Record::InDoubt { id });
+        let inbound = self.receiver.unreleased().map(|id| Record::Received { id });
+        let exchanges = self.sender.iter();
+        let alive = exchanges.filter(|(_, exchange)| exchange.body.record != FAILED);
+        let outbound = alive.skip(self.lost).flat_map(|(id, exchange)| {
             let released = (exchange.phase == Phase::AwaitPubcomp).then_some(Record::Released {
                 op: Op(exchange.tag),
                 id,
@@ -351,24 +353,15 @@ impl<S: Storage> Session<S> {
                 .into_iter()
                 .flatten()
         });
-        // What is queued before a session was begun was never sent.
-        let end = self.unbegun.then_some(Record::SessionLost);
-        let queued = exchanges().filter(|(_, exchange)| exchange.is_queued());
-        let queued = queued.map(|(id, exchange)| publish(id, exchange));
-        let first = self.doubted.front().map(|(id, ())| id);
-        let doubted = core::iter::successors(first, |id| self.doubted.following(*id));
-        let doubted = doubted.map(|id| Record::InDoubt { id });
-        let inbound = self.receiver.unreleased().map(|id| Record::Received { id });
         let waiting = (0..self.pending.len())
             .filter_map(|index| self.pending.get(index))
             .filter(|pending| pending.message.qos != QoS::AtMostOnce)
             .map(waiting);
         core::iter::once(Record::Session { expiry_interval })
-            .chain(outbound)
+            .chain(lost)
             .chain(doubted)
             .chain(inbound)
-            .chain(end)
-            .chain(queued)
+            .chain(outbound)
             .chain(waiting)
     }
 }
