@@ -22,19 +22,21 @@ impl<S: Storage> Session<S> {
         }
         self.sender.handle_closed(taken);
         if self.recording {
-            self.requeue_unhanded();
-            return;
+            // What the transport was never given is queued again, in its place.
+            self.sender
+                .for_each_mut(|exchange| exchange.body.due = false);
+        } else {
+            let waiting = self.pending.len();
+            while let Some(exchange) = self.sender.pop_unhanded() {
+                self.send_as_new(exchange);
+            }
+            self.rotate_pending(waiting);
         }
-        let waiting = self.pending.len();
-        while let Some(exchange) = self.sender.pop_unhanded() {
-            self.send_as_new(exchange);
-        }
-        self.rotate_pending(waiting);
+        self.recount();
     }
 
     /// An exchange becomes a publish that waits, behind all others.
     fn send_as_new(&mut self, exchange: Exchange<Kept<S::Body>>) {
-        self.discount(&exchange);
         let op = Op(exchange.tag);
         // There is room: `has_room` counts both kinds.
         let _ = self.push_pending(Pending {
@@ -93,10 +95,15 @@ impl<S: Storage> Session<S> {
                     Phase::AwaitPubrec => policy.republish_qos2,
                     Phase::AwaitPubcomp => false,
                 };
-            match again.then(|| self.sender.remove(id)).flatten() {
-                Some(exchange) if self.recording => self.queue_as_new(id, exchange),
-                Some(exchange) => self.send_as_new(exchange),
-                None => self.lost = self.lost.saturating_add(1),
+            let Some(exchange) = again.then(|| self.sender.remove(id)).flatten() else {
+                self.lost = self.lost.saturating_add(1);
+                continue;
+            };
+            self.discount(&exchange);
+            if self.recording {
+                self.queue_as_new(id, exchange);
+            } else {
+                self.send_as_new(exchange);
             }
         }
         self.rotate_pending(waiting);

@@ -40,8 +40,6 @@ pub(crate) struct Kept<B> {
     pub(crate) expires: Option<Instant>,
     /// It asks for a Topic Alias.
     pub(crate) alias: bool,
-    /// It is an exchange that was not encoded, and is counted as one.
-    pub(crate) queued: bool,
     /// The record that must be durable before its next packet; [`FAILED`] will never be.
     pub(crate) record: u64,
     /// PUBREC was recorded.
@@ -245,8 +243,7 @@ impl<S: Storage> Session<S> {
     }
 
     /// Takes note of an exchange whose PUBLISH begins at `start` of the stream.
-    pub(crate) fn begin(&mut self, id: PacketId, op: Op, mut message: Kept<S::Body>, start: u64) {
-        message.queued = false;
+    pub(crate) fn begin(&mut self, id: PacketId, op: Op, message: Kept<S::Body>, start: u64) {
         let occupied = message.body.occupied();
         // There is room, and the identifier is free: both were asked before.
         if self
@@ -275,7 +272,7 @@ impl<S: Storage> Session<S> {
     /// It is not kept as an exchange any more.
     fn discount(&mut self, exchange: &Exchange<Kept<S::Body>>) {
         let message = &exchange.body;
-        if message.queued {
+        if exchange.is_queued() {
             self.queued = self.queued.saturating_sub(1);
             self.queued_bytes = self.queued_bytes.saturating_sub(message.length);
         } else {
