@@ -71,7 +71,8 @@ pub struct Config {
     pub maximum_queued_bytes: usize,
     /// How many bytes may wait to be written to one client before QoS 0 messages for it are discarded. Default: 16 MiB.
     pub maximum_unsent_bytes: usize,
-    /// Distinguishes the client identifiers that this broker assigns from those of others. Default: 0.
+    /// Distinguishes the client identifiers that this broker assigns from those of others, and decides when a
+    /// [`Fault`](crate::Fault) strikes that does so by chance. Default: 0.
     pub seed: u64,
 }
 

@@ -23,13 +23,14 @@ impl Broker {
         connect: &Connect<'_>,
         frame: &[u8],
     ) {
-        if let Some(connection) = self.connections.get_mut(slot) {
-            connection.limits = ClientLimits::new(connect.properties);
-        }
         let client_id: Arc<str> = match connect.client_id {
             "" => self.assign_client_id(),
             client_id => client_id.into(),
         };
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.limits = ClientLimits::new(connect.properties);
+            connection.client_id = Some(Arc::clone(&client_id));
+        }
         if let Err((reason, text)) = self.check_will(connect) {
             return self.fail(slot, reason, text);
         }
@@ -64,7 +65,9 @@ impl Broker {
             // [MQTT-3.1.4-3]
             self.fail(old, ReasonCode::SESSION_TAKEN_OVER, "");
         }
-        let session = self.session_for(client_id, connect.clean_start);
+        let connection = self.connections.get_mut(slot);
+        let is_lost = connection.is_some_and(|connection| connection.loses_session);
+        let session = self.session_for(client_id, connect.clean_start || is_lost);
         let (session, is_present) = match session {
             Some(session) => (session, true),
             None => (self.new_session(Arc::clone(client_id)), false),
@@ -174,12 +177,12 @@ impl Broker {
             // [MQTT-3.1.2-28]
             push(&mut with, Some(Property::ResponseInformation(response)));
             let connack = connack(session_present, &with);
-            if self.outputs.write(connection, &connack) {
+            if self.outputs.write(self.now, connection, &connack) {
                 return true;
             }
         }
         let connack = connack(session_present, &properties);
-        self.outputs.write(connection, &connack)
+        self.outputs.write(self.now, connection, &connack)
     }
 
     /// The properties of CONNACK: what differs from what the specification says without them.

@@ -6,8 +6,9 @@ use mqtt5_proto::packet::Delivery as Envelope;
 use mqtt5_proto::{Instant, QoS, ReasonCode};
 
 use super::Broker;
-use crate::connection::{Address, Connection, Outputs, envelope};
+use crate::connection::Connection;
 use crate::message::{Delivery, Fanout, Identifiers};
+use crate::outputs::{Address, Outputs, envelope};
 use crate::session::{Bounds, Session};
 use crate::slab::Slab;
 use crate::timers::{ConnectionSlot, Timer};
@@ -274,7 +275,7 @@ impl Broker {
         for (id, is_released) in entry.exchanges() {
             if is_released {
                 let pubrel = super::acknowledge::pubrel(id, ReasonCode::SUCCESS);
-                self.outputs.write(connection, &pubrel);
+                self.outputs.write(self.now, connection, &pubrel);
             } else {
                 connection.resend.push_back(id);
             }
@@ -298,7 +299,8 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return false;
         };
-        if connection.unsent() >= HIGH_WATER.min(self.config.maximum_unsent_bytes) {
+        let is_full = connection.unsent() >= HIGH_WATER.min(self.config.maximum_unsent_bytes);
+        if is_full || connection.is_mute {
             return false;
         }
         if connection.resend.is_empty() {

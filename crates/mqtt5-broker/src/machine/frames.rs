@@ -123,7 +123,11 @@ impl Broker {
             return;
         };
         let phase = connection.phase;
-        match (phase, Packet::decode(frame, &DECODING)) {
+        let packet = Packet::decode(frame, &DECODING);
+        if self.outputs.faults.is_some() && !self.withstands(slot, &packet) {
+            return self.settle_faults();
+        }
+        match (phase, packet) {
             (Phase::Closing, _) => {}
             (_, Err(error)) => self.fail(slot, error.reason_code(), &error.to_string()),
             (Phase::Waiting, Ok(Packet::Connect(connect))) => {
@@ -140,6 +144,7 @@ impl Broker {
             }
             (Phase::Live(session), Ok(packet)) => self.dispatch(slot, session, &packet),
         }
+        self.settle_faults();
     }
 
     fn dispatch(&mut self, slot: ConnectionSlot, session: SessionSlot, packet: &Packet<'_>) {
@@ -170,7 +175,7 @@ impl Broker {
     /// Answers a packet; an answer that is too large for the client is left out.
     pub(super) fn reply(&mut self, slot: ConnectionSlot, packet: &Packet<'_>) {
         if let Some(connection) = self.connections.get_mut(slot) {
-            self.outputs.write(connection, packet);
+            self.outputs.write(self.now, connection, packet);
         }
     }
 }
