@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use mqtt5_broker::{Farewell, Fault, Mishap, On};
+use mqtt5_broker::{Action, Farewell, Fault, Mishap, On};
 use mqtt5_proto::packet::{
     Connect, Delivery, Disconnect, List, Packet, Publish, Subscribe, SubscribeFilter, Unsubscribe,
 };
@@ -128,6 +128,17 @@ fn a_client_is_disconnected_at_what_it_sends() {
 }
 
 #[test]
+fn a_client_is_disconnected_instead_of_an_answer() {
+    let mut bench = pair(AT_LEAST_ONCE);
+    let farewell = Farewell::from(ReasonCode::SERVER_BUSY);
+    inject(&mut bench, PacketType::Pubrec, Mishap::Refuse(farewell));
+    bench.send(1, &publish_at(qos2(1), "handled"));
+    let frames = last_words(&mut bench, 1);
+    assert_eq!(frames.packets(), [disconnect(ReasonCode::SERVER_BUSY)]);
+    assert_eq!(bench.received(2).payloads(), ["handled"]);
+}
+
+#[test]
 fn the_session_is_lost_at_the_next_connect() {
     let mut bench = pair(AT_LEAST_ONCE);
     bench
@@ -152,8 +163,11 @@ fn the_session_is_lost_with_a_takeover_and_in_the_middle() {
     assert!(!session_present);
     bench.expect_disconnect(2, ReasonCode::SESSION_TAKEN_OVER);
     inject(&mut bench, PacketType::Pingresp, Mishap::LoseSession);
+    while bench.broker.poll_action().is_some() {}
     bench.send(3, &Packet::Pingreq);
-    assert!(last_words(&mut bench, 3).packets().is_empty());
+    assert_eq!(bench.broker.poll_action(), Some(Action::Close(3)));
+    bench.expect_nothing(3);
+    bench.lose(3);
     let (session_present, _) = bench.resume(4, &returning("subscriber"));
     assert!(!session_present);
     // The one that is told to go has no session any more; who took it over must not share its fate half.
