@@ -1,12 +1,11 @@
 //! What ends with a network connection.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf;
-use mqtt5_proto::{Decoding, Instant, PacketId, Properties, ProtocolVersion, Role};
+use mqtt5_proto::{Decoding, Instant, Properties, ProtocolVersion, Role};
 
 use crate::aliases::TopicAliases;
 use crate::outgoing::Outgoing;
@@ -60,10 +59,6 @@ pub(crate) struct Connection {
     pub(crate) topic_aliases: TopicAliases,
     /// Its enhanced authentication, when CONNECT named a method.
     pub(crate) authentication: Option<Box<Authentication>>,
-    /// Exchanges of earlier connections whose PUBLISH is still to be sent again.
-    pub(crate) resend: VecDeque<PacketId>,
-    /// QoS 2 messages from earlier connections that were not released when this one began.
-    pub(crate) inherited: usize,
 }
 
 /// The enhanced authentication of a connection (4.12).
@@ -148,8 +143,6 @@ impl Connection {
             aliases: Vec::new(),
             topic_aliases: TopicAliases::default(),
             authentication: None,
-            resend: VecDeque::new(),
-            inherited: 0,
         }
     }
 

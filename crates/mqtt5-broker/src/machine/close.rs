@@ -124,11 +124,10 @@ impl Broker {
         let Phase::Live(session) = connection.phase else {
             return;
         };
-        connection.resend.clear();
         let Some(entry) = self.sessions.get_mut(session) else {
             return;
         };
-        entry.connection = None;
+        entry.detach();
         let expiry = entry.expiry;
         if expiry == 0 {
             return self.end_session(session);

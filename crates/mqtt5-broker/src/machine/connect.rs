@@ -61,6 +61,12 @@ impl Broker {
         if old.is_none() && self.sessions.len() >= self.config.maximum_sessions {
             return self.fail(slot, ReasonCode::QUOTA_EXCEEDED, "too many sessions");
         }
+        if let Some(will) = &connect.will {
+            if let Err(reason) = self.may_publish(client_id, will.topic.as_str()) {
+                let reason = permitted(reason, PacketType::Connack);
+                return self.fail(slot, reason, "the topic of the will");
+            }
+        }
         if let Some(old) = old.and_then(|session| self.sessions.get(session)?.connection) {
             // [MQTT-3.1.4-3]
             self.fail(old, ReasonCode::SESSION_TAKEN_OVER, "");
@@ -74,6 +80,10 @@ impl Broker {
         };
         self.attach(slot, session, connect);
         if !self.accept(slot, session, connect, is_present, client_id, data) {
+            // It was never connected, so that its will is none [MQTT-3.1.2-7].
+            if let Some(entry) = self.sessions.get_mut(session) {
+                entry.will = None;
+            }
             return self.abort(slot);
         }
         self.resume(session);
@@ -133,7 +143,6 @@ impl Broker {
         self.timers
             .clear(entry.ends_at.take(), Timer::Session(session));
         connection.phase = Phase::Live(session);
-        connection.inherited = entry.receiver.held();
         let maximum = connection.limits.topic_alias_maximum;
         connection.topic_aliases =
             TopicAliases::new(maximum.min(self.config.maximum_topic_aliases));

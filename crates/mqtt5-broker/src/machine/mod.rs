@@ -46,6 +46,15 @@ pub enum Action {
     Abort(u64),
 }
 
+impl Action {
+    /// The number of the connection that it is about.
+    pub const fn connection(self) -> u64 {
+        match self {
+            Self::Write(number) | Self::Close(number) | Self::Abort(number) => number,
+        }
+    }
+}
+
 /// An MQTT 5 broker without sockets, threads and clock.
 ///
 /// Connections are numbers that the driver chooses; a number must not be used again before its
@@ -206,6 +215,9 @@ impl Broker {
         self.close(slot);
         self.clear_deadline(slot);
         self.connections.remove(slot);
+        // Nothing is left to do for it, and its number may soon be that of another.
+        let actions = &mut self.outputs.actions;
+        actions.retain(|action| action.connection() != connection);
         self.settle_faults();
     }
 
