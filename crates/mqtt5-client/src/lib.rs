@@ -42,9 +42,10 @@ pub use error::{
 };
 pub use filter::Filter;
 pub use handles::{
-    Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Message, NextEvent,
-    Progress, Publish, Publishing, Receive, ReceiveTimeout, Starting, Subscribe, Subscribing,
-    Subscription, Unsubscribe, Unsubscribed, Unsubscribing, Watching,
+    Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Handling, Message,
+    NextEvent, Progress, Publish, Publishing, Receive, ReceiveMany, ReceiveTimeout, Starting,
+    Subscribe, Subscribing, Subscription, Unsubscribe, Unsubscribed, Unsubscribing, Verdict,
+    Watching,
 };
 pub use mode::{Async, Blocking, Mode};
 pub use mqtt5_proto::{

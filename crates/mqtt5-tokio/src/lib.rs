@@ -57,7 +57,7 @@ pub use mqtt5_client::{
     Progress, Properties, Property, PublishError, PublishErrorKind, QoS, ReasonCode, RejectReason,
     Resume, RetainHandling, Scheme, State, Statistics, SubscribeError, SubscribeErrorKind,
     SubscriptionId, TopicError, TopicFilter, TopicName, UnsubscribeError, UnsubscribeErrorKind,
-    Unsubscribed, Will,
+    Unsubscribed, Verdict, Will,
 };
 
 pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};

@@ -1,9 +1,12 @@
 //! What the application holds: handles, builders and the futures that they become.
 
+mod batch;
 mod client;
 mod delivery;
 mod disconnect;
 mod events;
+mod handling;
+mod inbox;
 mod message;
 mod publish;
 mod slot;
@@ -12,10 +15,12 @@ mod subscription;
 mod unsubscribe;
 mod watching;
 
+pub use batch::ReceiveMany;
 pub use client::Client;
 pub use delivery::{Delivery, Progress};
 pub use disconnect::{Disconnect, Disconnecting};
 pub use events::{Events, NextEvent};
+pub use handling::{Handling, Verdict};
 pub use message::Message;
 pub use publish::{Publish, Publishing, Starting};
 pub use subscribe::{Subscribe, Subscribing};

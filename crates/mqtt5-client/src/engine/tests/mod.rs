@@ -7,6 +7,7 @@ mod consumers;
 mod executor;
 mod failing;
 mod given_up;
+mod handlers;
 mod offline;
 mod publish;
 mod retained;
