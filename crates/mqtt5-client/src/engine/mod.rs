@@ -5,6 +5,7 @@
 //! wakes, clones or drops a waker, except by handing it to the caller or to `wakes`.
 
 mod delivery;
+mod dropped;
 mod inbound;
 mod lifecycle;
 mod notices;

@@ -2,6 +2,7 @@
 //!
 //! A filter is subscribed once at the server, however many subscriptions of this client want it.
 
+use super::dropped::Dropped;
 use super::inbound::Chunks;
 use crate::filter::Filter;
 use crate::options::{AckMode, Bound, Overflow};
@@ -34,9 +35,7 @@ pub(crate) struct Local {
     pub(super) filters: Vec<Key>,
     pub(super) behaviour: Behaviour,
     pub(super) ended: bool,
-    /// Messages dropped so far, and when that was last told.
-    pub(super) dropped: u64,
-    pub(super) told_dropped: Option<Instant>,
+    pub(crate) dropped: Dropped,
     stamp: u64,
 }
 
@@ -46,6 +45,8 @@ pub(crate) struct Behaviour {
     pub(crate) bound: Bound,
     pub(crate) overflow: Overflow,
     pub(crate) ack_mode: AckMode,
+    /// How many dropped messages are kept to be looked at.
+    pub(crate) observed_drops: usize,
 }
 
 /// Messages and bytes in a queue.
@@ -168,8 +169,7 @@ impl Registry {
             filters: Vec::with_capacity(filters.len()),
             behaviour,
             ended: false,
-            dropped: 0,
-            told_dropped: None,
+            dropped: Dropped::new(behaviour.observed_drops),
             stamp: 0,
         });
         for filter in filters {

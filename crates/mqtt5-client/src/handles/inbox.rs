@@ -85,6 +85,22 @@ impl Inbox {
         Ok(messages.len() - before)
     }
 
+    pub(super) fn dropped(&self) -> u64 {
+        let mut engine = self.shared.lock();
+        let local = engine.registry().local(self.local);
+        local.map_or(0, |local| local.dropped.total())
+    }
+
+    pub(super) fn take_dropped(&mut self) -> Vec<Message> {
+        let mut engine = self.shared.lock();
+        let local = engine.registry().local_mut(self.local);
+        let kept = local.map(|local| local.dropped.take()).unwrap_or_default();
+        drop(engine);
+        kept.into_iter()
+            .map(|(message, arrived)| Message::new(message, arrived, None))
+            .collect()
+    }
+
     /// Gives a message back that was lent and has not been answered for: it is the next one again.
     pub(super) fn put_back(&mut self, mut message: Message) {
         if let Some(answer) = message.take_answer() {

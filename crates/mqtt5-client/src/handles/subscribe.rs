@@ -30,6 +30,7 @@ pub struct Subscribe<'a, M: Mode = Async> {
     bound: Option<Bound>,
     overflow: Option<Overflow>,
     ack_mode: Option<AckMode>,
+    observed_drops: usize,
     allow_partial: bool,
     durable: bool,
     timeout: Option<Duration>,
@@ -45,6 +46,7 @@ impl<'a, M: Mode> Subscribe<'a, M> {
             bound: None,
             overflow: None,
             ack_mode: None,
+            observed_drops: 0,
             allow_partial: false,
             durable: false,
             timeout: None,
@@ -103,6 +105,15 @@ impl<'a, M: Mode> Subscribe<'a, M> {
         self
     }
 
+    /// Keeps the last `messages` of those that are dropped beyond that bound, for [`Subscription::take_dropped`]; none by default.
+    ///
+    /// They are copied, so that they keep nothing else alive; their size is bounded only by
+    /// [`Options::maximum_packet_size`](crate::Options::maximum_packet_size).
+    pub fn observe_drops(mut self, messages: usize) -> Self {
+        self.observed_drops = messages;
+        self
+    }
+
     /// Accepts a subscription of which the server refused a part; [`Subscription::granted`] tells which.
     ///
     /// Without this, one refused filter fails the whole call, and those that were granted are given up.
@@ -142,6 +153,7 @@ impl<'a, M: Mode> Subscribe<'a, M> {
             },
             overflow: self.overflow.unwrap_or(default.overflow),
             ack_mode: self.ack_mode.unwrap_or(default.ack_mode),
+            observed_drops: self.observed_drops,
         };
         let Self {
             shared,

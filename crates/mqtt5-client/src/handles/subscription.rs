@@ -79,6 +79,17 @@ impl<M: Mode> Subscription<M> {
         self.inbox.take_next(&mut None)
     }
 
+    /// How many messages this subscription has lost because its queue was full.
+    pub fn dropped(&self) -> u64 {
+        self.inbox.dropped()
+    }
+
+    /// The last of those messages, oldest first, as many as [`observe_drops`](crate::Subscribe::observe_drops) asked for; each is given
+    /// once. [`Event::SlowConsumer`](crate::Event::SlowConsumer) tells when it is time to look.
+    pub fn take_dropped(&mut self) -> Vec<Message> {
+        self.inbox.take_dropped()
+    }
+
     pub(super) fn inbox(&mut self) -> &mut Inbox {
         &mut self.inbox
     }

@@ -4,6 +4,7 @@
 
 mod connect;
 mod consumers;
+mod dropped;
 mod executor;
 mod failing;
 mod given_up;
