@@ -43,9 +43,9 @@ pub use error::{
 pub use filter::Filter;
 pub use handles::{
     Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Handling, Message,
-    NextEvent, Progress, Publish, Publishing, Receive, ReceiveMany, ReceiveTimeout, Starting,
-    Subscribe, Subscribing, Subscription, Unsubscribe, Unsubscribed, Unsubscribing, Verdict,
-    Watching,
+    MessageDraft, NextEvent, Progress, Publish, PublishDraft, Publishing, Receive, ReceiveMany,
+    ReceiveTimeout, Starting, Subscribe, Subscribing, Subscription, Unsubscribe, Unsubscribed,
+    Unsubscribing, Verdict, Watching,
 };
 pub use mode::{Async, Blocking, Mode};
 pub use mqtt5_proto::{
@@ -54,7 +54,8 @@ pub use mqtt5_proto::{
     TopicError, TopicFilter, TopicName, Violation,
 };
 pub use options::{
-    AckMode, Bound, KeepAlive, Offline, OnDrop, Options, OptionsError, Overflow, Resume, Will,
+    AckMode, Bound, Interception, KeepAlive, Offline, OnDrop, Options, OptionsError, Overflow,
+    Refusal, Resume, Will,
 };
 pub use payload::Payload;
 pub use secret::Password;

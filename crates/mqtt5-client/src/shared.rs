@@ -6,6 +6,7 @@
 
 use crate::driver::Host;
 use crate::engine::Engine;
+use crate::options::LocalPolicy;
 use bytes::Bytes;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -21,11 +22,13 @@ pub(crate) struct Shared {
     /// How many `Client`s and `Subscription`s live; the driver and deliveries do not count.
     handles: AtomicUsize,
     trash: Arc<Trash>,
+    policy: LocalPolicy,
 }
 
 impl Shared {
     pub(crate) fn new(engine: Engine, host: impl Host) -> Self {
         Self {
+            policy: engine.config().local_policy(),
             engine: Mutex::new(engine),
             host: Box::new(host),
             handles: AtomicUsize::new(0),
@@ -35,6 +38,11 @@ impl Shared {
 
     pub(crate) fn host(&self) -> &dyn Host {
         &*self.host
+    }
+
+    /// What is decided without the lock.
+    pub(crate) fn policy(&self) -> &LocalPolicy {
+        &self.policy
     }
 
     pub(crate) fn now(&self) -> Instant {

@@ -92,6 +92,8 @@ kinds! {
         Withdrawn false "the message was withdrawn",
         /// The message expired before it was first sent.
         Expired false "the message expired before it was sent",
+        /// An interceptor of this client refused the message; the source says why.
+        Intercepted false "an interceptor refused the message",
         /// The topic cannot be published to; the source says why.
         InvalidTopic false "invalid topic",
         /// A property cannot be sent; the source says why.

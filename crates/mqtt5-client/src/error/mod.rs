@@ -11,7 +11,7 @@ pub use kind::{
     UnsubscribeErrorKind,
 };
 
-use crate::options::OptionsError;
+use crate::options::{OptionsError, Refusal};
 use core::fmt;
 use mqtt5_proto::{
     DisconnectCause, EncodeError, Properties, PropertyBuffer, ReasonCode, TopicError, Violation,
@@ -50,6 +50,7 @@ pub(crate) enum Detail {
     Dial(DialError),
     Topic(TopicError),
     Encode(EncodeError),
+    Refusal(Refusal),
     Lost(DisconnectCause, Answer),
 }
 
@@ -204,6 +205,7 @@ impl<K: ErrorKind> core::error::Error for Error<K> {
             Detail::Dial(error) => Some(error),
             Detail::Topic(error) => Some(error),
             Detail::Encode(error) => Some(error),
+            Detail::Refusal(refusal) => Some(refusal),
             Detail::Lost(cause, _) => Some(cause),
         }
     }

@@ -108,7 +108,7 @@ pub struct Handling<'a, H, F> {
 /// A place for one handler at a time; the memory is used again.
 struct Place<F> {
     handling: Pin<Box<Option<F>>>,
-    /// The duty to answer; `None` where nobody waits for an answer.
+    /// The message as it was received, with the duty to answer; `None` where nobody waits for an answer.
     kept: Option<Message>,
     number: u64,
 }
@@ -154,20 +154,19 @@ where
             return None;
         }
         let index = self.free_place()?;
-        let message = match self.inbox.poll_lent(context) {
+        let (message, received) = match self.inbox.poll_lent(context) {
             Poll::Pending => return None,
             Poll::Ready(None) => {
                 self.ended = true;
                 return None;
             }
-            Poll::Ready(Some(message)) => message,
+            Poll::Ready(Some(taken)) => taken,
         };
         let place = &mut self.places[index];
-        let given = message.lent();
-        place.kept = message.needs_answer().then_some(message);
+        place.kept = received.needs_answer().then_some(received);
         place.number = self.begun;
         self.begun += 1;
-        place.handling.set(Some((self.handler)(given)));
+        place.handling.set(Some((self.handler)(message)));
         Some(index)
     }
 }

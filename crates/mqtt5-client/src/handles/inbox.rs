@@ -1,5 +1,6 @@
 //! The messages of a subscription, and how they are taken.
 
+use super::draft::intercept;
 use super::message::{Answer, Message};
 use super::subscription::Ended;
 use crate::engine::{Engine, Entry, Fetched};
@@ -53,11 +54,10 @@ impl Inbox {
         self.poll_with(context, Self::take_next)
     }
 
-    /// The next message with the duty to answer for it, in every mode in which an acknowledgement waits.
-    pub(super) fn poll_lent(&mut self, context: &Context<'_>) -> Poll<Option<Message>> {
-        self.poll_with(context, |inbox, waker| {
-            inbox.take_as(waker, lent(inbox.ack_mode))
-        })
+    /// The next message for somebody who works on it, and the same as it was received, with the duty to answer in every mode in which
+    /// an acknowledgement waits.
+    pub(super) fn poll_lent(&mut self, context: &Context<'_>) -> Poll<Option<(Message, Message)>> {
+        self.poll_with(context, Self::take_lent)
     }
 
     /// The next message. When there is none and `waker` holds one, it is left with the queue, and what it replaces is put in its place.
@@ -65,7 +65,19 @@ impl Inbox {
         &mut self,
         waker: &mut Option<Waker>,
     ) -> Result<Option<Message>, Ended> {
-        self.take_as(waker, self.ack_mode)
+        if !self.is_intercepted() {
+            return self.take_as(waker, self.ack_mode);
+        }
+        while let Some((mut message, mut received)) = self.take_lent(waker)? {
+            if let AckMode::Manual { .. } = self.ack_mode {
+                received.move_answer(&mut message);
+                return Ok(Some(message));
+            }
+            if received.settle(None) {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes up to `limit` messages that are here, with one look at the engine; tells how many.
@@ -76,11 +88,23 @@ impl Inbox {
         limit: usize,
     ) -> Result<usize, Ended> {
         let before = messages.len();
-        if limit > 0 {
+        if limit > 0 && !self.is_intercepted() {
             self.take_locked(waker, self.ack_mode, |message| {
                 messages.push(message);
                 messages.len() - before < limit
             })?;
+        }
+        while self.is_intercepted() && messages.len() - before < limit {
+            let waker = if messages.len() == before {
+                &mut *waker
+            } else {
+                &mut None
+            };
+            match self.take_next(waker) {
+                Ok(Some(message)) => messages.push(message),
+                Err(ended) if messages.len() == before => return Err(ended),
+                Ok(None) | Err(Ended) => break,
+            }
         }
         Ok(messages.len() - before)
     }
@@ -126,6 +150,27 @@ impl Inbox {
             },
             taken => Poll::Ready(taken.unwrap_or(None)),
         }
+    }
+
+    /// The next message that no interceptor keeps back: as it is after them, and as it was received.
+    fn take_lent(
+        &mut self,
+        waker: &mut Option<Waker>,
+    ) -> Result<Option<(Message, Message)>, Ended> {
+        while let Some(mut received) = self.take_as(waker, lent(self.ack_mode))? {
+            let mut message = received.lent();
+            match intercept(self.shared.policy(), &mut message) {
+                Ok(()) => return Ok(Some((message, received))),
+                Err(refusal) => {
+                    received.settle(refusal);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_intercepted(&self) -> bool {
+        !self.shared.policy().interceptors.message.is_empty()
     }
 
     fn take_as(

@@ -81,6 +81,15 @@ impl Message {
         Self::new(self.content(), self.received_at, None)
     }
 
+    pub(super) fn replace(&mut self, content: mqtt5_proto::Message) {
+        self.message = content;
+    }
+
+    /// The duty to answer moves to another form of the same message.
+    pub(super) fn move_answer(&mut self, to: &mut Self) {
+        to.answer = self.answer.take();
+    }
+
     pub(super) fn take_answer(&mut self) -> Option<Answer> {
         self.answer.take()
     }

@@ -16,7 +16,7 @@ use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use mqtt5_proto::{Instant, Property, QoS, ReasonCode, RetainHandling, TopicFilter};
+use mqtt5_proto::{Instant, Property, QoS, ReasonCode, RetainHandling, TopicError, TopicFilter};
 use std::sync::Arc;
 
 /// A subscribe that is being put together; see [`Client::subscribe`](crate::Client::subscribe).
@@ -239,7 +239,15 @@ impl<M: Mode> Subscribing<'_, M> {
         if self.request.filters.is_empty() {
             return Err(SubscribeErrorKind::NoFilters.into());
         }
+        let longest = self.shared.policy().maximum_topic_length;
         for filter in &self.request.filters {
+            if filter.name.len() > longest {
+                let detail = Detail::Topic(TopicError::TooLong);
+                return Err(SubscribeError::new(
+                    SubscribeErrorKind::InvalidFilter,
+                    detail,
+                ));
+            }
             let name = TopicFilter::new(&filter.name);
             let name = name.map_err(|error| {
                 SubscribeError::new(SubscribeErrorKind::InvalidFilter, Detail::Topic(error))

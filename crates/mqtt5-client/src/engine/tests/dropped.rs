@@ -6,7 +6,7 @@ use crate::{AckMode, Bound, Message, Overflow, QoS, Subscription};
 use core::time::Duration;
 use mqtt5_proto::Properties;
 
-fn payloads(messages: Vec<Message>) -> Vec<u8> {
+fn payloads(messages: &[Message]) -> Vec<u8> {
     messages
         .iter()
         .map(|message| message.payload()[0])
@@ -46,7 +46,7 @@ fn the_last_dropped_messages_can_be_looked_at_once() {
             messages[0].received_at().as_micros(),
             arrival.as_micros() as u64
         );
-        assert_eq!(payloads(messages), dropped);
+        assert_eq!(payloads(&messages), dropped);
         assert!(subscription.take_dropped().is_empty());
         link.send(publish("a", QoS::AtMostOnce, 0, b"x"));
         assert_eq!(subscription.take_dropped().len(), 1);
@@ -54,7 +54,7 @@ fn the_last_dropped_messages_can_be_looked_at_once() {
         while let Ok(Some(message)) = subscription.try_recv() {
             taken.push(message);
         }
-        assert_eq!(payloads(taken), left, "{overflow:?}");
+        assert_eq!(payloads(&taken), left, "{overflow:?}");
     }
 }
 
@@ -91,5 +91,5 @@ fn what_was_acknowledged_on_arrival_is_shown_as_well() {
         link.run();
         task.woken().expect("delivered");
     }
-    assert_eq!(payloads(subscription.take_dropped()), *b"2");
+    assert_eq!(payloads(&subscription.take_dropped()), *b"2");
 }

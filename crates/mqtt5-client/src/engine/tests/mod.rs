@@ -9,6 +9,7 @@ mod executor;
 mod failing;
 mod given_up;
 mod handlers;
+mod intercepting;
 mod offline;
 mod publish;
 mod retained;
