@@ -78,14 +78,22 @@ use crate::mode::Mode;
 use crate::options::{Config, Options, OptionsError};
 use crate::shared::Shared;
 use core::fmt;
+use core::hash::{BuildHasher, Hasher};
 use core::task::Waker;
 use mqtt5_proto::{Incoming, Instant, Outgoing};
+use std::collections::hash_map::RandomState;
 use std::sync::Arc;
 
 /// What the handles need of the world: the time, and perhaps a hand with writing.
 pub trait Host: Send + Sync + 'static {
     /// The time since an origin that the adapter chooses; it must not go backwards.
     fn now(&self) -> Instant;
+
+    /// Where the randomness of a client begins, which spreads the attempts of many clients: the same seed and the same events give the
+    /// same times. Asked once, when the client is built; a number of the standard library's random state by default.
+    fn seed(&self) -> u64 {
+        RandomState::new().build_hasher().finish()
+    }
 
     /// The calling thread is about to park until something that it has asked for is answered; only [`Blocking`](crate::Blocking)
     /// handles call it. An adapter may write what [`Driver::transmit`] gives, if nobody else is writing. The engine is not locked.
@@ -97,7 +105,12 @@ pub trait Host: Send + Sync + 'static {
 pub struct Attempt(u64);
 
 impl Attempt {
-    pub(crate) const FIRST: Self = Self(1);
+    /// Before the first attempt.
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
 
     /// The number.
     pub const fn number(self) -> u64 {
@@ -157,7 +170,10 @@ impl Driver {
         options: Options,
         host: impl Host,
     ) -> Result<(Client<M>, Self), OptionsError> {
-        let shared = Arc::new(Shared::new(Engine::new(Config::new(options)?), host));
+        let shared = Arc::new(Shared::new(
+            Engine::new(Config::new(options)?, host.seed()),
+            host,
+        ));
         shared.lock().start(shared.now());
         Ok((Client::new(shared.clone()), Self { shared }))
     }
@@ -218,7 +234,8 @@ impl Driver {
 
     /// The transport of this attempt could not be opened.
     pub fn handle_dial_failed(&self, attempt: Attempt, error: DialError) {
-        self.shared.lock().handle_dial_failed(attempt, error);
+        let now = self.shared.now();
+        self.shared.lock().handle_dial_failed(now, attempt, error);
     }
 
     /// The transport of this attempt is gone: its end, an error, or after [`Action::Hangup`]. Only the first call for an attempt counts.

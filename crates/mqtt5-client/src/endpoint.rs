@@ -63,6 +63,35 @@ impl Endpoint {
     pub fn password(&self) -> Option<&Password> {
         self.password.as_ref()
     }
+
+    /// The same server, without user name and password.
+    pub(crate) fn without_credentials(mut self) -> Self {
+        self.username = None;
+        self.password = None;
+        self
+    }
+
+    /// The servers in a Server Reference (4.11): a list of names or addresses, each with an optional port, or URLs, separated by
+    /// spaces. What a name leaves open is as here, user name and password included; what is no address is left out.
+    pub(crate) fn referenced<'a>(&'a self, reference: &'a str) -> impl Iterator<Item = Self> + 'a {
+        reference.split(' ').filter_map(|entry| {
+            if entry.contains("://") {
+                let mut endpoint: Self = entry.parse().ok()?;
+                // They are the server's words, not the user's.
+                endpoint.username.clone_from(&self.username);
+                endpoint.password.clone_from(&self.password);
+                return Some(endpoint);
+            }
+            let (host, port) = parse_address(entry).ok()?;
+            let port = port.unwrap_or_else(|| self.scheme.default_port());
+            let named = self.clone();
+            Some(Self {
+                host,
+                port,
+                ..named
+            })
+        })
+    }
 }
 
 impl FromStr for Endpoint {

@@ -1,6 +1,7 @@
 //! A filter with the options of its subscription.
 
-use mqtt5_proto::{QoS, RetainHandling};
+use crate::error::{Detail, SubscribeError, SubscribeErrorKind};
+use mqtt5_proto::{QoS, RetainHandling, TopicFilter};
 
 /// A topic filter and how it is to be subscribed (3.8.3.1): QoS 0, everything else as the protocol's zero, unless told otherwise.
 ///
@@ -49,6 +50,17 @@ impl Filter {
     pub fn retain_handling(mut self, retain_handling: RetainHandling) -> Self {
         self.retain_handling = retain_handling;
         self
+    }
+
+    /// Looks for what no server accepts.
+    pub(crate) fn check(&self) -> Result<(), SubscribeError> {
+        let name = TopicFilter::new(&self.name).map_err(|error| {
+            SubscribeError::new(SubscribeErrorKind::InvalidFilter, Detail::Topic(error))
+        })?;
+        if self.no_local && name.is_shared() {
+            return Err(SubscribeErrorKind::NoLocalOnSharedSubscription.into());
+        }
+        Ok(())
     }
 }
 

@@ -42,10 +42,10 @@ pub use error::{
 };
 pub use filter::Filter;
 pub use handles::{
-    Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Handling, Message,
-    MessageDraft, NextEvent, Progress, Publish, PublishDraft, Publishing, Receive, ReceiveMany,
-    ReceiveTimeout, Starting, Subscribe, Subscribing, Subscription, Unsubscribe, Unsubscribed,
-    Unsubscribing, Verdict, Watching,
+    Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Handling,
+    Message, MessageDraft, NextAttempt, NextEvent, Preparation, Progress, Publish, PublishDraft,
+    Publishing, Receive, ReceiveMany, ReceiveTimeout, Starting, Subscribe, Subscribing,
+    Subscription, Unsubscribe, Unsubscribed, Unsubscribing, Verdict, Watching,
 };
 pub use mode::{Async, Blocking, Mode};
 pub use mqtt5_proto::{
@@ -54,8 +54,8 @@ pub use mqtt5_proto::{
     TopicError, TopicFilter, TopicName, Violation,
 };
 pub use options::{
-    AckMode, Bound, Interception, KeepAlive, Offline, OnDrop, Options, OptionsError, Overflow,
-    Refusal, Resume, Will,
+    AckMode, Backoff, Bound, Interception, KeepAlive, Offline, OnDrop, OnSessionLost, Options,
+    OptionsError, Overflow, Reconnect, Redirects, Refusal, Resubscribe, Resume, Retry, Will,
 };
 pub use payload::Payload;
 pub use secret::Password;

@@ -41,14 +41,6 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// An empty table in which no key of `other` finds anything.
-    pub(crate) fn starting_after(other: &Self) -> Self {
-        Self {
-            generation: other.generation,
-            ..Self::default()
-        }
-    }
-
     pub(crate) fn insert(&mut self, value: T) -> Key {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;

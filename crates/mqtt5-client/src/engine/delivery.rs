@@ -17,6 +17,8 @@ pub(super) struct HeldMessage {
     /// Who is named when it blocks others.
     subscription: Key,
     told: bool,
+    /// Somebody has taken it.
+    touched: bool,
 }
 
 /// What an answer led to.
@@ -55,6 +57,7 @@ impl Held {
             arrived: now,
             subscription,
             told: false,
+            touched: false,
         });
         self.forget_settled();
         self.order.push_back(key);
@@ -67,6 +70,7 @@ impl Held {
             return Answered::Stale;
         };
         message.open = message.open.saturating_sub(1);
+        message.touched = true;
         message.refusal = message.refusal.or(refusal);
         if message.open > 0 {
             return Answered::Open;
@@ -107,11 +111,29 @@ impl Held {
         Some(message.subscription)
     }
 
-    /// Forgets everything: the session it belonged to is over, or its redelivery will come.
-    pub(super) fn clear(&mut self) {
-        self.messages = Slab::starting_after(&self.messages);
-        self.order.clear();
-        self.bytes = 0;
+    /// Notes that somebody has taken a message; `false` when it is not held any more.
+    pub(super) fn touch(&mut self, key: Key) -> bool {
+        let message = self.messages.get_mut(key);
+        message.map(|message| message.touched = true).is_some()
+    }
+
+    /// Takes out what nobody has taken.
+    pub(super) fn take_untouched(&mut self) -> Vec<AckToken> {
+        let mut tokens = Vec::new();
+        for key in &self.order {
+            if self
+                .messages
+                .get(*key)
+                .is_some_and(|message| !message.touched)
+            {
+                if let Some(message) = self.messages.remove(*key) {
+                    self.bytes = self.bytes.saturating_sub(message.bytes);
+                    tokens.push(message.token);
+                }
+            }
+        }
+        self.forget_settled();
+        tokens
     }
 
     fn oldest(&self) -> Option<&HeldMessage> {

@@ -4,6 +4,7 @@ use super::Engine;
 use super::delivery::Answered;
 use super::notices::Event;
 use super::registry::{Entry, Local};
+use super::supervisor::State;
 use crate::error::ConnectionErrorKind;
 use crate::options::{AckMode, OnDrop, Overflow};
 use crate::slab::Key;
@@ -32,6 +33,8 @@ pub(super) struct Pause {
     full_queues: usize,
     /// What the machine was told.
     is_on: bool,
+    /// It has lasted too long, and the connection is being closed for it.
+    has_stalled: bool,
 }
 
 impl Engine {
@@ -39,15 +42,18 @@ impl Engine {
     pub(super) fn deliver(&mut self, now: Instant, message: Message, token: Option<AckToken>) {
         self.statistics.messages_received += 1;
         self.registry.route(&message);
-        let targets = self.registry.targets().len();
-        if targets == 0 {
-            // Acknowledged in its turn all the same [MQTT-4.5.0-2].
+        if self.registry.targets().is_empty() {
             self.statistics.messages_unmatched += 1;
-            if let Some(token) = token {
-                self.machine.ack(now, token);
-            }
-            return;
+            let Some(unmatched) = self.unmatched else {
+                // Acknowledged in its turn all the same [MQTT-4.5.0-2].
+                token
+                    .into_iter()
+                    .for_each(|token| self.machine.ack(now, token));
+                return;
+            };
+            self.registry.fall_back_to(unmatched);
         }
+        let targets = self.registry.targets().len();
         let hold = token.and_then(|token| self.hold(now, &message, token));
         for index in 1..targets {
             self.enqueue(now, index, message.clone(), hold);
@@ -104,9 +110,9 @@ impl Engine {
         true
     }
 
-    /// Whether a held message is still to be handed over.
-    pub(crate) fn is_held(&self, hold: Key) -> bool {
-        self.held.contains(hold)
+    /// A message is handed over that will be answered later; `false` when it must not be handed over any more.
+    pub(crate) fn take_held(&mut self, hold: Key) -> bool {
+        self.held.touch(hold)
     }
 
     /// A message that was taken for manual acknowledgement went away unanswered.
@@ -133,23 +139,40 @@ impl Engine {
         }
     }
 
-    /// Ends a pause that lasted too long. What was not taken is discarded: the server will send it again.
+    /// Ends a pause that lasted too long: the server will send again what was not taken.
     pub(super) fn handle_stall(&mut self, now: Instant) {
-        if self
-            .pause
-            .since
-            .is_none_or(|since| since + self.config.stall_timeout > now)
-        {
+        if self.stall_deadline().is_none_or(|deadline| deadline > now) {
             return;
         }
         self.supervisor
             .set_end(ConnectionErrorKind::ConsumerStalled.into());
-        for (_, local) in self.registry.locals_mut() {
-            local.queue.retain(|entry| entry.hold.is_none());
-        }
-        self.held.clear();
+        self.pause.has_stalled = true;
         self.begin_close(now, DisconnectReason::QuotaExceeded, Properties::EMPTY);
+    }
+
+    /// After a stall, what nobody has taken is discarded, since its redelivery hands it over; what will not be redelivered stays.
+    pub(super) fn discard_untaken(&mut self, now: Instant) {
+        if !core::mem::take(&mut self.pause.has_stalled) || !self.machine.has_session() {
+            return;
+        }
+        for token in self.held.take_untouched() {
+            self.machine.forget(token);
+        }
+        let held = &self.held;
+        for (_, local) in self.registry.locals_mut() {
+            local
+                .queue
+                .retain(|entry| entry.hold.is_none_or(|hold| held.contains(hold)));
+        }
         self.update_pause(now);
+    }
+
+    /// A new connection of the machine reads: it must not if we had stopped that.
+    pub(super) fn continue_pause(&mut self, now: Instant) {
+        if self.pause.is_on {
+            self.pause.since = self.pause.since.map(|_| now);
+            self.machine.set_reading(now, false);
+        }
     }
 
     /// Tells of a message that has blocked others for too long, or of a window that is half used up.
@@ -171,12 +194,15 @@ impl Engine {
     }
 
     pub(super) fn inbound_deadline(&self) -> Option<Instant> {
-        let stall = self
-            .pause
-            .since
-            .map(|since| since + self.config.stall_timeout);
+        let stall = self.stall_deadline();
         let slow = self.held.blocks_until(BLOCKING_IS_SLOW);
         stall.into_iter().chain(slow).min()
+    }
+
+    /// When a pause has lasted too long; it counts on a connection only.
+    fn stall_deadline(&self) -> Option<Instant> {
+        let since = self.pause.since.filter(|_| self.state() == State::Online)?;
+        Some(since + self.config.stall_timeout)
     }
 
     /// Brings the machine's pause in line with what is held and queued.

@@ -1,5 +1,6 @@
-//! From the first attempt to the end.
+//! What the machine's connection does to the client, and what time does.
 
+use super::closing::CLOSE_PATIENCE;
 use super::notices::Event;
 use super::operations::{Outcome, Stage, Watch};
 use super::supervisor::Input;
@@ -7,149 +8,20 @@ use super::{Engine, State};
 use crate::connection_info::ConnectionInfo;
 use crate::driver::Attempt;
 use crate::error::{
-    Answer, ConnectionError, ConnectionErrorKind as Kind, Detail, DialError, DisconnectErrorKind,
-    PublishErrorKind, SubscribeErrorKind, UnsubscribeErrorKind, code_of_server,
+    Answer, ConnectionError, ConnectionErrorKind as Kind, Detail, PublishErrorKind,
+    SubscribeErrorKind, UnsubscribeErrorKind, code_of_server,
 };
-use crate::options::Resume;
-use crate::properties::PropertyList;
 use crate::slab::Key;
-use core::time::Duration;
-use mqtt5_proto::{
-    DisconnectCause, DisconnectReason, Instant, Properties, PropertyBuffer, ReasonCode,
-    State as MachineState,
-};
+use mqtt5_proto::{DisconnectCause, Instant, PropertyBuffer, ReasonCode, State as MachineState};
 use std::sync::Arc;
 
-/// How the application wants the client to end.
-#[derive(Clone, Debug)]
-pub(crate) struct Farewell {
-    pub(crate) reason: DisconnectReason,
-    pub(crate) properties: PropertyList,
-    /// How long accepted operations may take to end.
-    pub(crate) drain: Duration,
-}
-
-/// An end that was asked for and waits for operations to end.
-#[derive(Debug)]
-pub(super) struct Closing {
-    farewell: Farewell,
-    deadline: Instant,
-    /// Whether the time was over first.
-    pub(super) cut_short: bool,
-}
-
 impl Engine {
-    /// Begins the first attempt.
-    pub(crate) fn start(&mut self, now: Instant) {
-        if self.change(Input::Start) {
-            self.give_patience(now + self.config.connect_timeout);
-            self.tell(Event::Dialing {
-                attempt: self.supervisor.attempt(),
-                endpoint: self.endpoint().clone(),
-            });
-        }
-    }
-
-    /// The transport of this attempt is open; `false` when it is not wanted any more and is to be closed.
-    pub(crate) fn handle_dialed(&mut self, now: Instant, attempt: Attempt) -> bool {
-        if attempt != self.supervisor.attempt() || self.state() != State::Dialing {
-            return false;
-        }
-        let clean_start = self.config.resume != Resume::AssumeSession;
-        match self
-            .machine
-            .connect(now, &self.config.connect_packet(clean_start))
-        {
-            Ok(()) => self.change(Input::Dialed),
-            Err(_) => {
-                self.supervisor.set_end(Kind::InvalidOptions.into());
-                self.fail_attempt(Input::DialFailed);
-                false
-            }
-        }
-    }
-
-    /// The transport of this attempt could not be opened.
-    pub(crate) fn handle_dial_failed(&mut self, attempt: Attempt, error: DialError) {
-        if attempt == self.supervisor.attempt() && self.state() == State::Dialing {
-            self.supervisor.set_end(error.into());
-            self.fail_attempt(Input::DialFailed);
-        }
-    }
-
     /// The transport of this attempt is gone.
     pub(crate) fn handle_closed(&mut self, now: Instant, attempt: Attempt) {
         if attempt == self.supervisor.attempt() {
-            self.close_machine(now);
+            self.machine.handle_closed(now);
+            self.poll_events(now, usize::MAX);
         }
-    }
-
-    /// Nothing outlives the connection, since nothing reconnects: every operation of the machine ends.
-    fn close_machine(&mut self, now: Instant) {
-        self.machine.handle_closed(now);
-        let abandoned = self.machine.abandon();
-        debug_assert!(abandoned.is_ok(), "the transport is gone");
-        self.poll_events(now, usize::MAX);
-    }
-
-    /// Asks for the end; a second call changes nothing.
-    pub(crate) fn disconnect(
-        &mut self,
-        now: Instant,
-        farewell: &Farewell,
-    ) -> Result<(), DisconnectErrorKind> {
-        let kept = farewell
-            .properties
-            .view()
-            .session_expiry_interval()
-            .is_some_and(|interval| interval > 0);
-        if kept && self.config.session_expiry_interval == 0 {
-            return Err(DisconnectErrorKind::InvalidSessionExpiry);
-        }
-        if self.is_closed() {
-            return Ok(());
-        }
-        let deadline = now + farewell.drain;
-        self.arm(deadline);
-        self.closing = Some(Closing {
-            farewell: farewell.clone(),
-            deadline,
-            cut_short: false,
-        });
-        self.operations.wake(Watch::State, &mut self.wakes);
-        self.operations.wake(Watch::Room, &mut self.wakes);
-        self.settle(now);
-        Ok(())
-    }
-
-    /// The last handle is gone: nobody is left to wait, and what was accepted gets a short while.
-    pub(crate) fn last_handle_dropped(&mut self, now: Instant) {
-        let farewell = Farewell {
-            reason: DisconnectReason::Normal,
-            properties: PropertyList::default(),
-            drain: LAST_DRAIN,
-        };
-        let ended = self.disconnect(now, &farewell);
-        debug_assert!(ended.is_ok(), "nothing was asked for that could be refused");
-    }
-
-    /// The driver is gone without having been asked to go: nothing will move any more.
-    pub(crate) fn abandoned(&mut self, now: Instant) {
-        if self.state() == State::Stopped {
-            return;
-        }
-        self.supervisor.set_end(Kind::Closed.into());
-        self.close_machine(now);
-        if self.state() == State::Idle || self.state() == State::Dialing {
-            self.fail_attempt(Input::Stop);
-        }
-    }
-
-    /// Whether the drain time was over before every operation had ended.
-    pub(crate) fn was_cut_short(&self) -> bool {
-        self.closing
-            .as_ref()
-            .is_some_and(|closing| closing.cut_short)
     }
 
     /// CONNACK accepted the connection.
@@ -158,14 +30,21 @@ impl Engine {
             return;
         };
         self.statistics.connects += 1;
-        self.patience = None;
         let info = Arc::new(ConnectionInfo::new(
             self.endpoint().clone(),
-            &self.config.client_id,
+            &self.connecting.client_id,
             negotiated,
             properties,
         ));
+        self.connecting.client_id = info.client_id().into();
+        self.pacing.accept(now);
+        self.servers.accept();
+        if !info.session_present() && core::mem::replace(&mut self.connecting.has_succeeded, true) {
+            self.tell(Event::SessionLost);
+        }
+        self.connecting.has_succeeded = true;
         self.connection = Some(info.clone());
+        self.resubscribe(info.session_present());
         self.change(Input::Accepted);
         self.tell(Event::Connected(info));
         self.pump_requests(now);
@@ -173,7 +52,14 @@ impl Engine {
     }
 
     /// The connection is over.
-    pub(super) fn disconnected(&mut self, cause: DisconnectCause, properties: PropertyBuffer) {
+    pub(super) fn disconnected(
+        &mut self,
+        now: Instant,
+        cause: DisconnectCause,
+        properties: PropertyBuffer,
+    ) {
+        self.requests
+            .note_loss(matches!(cause, DisconnectCause::ByServer { .. }));
         self.statistics.disconnects += u64::from(self.connection.is_some());
         if cause != DisconnectCause::Requested {
             let answer = Answer {
@@ -186,28 +72,8 @@ impl Engine {
                 Detail::Lost(cause, answer),
             ));
         }
-        self.fail_attempt(Input::Lost);
-    }
-
-    /// Hands DISCONNECT to the machine and waits, for a while, until it and all before it are written.
-    pub(super) fn begin_close(
-        &mut self,
-        now: Instant,
-        reason: DisconnectReason,
-        properties: Properties<'_>,
-    ) {
-        if self.change(Input::Close) {
-            // Refused only when there is nothing to end any more, or when the server takes no packet of this size.
-            if self.machine.disconnect(now, reason, properties).is_err()
-                && self
-                    .machine
-                    .disconnect(now, reason, Properties::EMPTY)
-                    .is_err()
-            {
-                self.supervisor.hang_up();
-            }
-            self.give_patience(now + CLOSE_PATIENCE);
-        }
+        self.discard_untaken(now);
+        self.attempt_ended(now);
     }
 
     /// What follows from what has happened: called after every input and every command that may change what is due.
@@ -233,8 +99,10 @@ impl Engine {
         if self.machine.state() == MachineState::Closing && self.change(Input::Close) {
             self.failing = true;
             self.give_patience(now + CLOSE_PATIENCE);
-            self.fail_waiting();
-            self.fail_requests();
+            if self.is_closed() {
+                self.fail_waiting();
+                self.fail_requests();
+            }
             self.operations.wake(Watch::Room, &mut self.wakes);
         }
     }
@@ -248,7 +116,7 @@ impl Engine {
         self.handle_stall(now);
         if self.patience.is_some_and(|patience| patience <= now) {
             self.patience = None;
-            self.lose_patience();
+            self.lose_patience(now);
         }
     }
 
@@ -276,32 +144,12 @@ impl Engine {
         self.notices.push(event, &mut self.wakes);
     }
 
-    /// Ends the wait for operations when there is nothing to wait for, or no time.
-    fn settle_closing(&mut self, now: Instant) {
-        let drained = self.is_drained();
-        let Some(closing) = &mut self.closing else {
-            return;
-        };
-        if matches!(self.supervisor.state(), State::Closing | State::Stopped)
-            || !(drained || closing.deadline <= now)
-        {
-            return;
-        }
-        closing.cut_short = !drained;
-        let Farewell {
-            reason, properties, ..
-        } = closing.farewell.clone();
+    fn lose_patience(&mut self, now: Instant) {
         match self.state() {
-            State::Idle | State::Dialing => self.fail_attempt(Input::Stop),
-            _ => self.begin_close(now, reason, properties.view()),
-        }
-    }
-
-    fn lose_patience(&mut self) {
-        match self.state() {
-            State::Dialing => {
+            State::Waiting => self.begin_attempt(now),
+            State::Preparing | State::Dialing => {
                 self.supervisor.set_end(Kind::TimedOut.into());
-                self.fail_attempt(Input::Stop);
+                self.attempt_ended(now);
             }
             State::Handshaking => {
                 self.supervisor.set_end(Kind::TimedOut.into());
@@ -330,41 +178,35 @@ impl Engine {
         self.operations.finish(slot, outcome, &mut self.wakes);
     }
 
-    /// Changes the state; at Stopped, ends what can end now. What the machine still holds it reports by itself.
-    fn change(&mut self, input: Input) -> bool {
-        let endpoint = self.config.endpoint().clone();
-        let changed = self.supervisor.handle(input, &endpoint);
+    /// Moves the state on; what an attempt waits for goes on until it has succeeded or failed.
+    pub(super) fn change(&mut self, input: Input) -> bool {
+        let changed = self.supervisor.handle(input, &self.connecting.endpoint);
         if changed {
+            if !matches!(input, Input::Prepare | Input::Dial | Input::Dialed) {
+                self.patience = None;
+            }
             self.operations.wake(Watch::State, &mut self.wakes);
         }
         changed
     }
 
-    fn fail_attempt(&mut self, input: Input) {
-        if !self.change(input) {
+    /// The end: there is no transport and there will be none. What the machine still holds it reports with its next events.
+    pub(super) fn finish(&mut self) {
+        if !self.change(Input::Stop) {
             return;
         }
-        let established = self.connection.take().is_some();
-        self.statistics.connect_failures += u64::from(!established && self.end().is_some());
-        self.patience = None;
-        self.failing = false;
+        let abandoned = self.machine.abandon();
+        debug_assert!(abandoned.is_ok(), "the transport is gone");
         self.fail_waiting();
         self.fail_requests();
         self.registry.end_all(&mut self.wakes);
         for watch in [Watch::Room, Watch::Flushed, Watch::Drained] {
             self.operations.wake(watch, &mut self.wakes);
         }
-        if let Some(end) = self.supervisor.end().cloned() {
-            self.tell(if established {
-                Event::Disconnected(end)
-            } else {
-                Event::ConnectFailed(end)
-            });
-        }
         self.tell(Event::Stopped);
     }
 
-    fn give_patience(&mut self, until: Instant) {
+    pub(super) fn give_patience(&mut self, until: Instant) {
         self.arm(until);
         self.patience = Some(until);
     }
@@ -384,8 +226,3 @@ fn kind_of(cause: DisconnectCause) -> Kind {
         _ => Kind::TransportClosed,
     }
 }
-
-/// How long the accepted operations of a client without handles may take.
-const LAST_DRAIN: Duration = Duration::from_millis(500);
-/// How long DISCONNECT may take to leave, and the transport to close.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);

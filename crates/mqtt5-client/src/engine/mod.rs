@@ -4,22 +4,27 @@
 //! actions, bytes, wake-ups and outcomes go out. It lives behind the lock of [`Shared`](crate::shared::Shared); nothing in here
 //! wakes, clones or drops a waker, except by handing it to the caller or to `wakes`.
 
+mod attempts;
+mod closing;
 mod delivery;
 mod dropped;
 mod inbound;
 mod lifecycle;
 mod notices;
 mod operations;
+mod pacing;
 mod publishing;
 mod registry;
 mod requests;
+mod servers;
 mod supervisor;
 mod turn;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use lifecycle::Farewell;
+pub(crate) use attempts::Prepared;
+pub(crate) use closing::Farewell;
 pub use notices::Event;
 pub(crate) use operations::{Outcome, Stage, Watch};
 pub(crate) use publishing::{Accepted, Draft, NotAccepted};
@@ -34,18 +39,21 @@ use crate::error::ConnectionError;
 use crate::options::{Config, Resume};
 use crate::slab::Key;
 use crate::statistics::Statistics;
+use attempts::Connecting;
+use closing::Closing;
 use core::task::Waker;
 use delivery::Held;
 pub(crate) use inbound::Fetched;
 use inbound::Pause;
-use lifecycle::Closing;
 use mqtt5_proto::{Client as Machine, Config as MachineConfig, Instant, Op, SessionLoss};
 use notices::Notices;
 use operations::Operations;
+use pacing::Pacing;
 use publishing::Waiting;
 use registry::Registry;
-use requests::Request;
-use std::collections::{HashMap, VecDeque};
+use requests::Requests;
+use servers::Servers;
+use std::collections::HashMap;
 use std::sync::Arc;
 use supervisor::Supervisor;
 
@@ -55,6 +63,9 @@ pub(crate) struct Engine {
     machine: Machine,
     config: Config,
     supervisor: Supervisor,
+    pacing: Pacing,
+    servers: Servers,
+    connecting: Connecting,
     operations: Operations,
     /// What to do when the machine reports the end of an operation.
     owners: HashMap<Op, Owner>,
@@ -62,7 +73,7 @@ pub(crate) struct Engine {
     held: Held,
     pause: Pause,
     waiting: Waiting,
-    requests: VecDeque<Request>,
+    requests: Requests,
     next_identifier: u32,
     notices: Notices,
     connection: Option<Arc<ConnectionInfo>>,
@@ -70,8 +81,13 @@ pub(crate) struct Engine {
     closing: Option<Closing>,
     /// The connection has failed, and its transport is still to be closed; the reason is told then.
     failing: bool,
-    /// When the current attempt, or the farewell, is given up.
+    /// When the current attempt, or the farewell, is given up, or the next attempt begins.
     patience: Option<Instant>,
+    /// The subscription that gets what no other matches.
+    unmatched: Option<Key>,
+    unmatched_taken: bool,
+    /// Those that the options declared and nobody has taken yet, by their filters.
+    declared: Vec<(Box<str>, Key)>,
     /// What the driver sleeps on, and what it knows.
     driver: DriverSide,
     /// To be woken by whoever holds the lock, after unlocking.
@@ -100,17 +116,21 @@ struct DriverSide {
 }
 
 impl Engine {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config, seed: u64) -> Self {
         let mut machine = MachineConfig::default();
         machine.connect_timeout = config.connect_timeout;
         machine.inbound_margin = config.margin();
         machine.assume_session = config.resume == Resume::AssumeSession;
         machine.session_loss = SessionLoss {
-            republish_qos1: false,
-            republish_qos2: false,
+            republish_qos1: config.on_session_lost.republish_qos1,
+            republish_qos2: config.on_session_lost.republish_qos2,
         };
-        Self {
+        let servers = Servers::new(config.endpoints().to_vec());
+        let mut engine = Self {
             machine: Machine::new(machine),
+            connecting: Connecting::new(&config, servers.current()),
+            pacing: Pacing::new(seed),
+            servers,
             config,
             supervisor: Supervisor::new(),
             operations: Operations::default(),
@@ -119,7 +139,7 @@ impl Engine {
             held: Held::default(),
             pause: Pause::default(),
             waiting: Waiting::default(),
-            requests: VecDeque::new(),
+            requests: Requests::default(),
             next_identifier: 0,
             notices: Notices::default(),
             connection: None,
@@ -127,9 +147,14 @@ impl Engine {
             closing: None,
             failing: false,
             patience: None,
+            unmatched: None,
+            unmatched_taken: false,
+            declared: Vec::new(),
             driver: DriverSide::default(),
             wakes: Vec::new(),
-        }
+        };
+        engine.declare();
+        engine
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -142,7 +167,9 @@ impl Engine {
 
     /// Whether new operations are refused because the end is near or was reached.
     pub(crate) fn is_closed(&self) -> bool {
-        self.closing.is_some() || matches!(self.state(), State::Closing | State::Stopped)
+        self.closing.is_some()
+            || self.state() == State::Stopped
+            || (self.state() == State::Closing && !self.config.reconnect.enabled)
     }
 
     /// Whether the connection has failed and its end is not yet told.
@@ -159,8 +186,9 @@ impl Engine {
         self.connection.as_ref()
     }
 
+    /// The server of the present or last attempt, or of the first.
     pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
-        self.config.endpoint()
+        &self.connecting.endpoint
     }
 
     pub(crate) fn statistics(&self) -> Statistics {

@@ -3,10 +3,12 @@
 use crate::connection_info::ConnectionInfo;
 use crate::driver::Attempt;
 use crate::endpoint::Endpoint;
-use crate::error::ConnectionError;
+use crate::error::{ConnectionError, SubscribeError};
 use crate::slab::{Key, Slab};
 use crate::subscription_id::SubscriptionId;
 use core::task::Waker;
+use core::time::Duration;
+use mqtt5_proto::ReasonCode;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -27,6 +29,37 @@ pub enum Event {
     ConnectFailed(ConnectionError),
     /// The connection ended without being asked to.
     Disconnected(ConnectionError),
+    /// There is no connection; the next attempt begins after a while.
+    Waiting {
+        /// The next attempt.
+        attempt: Attempt,
+        /// How long from now.
+        delay: Duration,
+    },
+    /// The server wants us to use another one (4.11).
+    Redirected {
+        /// Use another server (0x9C), or server moved (0x9D).
+        reason: ReasonCode,
+        /// The Server Reference as the server wrote it: escape it before it meets a terminal.
+        reference: Box<str>,
+        /// Whether the next attempt goes there.
+        followed: bool,
+    },
+    /// The server accepted the connection, and has no session of ours any more: subscriptions are sent again, publishes settled as
+    /// [`Options::on_session_lost`](crate::Options::on_session_lost) says.
+    SessionLost,
+    /// The server has answered a subscription that was sent again, with nobody waiting for the answer: all is granted.
+    Resubscribed {
+        /// Each filter with the granted QoS.
+        results: Vec<(String, ReasonCode)>,
+    },
+    /// Filters of a subscription could not be subscribed again: they have left it, and one without filters has ended.
+    ResubscribeFailed {
+        /// The filters that are lost.
+        filters: Vec<String>,
+        /// Why.
+        error: SubscribeError,
+    },
     /// A subscription keeps others waiting, or loses messages.
     SlowConsumer {
         /// Which one.

@@ -4,8 +4,10 @@
 
 use super::dropped::Dropped;
 use super::inbound::Chunks;
+use super::requests::SubscribeRequest;
 use crate::filter::Filter;
 use crate::options::{AckMode, Bound, Overflow};
+use crate::properties::PropertyList;
 use crate::slab::{Key, Slab};
 use crate::trie::Trie;
 use core::task::Waker;
@@ -33,6 +35,10 @@ pub(crate) struct Local {
     pub(super) pausing: bool,
     pub(super) waker: Option<Waker>,
     pub(super) filters: Vec<Key>,
+    /// How it was asked for: the number of the call, its filters and their properties.
+    number: u64,
+    asked: Vec<Filter>,
+    properties: PropertyList,
     pub(super) behaviour: Behaviour,
     pub(super) ended: bool,
     pub(crate) dropped: Dropped,
@@ -89,6 +95,8 @@ pub(super) struct Wanted {
     pub(super) granted: Option<ReasonCode>,
     /// SUBSCRIBEs on their way that name it.
     pub(super) asked: usize,
+    /// A SUBSCRIBE for it has left in this session.
+    pub(super) at_server: bool,
     locals: Vec<Key>,
 }
 
@@ -97,6 +105,14 @@ impl Wanted {
     pub(super) fn satisfies(&self, filter: &Filter) -> bool {
         let granted = self.granted.is_some() && self.asked == 0 && self.sent >= filter.qos;
         granted && filter.retain_handling != RetainHandling::SendAtSubscribe
+    }
+
+    /// What the server knew of it is void.
+    fn forget_session(&mut self) {
+        self.sent = QoS::AtMostOnce;
+        self.granted = None;
+        self.at_server = false;
+        self.identifiers.clear();
     }
 
     /// The Subscription Identifier that it was last subscribed under.
@@ -154,23 +170,17 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Opens a subscription for `filters`; `Err` when one of them is held with other No Local or Retain As Published.
-    pub(super) fn open(&mut self, filters: &[Filter], behaviour: Behaviour) -> Result<Key, ()> {
+    /// Opens a subscription in the turn of this number; `Err` when a filter is held with other No Local or Retain As Published.
+    pub(super) fn open(&mut self, request: &SubscribeRequest, number: u64) -> Result<Key, ()> {
+        let filters = &request.filters;
         if filters.iter().any(|filter| self.is_in_conflict(filter)) {
             return Err(());
         }
         let local = self.locals.insert(Local {
-            queue: VecDeque::new(),
-            load: Load::default(),
-            lent: Load::default(),
-            chunks: Chunks::default(),
-            pausing: false,
-            waker: None,
-            filters: Vec::with_capacity(filters.len()),
-            behaviour,
-            ended: false,
-            dropped: Dropped::new(behaviour.observed_drops),
-            stamp: 0,
+            number,
+            asked: filters.clone(),
+            properties: request.properties.clone(),
+            ..Local::new(request.behaviour)
         });
         for filter in filters {
             let key = self.join(local, filter);
@@ -185,11 +195,58 @@ impl Registry {
         Ok(local)
     }
 
+    /// Opens a subscription without filters: it gets what it is [given](Self::fall_back_to).
+    pub(super) fn open_unmatched(&mut self, behaviour: Behaviour) -> Key {
+        self.locals.insert(Local::new(behaviour))
+    }
+
+    /// How a subscription was asked for, as far as it has not left its filters; `None` when it has none.
+    pub(super) fn asked(&self, local: Key) -> Option<(u64, Vec<(Key, Filter)>, PropertyList)> {
+        let local = self.locals.get(local)?;
+        let key_of = |filter: &Filter| {
+            let key = self.key_of(&filter.name);
+            key.filter(|key| local.filters.contains(key))
+        };
+        let filters: Vec<_> = local
+            .asked
+            .iter()
+            .filter_map(|filter| Some((key_of(filter)?, filter.clone())))
+            .collect();
+        (!filters.is_empty()).then(|| (local.number, filters, local.properties.clone()))
+    }
+
+    /// All subscriptions.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.locals.iter().map(|(key, _)| key)
+    }
+
+    /// The server has lost the session, and with it every subscription (4.1).
+    pub(super) fn forget_session(&mut self) {
+        for (_, wanted) in self.wanted.iter_mut() {
+            wanted.forget_session();
+        }
+    }
+
+    /// What the server has granted shall be asked for once more.
+    pub(super) fn forget_grants(&mut self) {
+        for (_, wanted) in self.wanted.iter_mut() {
+            wanted.granted = None;
+        }
+    }
+
     /// Takes a subscription out of one filter; tells when that was the last one.
-    pub(super) fn leave(&mut self, local: Key, filter: Key) -> Option<Abandoned> {
+    pub(super) fn leave(
+        &mut self,
+        local: Key,
+        filter: Key,
+        wakes: &mut Vec<Waker>,
+    ) -> Option<Abandoned> {
         if let Some(local) = self.locals.get_mut(local) {
             local.filters.retain(|known| *known != filter);
-            local.ended |= local.filters.is_empty();
+            if local.filters.is_empty() {
+                local.ended = true;
+                wakes.extend(local.waker.take());
+            }
         }
         let wanted = self.wanted.get_mut(filter)?;
         wanted.locals.retain(|known| *known != local);
@@ -272,6 +329,11 @@ impl Registry {
         &self.targets
     }
 
+    /// Makes a subscription the only one that gets the message.
+    pub(super) fn fall_back_to(&mut self, local: Key) {
+        self.targets.push(local);
+    }
+
     pub(crate) fn local(&self, key: Key) -> Option<&Local> {
         self.locals.get(key)
     }
@@ -337,6 +399,7 @@ impl Registry {
             identifiers: Vec::new(),
             granted: None,
             asked: 0,
+            at_server: false,
             locals: Vec::new(),
         });
         self.trie.insert(without_share(&name), key);
@@ -348,10 +411,9 @@ impl Registry {
         let wanted = self.wanted.remove(filter)?;
         self.trie.remove(without_share(&wanted.name), filter);
         self.names.remove(&wanted.name);
-        let at_server = wanted.granted.is_some() || wanted.asked > 0;
         Some(Abandoned {
             name: wanted.name,
-            at_server,
+            at_server: wanted.at_server,
         })
     }
 }
@@ -365,6 +427,25 @@ fn without_share(filter: &str) -> &str {
 }
 
 impl Local {
+    fn new(behaviour: Behaviour) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            load: Load::default(),
+            lent: Load::default(),
+            chunks: Chunks::default(),
+            pausing: false,
+            waker: None,
+            filters: Vec::new(),
+            number: 0,
+            asked: Vec::new(),
+            properties: PropertyList::default(),
+            behaviour,
+            ended: false,
+            dropped: Dropped::new(behaviour.observed_drops),
+            stamp: 0,
+        }
+    }
+
     /// Leaves a waker with the queue; the one it replaces takes its place, to be dropped after unlocking.
     pub(crate) fn swap_waker(&mut self, waker: &mut Option<Waker>) {
         core::mem::swap(&mut self.waker, waker);

@@ -1,17 +1,15 @@
 //! The life of a client, as a transition table.
 //!
 //! ```text
-//!            Start            Dialed              Accepted
-//!   Idle ───────────▶ Dialing ──────▶ Handshaking ─────────▶ Online
-//!    │                  │ DialFailed    │ Lost                │ Lost
-//!    │ Stop             │ Stop          │       Close  ┌──────┴─ Close
-//!    │                  ▼               ▼      ╭───────▼╮
-//!    ╰─────────────▶ Stopped ◀──────────────── │Closing │
-//!                                      Lost    ╰────────╯
+//!           ╭──────────────────────────── Waiting ◀─────────────────────────────╮
+//!           │ Prepare or Dial                                                   │ Retry
+//!           ▼             Dial           Dialed               Accepted          │
+//!   Idle ─▶ Preparing ─────────▶ Dialing ──────▶ Handshaking ─────────▶ Online ─┤
+//!                                                     ╰──── Close ──▶ Closing ◀╯
 //! ```
 //!
-//! A lost connection and a failed dial lead to Stopped. Waiting, between a loss and the next attempt, will take their place: it is one
-//! more state here and one more column in [`next`]. Nothing outside this file changes the state.
+//! Every attempt or connection ends in Waiting, by Retry, or in Stopped, by Stop, which is possible in every state and final. Nothing
+//! outside this file changes the state.
 
 use crate::driver::{Action, Attempt};
 use crate::endpoint::Endpoint;
@@ -25,6 +23,8 @@ use std::sync::Arc;
 pub enum State {
     /// It was built and does nothing yet.
     Idle,
+    /// The application prepares the next attempt; see [`Options::prepare_attempts`](crate::Options::prepare_attempts).
+    Preparing,
     /// A transport to the server is being opened.
     Dialing,
     /// The transport is open, CONNECT is on its way, CONNACK has not arrived.
@@ -33,6 +33,8 @@ pub enum State {
     Online,
     /// The connection is over for us, by our DISCONNECT or by a failure; what is left to write is, and then the transport is closed.
     Closing,
+    /// There is no connection; the next attempt begins after a while.
+    Waiting,
     /// It is over; every operation fails with `Closed`.
     Stopped,
 }
@@ -40,33 +42,34 @@ pub enum State {
 /// What can happen to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
-    /// The first attempt shall begin.
-    Start,
+    /// An attempt begins with a question to the application.
+    Prepare,
+    /// An attempt begins, or goes on, with the transport.
+    Dial,
     /// The transport is open.
     Dialed,
-    /// The transport could not be opened.
-    DialFailed,
     /// A successful CONNACK.
     Accepted,
     /// The client ends the connection, or has seen it fail.
     Close,
-    /// The client shall end and there is no transport to close.
+    /// The attempt or connection is over, there is no transport, and there will be another.
+    Retry,
+    /// There is no transport and there will be none.
     Stop,
-    /// The transport is gone.
-    Lost,
 }
 
 /// The table: the state after `input`; `None` where the input means nothing.
 const fn next(state: State, input: Input) -> Option<State> {
     use State::*;
     Some(match (state, input) {
-        (Idle, Input::Start) => Dialing,
-        (Idle, Input::Stop) => Stopped,
+        (Stopped, _) => return None,
+        (Idle | Waiting, Input::Prepare) => Preparing,
+        (Idle | Waiting | Preparing, Input::Dial) => Dialing,
         (Dialing, Input::Dialed) => Handshaking,
-        (Dialing, Input::DialFailed | Input::Stop) => Stopped,
         (Handshaking, Input::Accepted) => Online,
         (Handshaking | Online, Input::Close) => Closing,
-        (Handshaking | Online | Closing, Input::Lost) => Stopped,
+        (Preparing | Dialing | Handshaking | Online | Closing, Input::Retry) => Waiting,
+        (_, Input::Stop) => Stopped,
         _ => return None,
     })
 }
@@ -77,6 +80,8 @@ pub(super) struct Supervisor {
     state: State,
     attempt: Attempt,
     actions: VecDeque<Action>,
+    /// The driver opens a transport, or was told to.
+    is_dialing: bool,
     hung_up: bool,
     /// Why there is no connection any more, once that is known. `None` after a disconnect that was asked for.
     end: Option<ConnectionError>,
@@ -86,8 +91,9 @@ impl Supervisor {
     pub(super) fn new() -> Self {
         Self {
             state: State::Idle,
-            attempt: Attempt::FIRST,
+            attempt: Attempt::NONE,
             actions: VecDeque::new(),
+            is_dialing: false,
             hung_up: false,
             end: None,
         }
@@ -99,6 +105,11 @@ impl Supervisor {
 
     pub(super) fn attempt(&self) -> Attempt {
         self.attempt
+    }
+
+    /// Whether this is the attempt under way, and its transport is being opened.
+    pub(super) fn is_dialing(&self, attempt: Attempt) -> bool {
+        self.state == State::Dialing && self.attempt == attempt
     }
 
     pub(super) fn end(&self) -> Option<&ConnectionError> {
@@ -116,25 +127,27 @@ impl Supervisor {
             return false;
         };
         let before = core::mem::replace(&mut self.state, state);
-        if input == Input::Lost {
-            // What is gone need not be closed.
-            self.actions
-                .retain(|action| !matches!(action, Action::Hangup(_)));
+        if matches!(before, State::Idle | State::Waiting) {
+            self.begin_attempt();
         }
-        match (before, state) {
-            (_, State::Dialing) => self.actions.push_back(Action::Dial {
-                attempt: self.attempt,
-                endpoint: endpoint.clone(),
-            }),
-            (State::Dialing, State::Stopped) if input == Input::Stop => {
-                self.actions.push_back(Action::CancelDial(self.attempt));
+        match input {
+            Input::Dial => {
+                self.is_dialing = true;
+                self.actions.push_back(Action::Dial {
+                    attempt: self.attempt,
+                    endpoint: endpoint.clone(),
+                });
             }
-            _ => {}
-        }
-        if state == State::Stopped {
-            self.actions.push_back(Action::Finish);
+            Input::Dialed => self.is_dialing = false,
+            Input::Retry | Input::Stop => self.end_attempt(state),
+            Input::Prepare | Input::Accepted | Input::Close => {}
         }
         true
+    }
+
+    /// The driver could not open the transport: it need not be told to stop.
+    pub(super) fn dial_failed(&mut self) {
+        self.is_dialing = false;
     }
 
     /// Asks the driver to close the transport, once in each attempt.
@@ -157,33 +170,69 @@ impl Supervisor {
     pub(super) fn has_action(&self) -> bool {
         !self.actions.is_empty()
     }
+
+    fn begin_attempt(&mut self) {
+        self.attempt = self.attempt.next();
+        self.hung_up = false;
+        self.end = None;
+    }
+
+    fn end_attempt(&mut self, state: State) {
+        // What is gone need not be closed.
+        self.actions
+            .retain(|action| !matches!(action, Action::Hangup(_)));
+        if core::mem::take(&mut self.is_dialing) {
+            self.actions.push_back(Action::CancelDial(self.attempt));
+        }
+        if state == State::Stopped {
+            self.actions.push_back(Action::Finish);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const STATES: [State; 8] = [
+        State::Idle,
+        State::Preparing,
+        State::Dialing,
+        State::Handshaking,
+        State::Online,
+        State::Closing,
+        State::Waiting,
+        State::Stopped,
+    ];
+    const INPUTS: [Input; 7] = [
+        Input::Prepare,
+        Input::Dial,
+        Input::Dialed,
+        Input::Accepted,
+        Input::Close,
+        Input::Retry,
+        Input::Stop,
+    ];
+
+    /// One column for each input of `INPUTS`, one row for each state of `STATES`.
     #[test]
-    fn stopped_is_final_and_reached_from_everywhere() {
-        use Input::*;
-        let inputs = [Start, Dialed, DialFailed, Accepted, Close, Stop, Lost];
-        let states = [
-            State::Idle,
-            State::Dialing,
-            State::Handshaking,
-            State::Online,
-            State::Closing,
+    fn the_whole_table() {
+        let rows = [
+            "Preparing Dialing - - - - Stopped",
+            "- Dialing - - - Waiting Stopped",
+            "- - Handshaking - - Waiting Stopped",
+            "- - - Online Closing Waiting Stopped",
+            "- - - - Closing Waiting Stopped",
+            "- - - - - Waiting Stopped",
+            "Preparing Dialing - - - - Stopped",
+            "- - - - - - -",
         ];
-        for input in inputs {
-            assert_eq!(next(State::Stopped, input), None);
-        }
-        for state in states {
-            assert!(
-                [DialFailed, Lost, Stop]
-                    .iter()
-                    .any(|input| next(state, *input) == Some(State::Stopped)),
-                "{state:?}"
-            );
+        for (state, row) in STATES.into_iter().zip(rows) {
+            let reached = INPUTS.map(|input| match next(state, input) {
+                Some(state) => format!("{state:?}"),
+                None => "-".to_owned(),
+            });
+            assert_eq!(reached.join(" "), row, "{state:?}");
         }
     }
 
@@ -191,28 +240,37 @@ mod tests {
     fn the_driver_is_told_each_thing_once() {
         let endpoint = Arc::new("mqtt://h".parse::<Endpoint>().expect("valid"));
         let mut supervisor = Supervisor::new();
+        for attempt in 1..3 {
+            assert!(supervisor.handle(Input::Dial, &endpoint));
+            assert!(!supervisor.handle(Input::Dial, &endpoint));
+            assert!(
+                matches!(supervisor.poll_action(), Some(Action::Dial { attempt: of, .. }) if of.number() == attempt)
+            );
+            supervisor.hang_up();
+            assert!(supervisor.handle(Input::Dialed, &endpoint));
+            assert!(supervisor.handle(Input::Accepted, &endpoint));
+            supervisor.hang_up();
+            supervisor.hang_up();
+            assert!(matches!(supervisor.poll_action(), Some(Action::Hangup(_))));
+            assert!(!supervisor.has_action());
+            supervisor.hang_up();
+            assert!(!supervisor.has_action());
+            assert!(supervisor.handle(Input::Retry, &endpoint) && !supervisor.has_action());
+        }
+        assert!(supervisor.handle(Input::Dial, &endpoint));
+        assert!(supervisor.handle(Input::Stop, &endpoint));
+        let last = [(); 3].map(|()| supervisor.poll_action());
         assert!(
-            supervisor.handle(Input::Start, &endpoint)
-                && !supervisor.handle(Input::Start, &endpoint)
+            matches!(
+                last,
+                [
+                    Some(Action::Dial { .. }),
+                    Some(Action::CancelDial(_)),
+                    Some(Action::Finish)
+                ]
+            ),
+            "{last:?}"
         );
-        assert!(matches!(
-            supervisor.poll_action(),
-            Some(Action::Dial { .. })
-        ));
-        supervisor.hang_up();
-        assert!(
-            supervisor.handle(Input::Dialed, &endpoint)
-                && supervisor.handle(Input::Accepted, &endpoint)
-        );
-        supervisor.hang_up();
-        supervisor.hang_up();
-        assert!(matches!(supervisor.poll_action(), Some(Action::Hangup(_))));
         assert!(!supervisor.has_action());
-        supervisor.hang_up();
-        assert!(!supervisor.has_action());
-        assert!(supervisor.handle(Input::Lost, &endpoint));
-        assert!(
-            matches!(supervisor.poll_action(), Some(Action::Finish)) && !supervisor.has_action()
-        );
     }
 }

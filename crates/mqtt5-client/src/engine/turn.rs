@@ -128,15 +128,17 @@ impl Engine {
             Happened::Message(message, token) => self.deliver(now, message, token),
             Happened::Published(op, result) => self.published(op, result),
             Happened::Connected(properties) => self.connected(now, properties),
-            Happened::Disconnected(cause, properties) => self.disconnected(cause, properties),
+            Happened::Disconnected(cause, properties) => {
+                self.disconnected(now, cause, properties);
+            }
             Happened::Answered(op, reasons, properties) => match self.owners.remove(&op) {
                 Some(Owner::Subscribe(sent)) => self.subscribed(now, *sent, &reasons, properties),
                 Some(Owner::Unsubscribe(sent)) => self.unsubscribed(*sent, &reasons, properties),
                 _ => {}
             },
             Happened::Lost(op) => match self.owners.remove(&op) {
-                Some(Owner::Subscribe(sent)) => self.subscribe_lost(&sent),
-                Some(Owner::Unsubscribe(sent)) => self.unsubscribe_lost(&sent),
+                Some(Owner::Subscribe(sent)) => self.subscribe_lost(now, *sent),
+                Some(Owner::Unsubscribe(sent)) => self.unsubscribe_lost(*sent),
                 _ => {}
             },
             Happened::Nothing => {}

@@ -68,6 +68,8 @@ kinds! {
         TransportClosed true "the transport was closed",
         /// The application took no message for longer than the stall timeout.
         ConsumerStalled true "the application took no messages for too long",
+        /// The application declined the attempt.
+        Declined true "the application declined the attempt",
         /// The client was stopped before.
         Closed false "the client has stopped",
     }
@@ -116,8 +118,10 @@ kinds! {
         TimedOut true "the subscribe was not answered in time",
         /// The server refused at least one filter.
         Rejected false "the server rejected the subscription",
-        /// The connection was lost before the server answered.
+        /// The connection was lost before the server answered, and the client stopped.
         ConnectionLost true "the connection was lost before the subscribe was answered",
+        /// The server ended the connection instead of an answer, three times.
+        RejectedByDisconnect false "the server ended the connection because of the subscribe",
         /// A filter is not valid; the source says why.
         InvalidFilter false "invalid topic filter",
         /// No filter was given.
@@ -146,8 +150,10 @@ kinds! {
         TimedOut true "the unsubscribe was not answered in time",
         /// The server refused at least one filter.
         Rejected false "the server rejected the unsubscribe",
-        /// The connection was lost before the server answered.
+        /// The connection was lost before the server answered, and the client stopped.
         ConnectionLost true "the connection was lost before the unsubscribe was answered",
+        /// The server ended the connection instead of an answer, three times.
+        RejectedByDisconnect false "the server ended the connection because of the unsubscribe",
         /// A filter is not valid; the source says why.
         InvalidFilter false "invalid topic filter",
         /// No filter was given.

@@ -1,12 +1,14 @@
 //! The handle of a client.
 
 use super::watching::{Watching, watches};
-use super::{Disconnect, Events, Publish, Subscribe, Unsubscribe};
+use super::{Attempts, Disconnect, Events, Publish, Subscribe, Subscription, Unsubscribe};
 use crate::connection_info::ConnectionInfo;
+use crate::endpoint::{Endpoint, EndpointError};
 use crate::engine::{Engine, State, Watch};
 use crate::error::{ConnectionError, ConnectionErrorKind};
 use crate::filter::Filter;
 use crate::mode::{Async, Blocking, Mode, wait};
+use crate::options::{OptionsError, Will};
 use crate::payload::Payload;
 use crate::shared::Shared;
 use crate::statistics::Statistics;
@@ -89,6 +91,67 @@ impl<M: Mode> Client<M> {
         Events::new(self.shared.clone())
     }
 
+    /// Asks to prepare each attempt; needs [`Options::prepare_attempts`](crate::Options::prepare_attempts). Each attempt goes to one
+    /// of those who ask.
+    pub fn attempts(&self) -> Attempts<M> {
+        Attempts::new(self.shared.clone())
+    }
+
+    /// The subscription that the options [declared](crate::Options::declare) for this filter, once; later `None`.
+    ///
+    /// Dropping it leaves its filter with the server.
+    pub fn declared(&self, filter: &str) -> Option<Subscription<M>> {
+        let mut engine = self.shared.lock();
+        let local = engine.take_declared(filter)?;
+        let ack_mode = engine.config().ack_mode;
+        drop(engine);
+        let shared = self.shared.clone();
+        Some(Subscription::new(shared, local, Vec::new(), ack_mode, true))
+    }
+
+    /// The messages that no subscription matches, once; needs [`Options::keep_unmatched`](crate::Options::keep_unmatched). Dropping it
+    /// lets them be acknowledged and dropped.
+    pub fn unmatched(&self) -> Option<Subscription<M>> {
+        let mut engine = self.shared.lock();
+        let local = engine.take_unmatched()?;
+        let ack_mode = engine.config().ack_mode;
+        drop(engine);
+        let shared = self.shared.clone();
+        Some(Subscription::new(shared, local, Vec::new(), ack_mode, true))
+    }
+
+    /// Replaces the servers, from the next attempt on; see [`Options::server`](crate::Options::server).
+    ///
+    /// # Errors
+    ///
+    /// One of the URLs is wrong, or there is none. Nothing was changed.
+    pub fn set_servers<E>(&self, servers: impl IntoIterator<Item = E>) -> Result<(), OptionsError>
+    where
+        E: TryInto<Endpoint>,
+        E::Error: Into<EndpointError>,
+    {
+        let parse = |server: E| server.try_into().map(Arc::new).map_err(Into::into);
+        let servers = servers
+            .into_iter()
+            .map(parse)
+            .collect::<Result<Vec<_>, _>>();
+        let servers = servers.map_err(OptionsError::Endpoint)?;
+        if servers.is_empty() {
+            return Err(OptionsError::NoServers);
+        }
+        self.shared.lock().set_servers(servers);
+        Ok(())
+    }
+
+    /// Replaces the will, from the next attempt on (3.1.2.5); `None` takes it away. The present connection keeps the one it has.
+    ///
+    /// # Errors
+    ///
+    /// CONNECT cannot carry it. Nothing was changed.
+    pub fn set_will(&self, will: Option<Will>) -> Result<(), OptionsError> {
+        self.shared.lock().config_mut().set_will(will)
+    }
+
     /// Where the client is in its life.
     pub fn state(&self) -> State {
         self.shared.lock().state()
@@ -111,11 +174,13 @@ impl<M: Mode> Client<M> {
 }
 
 watches! {
-    /// Waits for the connection: what the server said in CONNACK, or why there is no connection.
+    /// Waits for the connection: what the server said in CONNACK, or why there is none and will be none.
+    ///
+    /// While attempts go on it waits, as long as that may take.
     ///
     /// # Errors
     ///
-    /// The attempt failed, or the client was told to stop. Once there was a connection: how it ended.
+    /// The client has stopped, or was told to: how its last attempt or connection ended.
     connected -> Result<Arc<ConnectionInfo>, ConnectionError> = Watch::State, |engine| match engine.state() {
         State::Online => engine.connection().cloned().map(Ok),
         State::Stopped => Some(Err(end(engine))),

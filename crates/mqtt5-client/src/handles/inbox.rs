@@ -291,7 +291,7 @@ fn hand_over(
     let answer = match (hold, ack_mode) {
         (None, _) => None,
         (Some(hold), AckMode::Manual { on_drop }) => {
-            engine.is_held(hold).then_some(())?;
+            engine.take_held(hold).then_some(())?;
             let (shared, subscription) = (shared.clone(), SubscriptionId::new(local));
             Some(Answer {
                 shared,

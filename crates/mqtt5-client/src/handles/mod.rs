@@ -1,5 +1,6 @@
 //! What the application holds: handles, builders and the futures that they become.
 
+mod attempts;
 mod batch;
 mod client;
 mod delivery;
@@ -16,6 +17,7 @@ mod subscription;
 mod unsubscribe;
 mod watching;
 
+pub use attempts::{Attempts, NextAttempt, Preparation};
 pub use batch::ReceiveMany;
 pub use client::Client;
 pub use delivery::{Delivery, Progress};

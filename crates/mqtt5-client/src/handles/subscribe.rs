@@ -16,7 +16,7 @@ use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use mqtt5_proto::{Instant, Property, QoS, ReasonCode, RetainHandling, TopicError, TopicFilter};
+use mqtt5_proto::{Instant, Property, QoS, ReasonCode, RetainHandling, TopicError};
 use std::sync::Arc;
 
 /// A subscribe that is being put together; see [`Client::subscribe`](crate::Client::subscribe).
@@ -241,19 +241,13 @@ impl<M: Mode> Subscribing<'_, M> {
         }
         let longest = self.shared.policy().maximum_topic_length;
         for filter in &self.request.filters {
+            filter.check()?;
             if filter.name.len() > longest {
                 let detail = Detail::Topic(TopicError::TooLong);
                 return Err(SubscribeError::new(
                     SubscribeErrorKind::InvalidFilter,
                     detail,
                 ));
-            }
-            let name = TopicFilter::new(&filter.name);
-            let name = name.map_err(|error| {
-                SubscribeError::new(SubscribeErrorKind::InvalidFilter, Detail::Topic(error))
-            })?;
-            if filter.no_local && name.is_shared() {
-                return Err(SubscribeErrorKind::NoLocalOnSharedSubscription.into());
             }
         }
         let properties = self.request.properties.checked().map(drop);

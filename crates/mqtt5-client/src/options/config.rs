@@ -3,6 +3,7 @@
 use super::{Options, Resume, Will};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::engine::Behaviour;
+use crate::error::SubscribeError;
 use crate::properties::PropertyList;
 use crate::secret::Password;
 use core::ops::Deref;
@@ -14,16 +15,28 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     options: Options,
-    endpoint: Arc<Endpoint>,
-    properties: PropertyList,
+    endpoints: Vec<Arc<Endpoint>>,
+}
+
+/// What CONNECT says that may change from one attempt to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<Password>,
+    pub(crate) will: Option<Will>,
+    pub(crate) user_properties: Vec<(String, String)>,
 }
 
 impl Config {
     pub(crate) fn new(options: Options) -> Result<Self, OptionsError> {
-        let endpoint = Arc::new(options.endpoint.clone().map_err(OptionsError::Endpoint)?);
-        check_strings(&options)?;
-        if let Some(will) = &options.will {
-            check_will(will)?;
+        let servers = core::iter::once(&options.endpoint).chain(&options.further_servers);
+        let endpoints = servers
+            .map(|endpoint| endpoint.clone().map(Arc::new))
+            .collect::<Result<_, _>>()
+            .map_err(OptionsError::Endpoint)?;
+        check_string("client identifier", &options.client_id)?;
+        for filter in &options.declared {
+            filter.check().map_err(OptionsError::Declared)?;
         }
         if options.resume == Resume::AssumeSession && options.client_id.is_empty() {
             return Err(OptionsError::SessionWithoutClientId);
@@ -41,37 +54,61 @@ impl Config {
         if options.inbound_bytes == 0 {
             return Err(OptionsError::Zero("inbound_bytes"));
         }
-        let properties = connect_properties(&options);
-        properties.checked().map_err(OptionsError::UserProperty)?;
-        Ok(Self {
-            options,
-            endpoint,
-            properties,
-        })
+        let config = Self { options, endpoints };
+        config.credentials(&config.endpoints[0], true).check()?;
+        Ok(config)
     }
 
-    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.endpoint
+    pub(crate) fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
+    }
+
+    /// What CONNECT says to this server unless the application changes it; nothing about who we are if it is not trusted.
+    pub(crate) fn credentials(&self, endpoint: &Endpoint, is_trusted: bool) -> Credentials {
+        let options = &self.options;
+        let (username, password) = if is_trusted {
+            let username = options.username.as_deref().or_else(|| endpoint.username());
+            let password = options.password.as_ref().or_else(|| endpoint.password());
+            (username.map(str::to_owned), password.cloned())
+        } else {
+            (None, None)
+        };
+        Credentials {
+            username,
+            password,
+            will: options.will.clone(),
+            user_properties: options.user_properties.clone(),
+        }
+    }
+
+    /// Takes another will for the attempts to come.
+    pub(crate) fn set_will(&mut self, will: Option<Will>) -> Result<(), OptionsError> {
+        will.as_ref().map_or(Ok(()), check_will)?;
+        self.options.will = will;
+        Ok(())
+    }
+
+    /// The properties of a CONNECT packet. Those that say the default of the specification are left out, except Receive Maximum.
+    pub(crate) fn connect_properties(&self, credentials: &Credentials) -> PropertyList {
+        connect_properties(&self.options, credentials)
     }
 
     /// The CONNECT packet of an attempt.
-    pub(crate) fn connect_packet(&self, clean_start: bool) -> packet::Connect<'_> {
-        let options = &self.options;
+    pub(crate) fn connect_packet<'a>(
+        &self,
+        client_id: &'a str,
+        clean_start: bool,
+        credentials: &'a Credentials,
+        properties: &'a PropertyList,
+    ) -> packet::Connect<'a> {
         packet::Connect {
             clean_start,
-            keep_alive: options.keep_alive.value(),
-            client_id: &options.client_id,
-            will: options.will.as_ref().and_then(will_packet),
-            username: options
-                .username
-                .as_deref()
-                .or_else(|| self.endpoint.username()),
-            password: options
-                .password
-                .as_ref()
-                .or_else(|| self.endpoint.password())
-                .map(Password::expose),
-            properties: self.properties.view(),
+            keep_alive: self.options.keep_alive.value(),
+            client_id,
+            will: credentials.will.as_ref().and_then(will_packet),
+            username: credentials.username.as_deref(),
+            password: credentials.password.as_ref().map(Password::expose),
+            properties: properties.view(),
         }
     }
 
@@ -94,6 +131,30 @@ impl Config {
     }
 }
 
+impl Credentials {
+    /// Looks for what CONNECT cannot carry.
+    pub(crate) fn check(&self) -> Result<(), OptionsError> {
+        check_string("user name", self.username.as_deref().unwrap_or_default())?;
+        let password = self.password.as_ref();
+        if password.is_some_and(|password| password.expose().len() > MAXIMUM_FIELD) {
+            return Err(OptionsError::InvalidString("password"));
+        }
+        if let Some(will) = &self.will {
+            check_will(will)?;
+        }
+        let mut properties = PropertyList::default();
+        self.push_user_properties(&mut properties);
+        properties.checked().map_err(OptionsError::UserProperty)?;
+        Ok(())
+    }
+
+    fn push_user_properties(&self, properties: &mut PropertyList) {
+        for (name, value) in &self.user_properties {
+            properties.push(Property::UserProperty(name, value));
+        }
+    }
+}
+
 impl Deref for Config {
     type Target = Options;
 
@@ -109,6 +170,12 @@ pub enum OptionsError {
     /// The URL of the server is wrong.
     #[error("invalid server URL")]
     Endpoint(#[source] EndpointError),
+    /// There is no server to connect to.
+    #[error("there must be a server to connect to")]
+    NoServers,
+    /// A declared subscription cannot be subscribed to.
+    #[error("a declared subscription is not valid")]
+    Declared(#[source] SubscribeError),
     /// A string of CONNECT has more than 65,535 bytes or holds U+0000. The text says which.
     #[error("the {0} must have at most 65,535 bytes and no U+0000")]
     InvalidString(&'static str),
@@ -132,22 +199,9 @@ pub enum OptionsError {
     Zero(&'static str),
 }
 
-fn check_strings(options: &Options) -> Result<(), OptionsError> {
-    let username = options.username.as_deref().unwrap_or_default();
-    for (name, text) in [
-        ("client identifier", options.client_id.as_str()),
-        ("user name", username),
-    ] {
-        if text.len() > MAXIMUM_FIELD || text.contains('\0') {
-            return Err(OptionsError::InvalidString(name));
-        }
-    }
-    if options
-        .password
-        .as_ref()
-        .is_some_and(|password| password.expose().len() > MAXIMUM_FIELD)
-    {
-        return Err(OptionsError::InvalidString("password"));
+fn check_string(name: &'static str, text: &str) -> Result<(), OptionsError> {
+    if text.len() > MAXIMUM_FIELD || text.contains('\0') {
+        return Err(OptionsError::InvalidString(name));
     }
     Ok(())
 }
@@ -178,8 +232,7 @@ fn will_packet(will: &Will) -> Option<packet::Will<'_>> {
     })
 }
 
-/// Properties that say the default of the specification are left out, except Receive Maximum, which is always sent.
-fn connect_properties(options: &Options) -> PropertyList {
+fn connect_properties(options: &Options, credentials: &Credentials) -> PropertyList {
     let mut properties = PropertyList::default();
     if options.session_expiry_interval != 0 {
         properties.push(Property::SessionExpiryInterval(
@@ -196,9 +249,7 @@ fn connect_properties(options: &Options) -> PropertyList {
     if !options.request_problem_information {
         properties.push(Property::RequestProblemInformation(false));
     }
-    for (name, value) in &options.user_properties {
-        properties.push(Property::UserProperty(name, value));
-    }
+    credentials.push_user_properties(&mut properties);
     properties
 }
 

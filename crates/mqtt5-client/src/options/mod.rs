@@ -3,16 +3,19 @@
 mod config;
 mod interceptors;
 mod policy;
+mod reconnect;
 mod will;
 
-pub(crate) use config::Config;
 pub use config::OptionsError;
+pub(crate) use config::{Config, Credentials};
 pub(crate) use interceptors::Interceptors;
 pub use interceptors::{Interception, Refusal};
 pub use policy::{AckMode, Bound, KeepAlive, Offline, OnDrop, Overflow, Resume};
+pub use reconnect::{Backoff, OnSessionLost, Reconnect, Redirects, Resubscribe, Retry};
 pub use will::Will;
 
 use crate::endpoint::{Endpoint, EndpointError};
+use crate::filter::Filter;
 use crate::secret::Password;
 use core::num::{NonZeroU16, NonZeroU32};
 use core::str::FromStr;
@@ -38,6 +41,13 @@ use core::time::Duration;
 #[must_use = "options do nothing until a client is built from them"]
 pub struct Options {
     pub(crate) endpoint: Result<Endpoint, EndpointError>,
+    pub(crate) further_servers: Vec<Result<Endpoint, EndpointError>>,
+    pub(crate) reconnect: Reconnect,
+    pub(crate) prepare_attempts: bool,
+    pub(crate) on_session_lost: OnSessionLost,
+    pub(crate) resubscribe: Resubscribe,
+    pub(crate) declared: Vec<Filter>,
+    pub(crate) keep_unmatched: bool,
     pub(crate) client_id: String,
     pub(crate) resume: Resume,
     pub(crate) session_expiry_interval: u32,
@@ -97,6 +107,13 @@ impl Options {
     {
         Self {
             endpoint: endpoint.try_into().map_err(Into::into),
+            further_servers: Vec::new(),
+            reconnect: Reconnect::default(),
+            prepare_attempts: false,
+            on_session_lost: OnSessionLost::default(),
+            resubscribe: Resubscribe::default(),
+            declared: Vec::new(),
+            keep_unmatched: false,
             client_id: String::new(),
             resume: Resume::default(),
             session_expiry_interval: 300,
@@ -134,6 +151,18 @@ impl Options {
     }
 
     setters! {
+        /// Sets whether and how a lost connection is made again; see [`Reconnect`].
+        reconnect: Reconnect;
+        /// Sets whether each attempt waits for the application, which may change its credentials or decline it; no by default. See
+        /// [`Client::attempts`](crate::Client::attempts).
+        prepare_attempts: bool;
+        /// Sets what becomes of unacknowledged publishes when the server has lost the session.
+        on_session_lost: OnSessionLost;
+        /// Sets when subscriptions are sent again; [`Resubscribe::WhenSessionLost`] by default.
+        resubscribe: Resubscribe;
+        /// Sets whether messages that no subscription matches are kept for [`Client::unmatched`](crate::Client::unmatched), from the
+        /// first connection on; otherwise, and by default, they are acknowledged and dropped.
+        keep_unmatched: bool;
         /// Sets whether a session that the server keeps is taken over; [`Resume::WhenKnown`] by default.
         resume: Resume;
         /// Sets how long the server keeps the session after the connection, in seconds: 300 by default, 0 ends it with the
@@ -183,6 +212,25 @@ impl Options {
         /// Sets the largest payload that is published, in bytes: no limit by default but those of the server and the protocol. Beyond it
         /// the publish fails here, with [`PublishErrorKind::TooLarge`](crate::PublishErrorKind::TooLarge).
         maximum_payload: usize;
+    }
+
+    /// Adds a server to try when those before it fail. They are tried in turn, and the one that accepts is kept to. To resume a session
+    /// they must share it.
+    pub fn server<E>(mut self, endpoint: E) -> Self
+    where
+        E: TryInto<Endpoint>,
+        E::Error: Into<EndpointError>,
+    {
+        let endpoint = endpoint.try_into().map_err(Into::into);
+        self.further_servers.push(endpoint);
+        self
+    }
+
+    /// Declares a subscription that is there before the first connection, so that messages of a resumed session find it. It is
+    /// subscribed as every other; [`Client::declared`](crate::Client::declared) hands it out.
+    pub fn declare(mut self, filter: impl Into<Filter>) -> Self {
+        self.declared.push(filter.into());
+        self
     }
 
     /// Sets the Client Identifier; empty, the default, lets the server assign one (3.1.3.1).
@@ -242,7 +290,7 @@ impl Options {
         }
     }
 
-    /// The server, unless the URL was wrong.
+    /// The first server, unless its URL was wrong.
     ///
     /// # Errors
     ///

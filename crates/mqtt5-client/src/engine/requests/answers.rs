@@ -1,7 +1,8 @@
 //! What the server answers to requests, or that it does not.
 
-use super::{SentSubscribe, SentUnsubscribe};
+use super::{Request, SentSubscribe, SentUnsubscribe};
 use crate::engine::Engine;
+use crate::engine::notices::Event;
 use crate::engine::operations::Outcome;
 use crate::error::{
     Answer, Detail, SubscribeError, SubscribeErrorKind, UnsubscribeError, UnsubscribeErrorKind,
@@ -36,6 +37,9 @@ impl Engine {
             .map(|((_, filter), reason)| (filter.name.clone(), *reason))
             .collect();
         let refusal = reasons.iter().find(|reason| reason.is_error()).copied();
+        if call.slot.is_none() {
+            return self.tell_resubscribed(refusal, results, properties);
+        }
         let some_granted = reasons.iter().any(|reason| !reason.is_error());
         match refusal {
             Some(reason) if !(call.allow_partial && some_granted) => {
@@ -64,6 +68,7 @@ impl Engine {
     ) {
         let refusal = results.iter().find(|reason| reason.is_error()).copied();
         let results = sent
+            .call
             .names
             .into_iter()
             .zip(results.iter().copied())
@@ -82,25 +87,68 @@ impl Engine {
                 ))
             }
         };
-        self.finish_unsubscribe(sent.slot, result);
+        self.finish_unsubscribe(sent.call.slot, result);
     }
 
-    /// A SUBSCRIBE that will not be answered.
-    pub(in crate::engine) fn subscribe_lost(&mut self, sent: &SentSubscribe) {
+    /// A SUBSCRIBE that will not be answered on its connection: it is sent again, unless the client ends or it was fatal too often.
+    pub(in crate::engine) fn subscribe_lost(&mut self, now: Instant, sent: SentSubscribe) {
         for index in &sent.named {
             if let Some(wanted) = self.registry.wanted_mut(sent.call.filters[*index].0) {
                 wanted.asked = wanted.asked.saturating_sub(1);
             }
         }
-        self.finish_subscribe(
-            sent.call.slot,
-            Err(SubscribeErrorKind::ConnectionLost.into()),
-        );
+        if self.is_closed() {
+            let lost = SubscribeErrorKind::ConnectionLost.into();
+            return self.finish_subscribe(sent.call.slot, Err(lost));
+        }
+        let Err(Request::Subscribe(call)) = self.requests.put_back(Request::Subscribe(sent.call))
+        else {
+            return;
+        };
+        let fatal: SubscribeError = SubscribeErrorKind::RejectedByDisconnect.into();
+        match call.slot {
+            None => self.lose_filters(now, call.local, call.filters, fatal),
+            Some(_) => {
+                let (_, gone) = self.leave_filters(call.local);
+                self.give_up(now, gone);
+                self.finish_subscribe(call.slot, Err(fatal));
+            }
+        }
     }
 
-    /// An UNSUBSCRIBE that will not be answered.
-    pub(in crate::engine) fn unsubscribe_lost(&mut self, sent: &SentUnsubscribe) {
-        self.finish_unsubscribe(sent.slot, Err(UnsubscribeErrorKind::ConnectionLost.into()));
+    /// An UNSUBSCRIBE that will not be answered on its connection; as above.
+    pub(in crate::engine) fn unsubscribe_lost(&mut self, sent: SentUnsubscribe) {
+        if self.is_closed() {
+            let lost = UnsubscribeErrorKind::ConnectionLost.into();
+            return self.finish_unsubscribe(sent.call.slot, Err(lost));
+        }
+        let put = self.requests.put_back(Request::Unsubscribe(sent.call));
+        if let Err(Request::Unsubscribe(call)) = put {
+            let fatal = UnsubscribeErrorKind::RejectedByDisconnect.into();
+            self.finish_unsubscribe(call.slot, Err(fatal));
+        }
+    }
+
+    fn tell_resubscribed(
+        &mut self,
+        refusal: Option<ReasonCode>,
+        results: Vec<(String, ReasonCode)>,
+        properties: PropertyBuffer,
+    ) {
+        self.tell(match refusal {
+            None => Event::Resubscribed { results },
+            Some(reason) => {
+                let refused = results.iter().filter(|(_, reason)| reason.is_error());
+                let filters = refused.map(|(filter, _)| filter.clone()).collect();
+                let answer = Detail::Answer(Answer {
+                    reason,
+                    properties,
+                    results,
+                });
+                let error = SubscribeError::new(SubscribeErrorKind::Rejected, answer);
+                Event::ResubscribeFailed { filters, error }
+            }
+        });
     }
 
     pub(super) fn granted(&self, filter: Key) -> ReasonCode {
@@ -123,18 +171,23 @@ impl Engine {
         wanted.asked = wanted.asked.saturating_sub(1);
         if !reason.is_error() {
             wanted.granted = Some(reason);
-        } else if let Some(abandoned) = self.registry.leave(local, filter) {
+            return;
+        }
+        wanted.at_server = wanted.granted.is_some() || wanted.asked > 0;
+        if let Some(abandoned) = self.registry.leave(local, filter, &mut self.wakes) {
             self.give_up(now, vec![abandoned]);
         }
     }
 
     pub(super) fn finish_subscribe(
         &mut self,
-        slot: Key,
+        slot: Option<Key>,
         result: Result<Vec<(String, ReasonCode)>, SubscribeError>,
     ) {
-        self.operations
-            .finish(slot, Outcome::Subscribed(result), &mut self.wakes);
+        if let Some(slot) = slot {
+            self.operations
+                .finish(slot, Outcome::Subscribed(result), &mut self.wakes);
+        }
     }
 
     pub(super) fn finish_unsubscribe(

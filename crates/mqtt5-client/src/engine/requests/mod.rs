@@ -1,7 +1,11 @@
 //! SUBSCRIBE and UNSUBSCRIBE: from the desired set to the server, in the order of the calls.
 
 mod answers;
+mod queue;
+mod resubscribe;
 mod send;
+
+pub(super) use queue::Requests;
 
 use super::operations::{Outcome, Stage, Watch};
 use super::registry::{Abandoned, Behaviour};
@@ -39,10 +43,21 @@ pub(super) enum Request {
     Unsubscribe(UnsubscribeCall),
 }
 
+/// The place of a call among all calls, and how it fared.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// Calls are sent in the order of their numbers, also when they are sent again.
+    number: u64,
+    /// How often the server answered it by ending the connection.
+    fatal: u8,
+}
+
 #[derive(Debug)]
 pub(super) struct SubscribeCall {
+    turn: Turn,
     local: Key,
-    slot: Key,
+    /// `None` when nobody waits: the subscription is there already.
+    slot: Option<Key>,
     filters: Vec<(Key, Filter)>,
     properties: PropertyList,
     allow_partial: bool,
@@ -50,6 +65,7 @@ pub(super) struct SubscribeCall {
 
 #[derive(Debug)]
 pub(super) struct UnsubscribeCall {
+    turn: Turn,
     names: Vec<String>,
     properties: PropertyList,
     /// `None` when a subscription was dropped and nobody waits.
@@ -66,8 +82,7 @@ pub(super) struct SentSubscribe {
 /// An UNSUBSCRIBE on its way.
 #[derive(Debug)]
 pub(super) struct SentUnsubscribe {
-    names: Vec<String>,
-    slot: Option<Key>,
+    call: UnsubscribeCall,
 }
 
 impl Engine {
@@ -84,23 +99,14 @@ impl Engine {
             return Ok(None);
         }
         let local = self
-            .registry
-            .open(&request.filters, request.behaviour)
+            .open_local(request)
             .map_err(|()| SubscribeErrorKind::ConflictingOptions)?;
-        let filters = request
-            .filters
-            .iter()
-            .filter_map(|filter| Some((self.registry.key_of(&filter.name)?, filter.clone())))
-            .collect();
         let slot = self.open_timed(Stage::Subscribe, request.deadline, waker.take());
-        let properties = request.properties.clone();
-        self.requests.push_back(Request::Subscribe(SubscribeCall {
-            local,
-            slot,
-            filters,
-            properties,
-            allow_partial: request.allow_partial,
-        }));
+        if let Some(mut call) = self.call_of(local) {
+            call.slot = Some(slot);
+            call.allow_partial = request.allow_partial;
+            self.requests.put(Request::Subscribe(call));
+        }
         self.pump_requests(now);
         Ok(Some((local, slot)))
     }
@@ -123,12 +129,13 @@ impl Engine {
         }
         let slot = self.open_timed(Stage::Unsubscribe, request.deadline, waker.take());
         let (names, properties) = (request.filters.clone(), request.properties.clone());
-        self.requests
-            .push_back(Request::Unsubscribe(UnsubscribeCall {
-                names,
-                properties,
-                slot: Some(slot),
-            }));
+        let turn = self.requests.next_turn();
+        self.requests.put(Request::Unsubscribe(UnsubscribeCall {
+            turn,
+            names,
+            properties,
+            slot: Some(slot),
+        }));
         self.pump_requests(now);
         Ok(Some(slot))
     }
@@ -155,11 +162,12 @@ impl Engine {
         } else {
             let names = gone.into_iter().map(|filter| filter.name.into()).collect();
             let call = UnsubscribeCall {
+                turn: self.requests.next_turn(),
                 names,
                 properties: PropertyList::default(),
                 slot: Some(slot),
             };
-            self.requests.push_back(Request::Unsubscribe(call));
+            self.requests.put(Request::Unsubscribe(call));
             self.pump_requests(now);
         }
         Ok(slot)
@@ -185,10 +193,10 @@ impl Engine {
         removed.waker
     }
 
-    /// Sends requests, as many as the machine takes.
+    /// Sends requests, as many as the machine takes. One that has cost a connection goes alone, so that nothing else is blamed.
     pub(super) fn pump_requests(&mut self, now: Instant) {
         while self.state() == State::Online {
-            let Some(request) = self.requests.pop_front() else {
+            let Some(request) = self.requests.pop_next(self.machine.requests()) else {
                 break;
             };
             let full = match request {
@@ -201,7 +209,7 @@ impl Engine {
                     .map(Request::Unsubscribe),
             };
             if let Some(request) = full {
-                self.requests.push_front(request);
+                self.requests.put(request);
                 break;
             }
             self.operations.wake(Watch::Room, &mut self.wakes);
@@ -210,7 +218,7 @@ impl Engine {
 
     /// Ends every request that was not sent.
     pub(super) fn fail_requests(&mut self) {
-        for request in core::mem::take(&mut self.requests) {
+        for request in self.requests.take_all() {
             match request {
                 Request::Subscribe(call) => {
                     self.finish_subscribe(call.slot, Err(SubscribeErrorKind::Closed.into()));
@@ -245,7 +253,7 @@ impl Engine {
                 .registry
                 .wanted(filter)
                 .map(|wanted| wanted.name.clone());
-            match self.registry.leave(local, filter) {
+            match self.registry.leave(local, filter, &mut self.wakes) {
                 Some(abandoned) => gone.push(abandoned),
                 None => kept.extend(name),
             }
@@ -263,17 +271,19 @@ impl Engine {
         if names.is_empty() || self.is_closed() {
             return;
         }
-        match self.requests.back_mut() {
-            Some(Request::Unsubscribe(call)) if call.slot.is_none() => {
+        match self.requests.last_mut() {
+            Some(Request::Unsubscribe(call)) if call.slot.is_none() && call.turn.fatal == 0 => {
                 call.names.append(&mut names);
             }
-            _ => self
-                .requests
-                .push_back(Request::Unsubscribe(UnsubscribeCall {
+            _ => {
+                let turn = self.requests.next_turn();
+                self.requests.put(Request::Unsubscribe(UnsubscribeCall {
+                    turn,
                     names,
                     properties: PropertyList::default(),
                     slot: None,
-                })),
+                }));
+            }
         }
         self.pump_requests(now);
     }

@@ -3,7 +3,7 @@
 use super::{Request, SentSubscribe, SentUnsubscribe, SubscribeCall, UnsubscribeCall};
 use crate::engine::registry::Wanted;
 use crate::engine::{Engine, Owner};
-use crate::error::{Detail, Error, SubscribeErrorKind, UnsubscribeErrorKind};
+use crate::error::{Detail, Error, SubscribeError, SubscribeErrorKind, UnsubscribeErrorKind};
 use mqtt5_proto::packet::SubscribeFilter;
 use mqtt5_proto::{Instant, Op, Property, PropertyBuffer, Refused, RetainHandling, TopicFilter};
 
@@ -56,7 +56,7 @@ impl Engine {
         match self.machine.subscribe(now, &filters, properties.view()) {
             Ok(op) => self.subscribe_sent(op, SentSubscribe { call, named }, identifier),
             Err(Refused::Full | Refused::PacketIdsExhausted) => return Err(call),
-            Err(refused) => self.subscribe_refused(now, &call, refused),
+            Err(refused) => self.subscribe_refused(now, call, refused),
         }
         Ok(())
     }
@@ -69,6 +69,7 @@ impl Engine {
                     wanted.subscribed_under(identifier, sent.call.local);
                 }
                 wanted.asked += 1;
+                wanted.at_server = true;
                 wanted.sent = wanted.qos;
             }
         }
@@ -78,12 +79,10 @@ impl Engine {
     pub(super) fn subscribe_refused(
         &mut self,
         now: Instant,
-        call: &SubscribeCall,
+        call: SubscribeCall,
         refused: Refused,
     ) {
-        let (_, gone) = self.leave_filters(call.local);
-        self.give_up(now, gone);
-        let error = match refused {
+        let error: SubscribeError = match refused {
             Refused::Encode(error) => {
                 Error::new(SubscribeErrorKind::InvalidProperty, Detail::Encode(error))
             }
@@ -96,6 +95,11 @@ impl Engine {
             }
             _ => SubscribeErrorKind::NotConnected.into(),
         };
+        if call.slot.is_none() {
+            return self.split_or_leave(now, call, error);
+        }
+        let (_, gone) = self.leave_filters(call.local);
+        self.give_up(now, gone);
         self.finish_subscribe(call.slot, Err(error));
     }
 
@@ -116,10 +120,7 @@ impl Engine {
         {
             Ok(op) => {
                 self.statistics.unsubscribes_sent += 1;
-                let sent = SentUnsubscribe {
-                    names: call.names,
-                    slot: call.slot,
-                };
+                let sent = SentUnsubscribe { call };
                 self.owners.insert(op, Owner::Unsubscribe(Box::new(sent)));
             }
             Err(Refused::Full | Refused::PacketIdsExhausted) => return Err(call),
@@ -128,12 +129,13 @@ impl Engine {
                 let names = call.names.split_off(call.names.len() / 2);
                 let properties = call.properties.clone();
                 let rest = UnsubscribeCall {
+                    turn: call.turn,
                     names,
                     properties,
                     slot: None,
                 };
-                self.requests.push_front(Request::Unsubscribe(rest));
-                self.requests.push_front(Request::Unsubscribe(call));
+                self.requests.put(Request::Unsubscribe(rest));
+                self.requests.put(Request::Unsubscribe(call));
             }
             Err(refused) => {
                 let error = match refused {

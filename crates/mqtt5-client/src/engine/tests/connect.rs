@@ -130,7 +130,7 @@ fn a_dial_that_fails_ends_the_client() {
     let mut events = client.events();
     link.run();
     link.driver
-        .handle_dial_failed(crate::driver::Attempt::FIRST, dial_error());
+        .handle_dial_failed(crate::driver::Attempt::NONE.next(), dial_error());
     link.run();
     let error = now(client.connected()).expect_err("not reached");
     assert_eq!(
@@ -142,7 +142,9 @@ fn a_dial_that_fails_ends_the_client() {
     assert_eq!(events.try_recv(), Some(Event::Stopped));
     assert_eq!(now(events.recv()), None);
     assert!(
-        !link.driver.handle_dialed(crate::driver::Attempt::FIRST),
+        !link
+            .driver
+            .handle_dialed(crate::driver::Attempt::NONE.next()),
         "too late"
     );
 }
@@ -162,8 +164,11 @@ fn one_time_covers_the_dial_and_connack() {
     let (client, mut link) = Link::new::<Async>(options(), Peer::Unreachable);
     link.pass(Duration::from_secs(6));
     link.peer = Peer::Script(Vec::new());
-    assert!(link.driver.handle_dialed(crate::driver::Attempt::FIRST));
-    link.attempt = Some(crate::driver::Attempt::FIRST);
+    assert!(
+        link.driver
+            .handle_dialed(crate::driver::Attempt::NONE.next())
+    );
+    link.attempt = Some(crate::driver::Attempt::NONE.next());
     link.pass(Duration::from_millis(3_999));
     assert_eq!(
         (client.state(), link.sent_types().as_slice()),

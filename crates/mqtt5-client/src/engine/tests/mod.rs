@@ -20,7 +20,7 @@ mod transmit;
 mod waking;
 
 use crate::driver::{Action, Attempt, Driver, Host};
-use crate::{Async, Client, DialError, Mode, Options};
+use crate::{Async, Client, DialError, Mode, Options, Reconnect};
 use core::task::Waker;
 use core::time::Duration;
 use executor::Flag;
@@ -310,7 +310,12 @@ fn scripted(options: Options, properties: Properties<'_>) -> (Client, Link) {
     (client, link)
 }
 
+/// A client that stops with its connection.
 fn options() -> Options {
+    reconnecting().reconnect(Reconnect::never())
+}
+
+fn reconnecting() -> Options {
     Options::new("mqtt://server").client_id("me")
 }
 

@@ -19,8 +19,8 @@ fn dialing(options: Options) -> (Client, Link) {
 
 fn reach(link: &mut Link) {
     link.peer = Peer::Script(Vec::new());
-    assert!(link.driver.handle_dialed(Attempt::FIRST));
-    link.attempt = Some(Attempt::FIRST);
+    assert!(link.driver.handle_dialed(Attempt::NONE.next()));
+    link.attempt = Some(Attempt::NONE.next());
     assert_eq!(link.sent_types(), ["CONNECT"]);
     link.send(connack(Properties::EMPTY));
 }
@@ -85,8 +85,8 @@ fn nobody_overtakes_those_that_still_wait() {
         .map(|number| publish(number).expect("kept"))
         .collect();
     link.peer = Peer::Script(Vec::new());
-    assert!(link.driver.handle_dialed(Attempt::FIRST));
-    link.attempt = Some(Attempt::FIRST);
+    assert!(link.driver.handle_dialed(Attempt::NONE.next()));
+    link.attempt = Some(Attempt::NONE.next());
     assert_eq!(link.sent_types(), ["CONNECT"]);
     let limits = [Property::ReceiveMaximum(1)];
     link.send(connack(Properties::new(&limits).expect("valid")));
@@ -235,7 +235,8 @@ fn waiting_ends_with_the_timeout_with_expiry_and_with_the_client() {
     let delivery = now(client.publish("t", "y").qos(QoS::ExactlyOnce).start()).expect("kept");
     assert_eq!(delivery.progress(), Progress::Waiting);
     assert!(publish.is_pending() && subscribe.is_pending());
-    link.driver.handle_dial_failed(Attempt::FIRST, dial_error());
+    link.driver
+        .handle_dial_failed(Attempt::NONE.next(), dial_error());
     assert_eq!(
         publish.woken().map_err(|error| error.kind()),
         Err(Kind::NotSent)

@@ -1,0 +1,283 @@
+//! From one attempt to the next: whom to ask, when, with which credentials, and when to stop asking.
+
+use super::Engine;
+use super::notices::Event;
+use super::servers::{Left, Server};
+use super::supervisor::{Input, State};
+use crate::driver::Attempt;
+use crate::endpoint::Endpoint;
+use crate::error::{
+    ConnectionError, ConnectionErrorKind as Kind, DialError, DialErrorKind, code_of_server,
+};
+use crate::options::{Config, Credentials, OptionsError, Resume, Retry};
+use core::time::Duration;
+use mqtt5_proto::{DisconnectCause, Instant, ReasonCode};
+use std::sync::Arc;
+
+/// What the present attempt connects with.
+#[derive(Debug)]
+pub(super) struct Connecting {
+    pub(super) endpoint: Arc<Endpoint>,
+    credentials: Credentials,
+    /// The Client Identifier: that of the options, or the one that the server assigned.
+    pub(super) client_id: Arc<str>,
+    /// The application has been asked and has not answered.
+    is_asked: bool,
+    /// There has been a connection.
+    pub(super) has_succeeded: bool,
+}
+
+impl Connecting {
+    pub(super) fn new(config: &Config, server: &Server) -> Self {
+        Self {
+            endpoint: server.endpoint.clone(),
+            credentials: config.credentials(&server.endpoint, server.is_trusted),
+            client_id: config.client_id.as_str().into(),
+            is_asked: false,
+            has_succeeded: false,
+        }
+    }
+}
+
+/// An attempt that the application may change.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    pub(crate) attempt: Attempt,
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) credentials: Credentials,
+}
+
+impl Engine {
+    /// Begins the first attempt.
+    pub(crate) fn start(&mut self, now: Instant) {
+        if self.state() == State::Idle {
+            self.begin_attempt(now);
+        }
+    }
+
+    pub(super) fn begin_attempt(&mut self, now: Instant) {
+        let server = self.servers.current();
+        self.connecting.endpoint = server.endpoint.clone();
+        self.connecting.credentials = self.config.credentials(&server.endpoint, server.is_trusted);
+        self.connecting.is_asked = false;
+        if self.config.prepare_attempts {
+            self.change(Input::Prepare);
+        } else {
+            self.dial();
+        }
+        self.give_patience(now + self.config.connect_timeout);
+    }
+
+    /// The attempt that waits for the application, given once.
+    pub(crate) fn poll_preparation(&mut self) -> Option<Prepared> {
+        let connecting = &mut self.connecting;
+        if self.supervisor.state() != State::Preparing
+            || core::mem::replace(&mut connecting.is_asked, true)
+        {
+            return None;
+        }
+        Some(Prepared {
+            attempt: self.supervisor.attempt(),
+            endpoint: connecting.endpoint.clone(),
+            credentials: connecting.credentials.clone(),
+        })
+    }
+
+    /// The application has prepared an attempt. One that is over meanwhile is ignored.
+    pub(crate) fn prepared(&mut self, prepared: Prepared) -> Result<(), OptionsError> {
+        prepared.credentials.check()?;
+        if self.is_preparing(prepared.attempt) {
+            self.connecting.endpoint = prepared.endpoint;
+            self.connecting.credentials = prepared.credentials;
+            self.dial();
+        }
+        Ok(())
+    }
+
+    /// The application does not want this attempt, or none any more.
+    pub(crate) fn decline(&mut self, now: Instant, attempt: Attempt, is_final: bool) {
+        if self.is_preparing(attempt) {
+            self.supervisor.set_end(Kind::Declined.into());
+            if is_final {
+                self.finish();
+            } else {
+                self.attempt_ended(now);
+            }
+        }
+    }
+
+    /// The transport of this attempt is open; `false` when it is not wanted any more and is to be closed.
+    pub(crate) fn handle_dialed(&mut self, now: Instant, attempt: Attempt) -> bool {
+        if !self.supervisor.is_dialing(attempt) {
+            return false;
+        }
+        let clean_start = match self.config.resume {
+            Resume::Never => true,
+            Resume::AssumeSession => false,
+            Resume::WhenKnown => !self.machine.has_session(),
+        };
+        let Connecting {
+            client_id,
+            credentials,
+            ..
+        } = &self.connecting;
+        let properties = self.config.connect_properties(credentials);
+        let connect = self
+            .config
+            .connect_packet(client_id, clean_start, credentials, &properties);
+        if self.machine.connect(now, &connect).is_err() {
+            self.supervisor.set_end(Kind::InvalidOptions.into());
+            self.supervisor.dial_failed();
+            self.attempt_ended(now);
+            return false;
+        }
+        self.continue_pause(now);
+        self.change(Input::Dialed)
+    }
+
+    /// The transport of this attempt could not be opened.
+    pub(crate) fn handle_dial_failed(&mut self, now: Instant, attempt: Attempt, error: DialError) {
+        if self.supervisor.is_dialing(attempt) {
+            self.supervisor.set_end(error.into());
+            self.supervisor.dial_failed();
+            self.attempt_ended(now);
+        }
+    }
+
+    /// An attempt or a connection is over and there is no transport: decides what comes next.
+    pub(super) fn attempt_ended(&mut self, now: Instant) {
+        let established = self.connection.take().is_some();
+        self.failing = false;
+        let end = self.supervisor.end().cloned();
+        self.statistics.connect_failures += u64::from(!established && end.is_some());
+        if let Some(end) = end.clone() {
+            self.tell(if established {
+                Event::Disconnected(end)
+            } else {
+                Event::ConnectFailed(end)
+            });
+        }
+        match end.and_then(|end| self.delay_after(now, &end)) {
+            Some(delay) => self.wait(now, delay),
+            None => self.finish(),
+        }
+    }
+
+    /// Takes other servers, from the next attempt on.
+    pub(crate) fn set_servers(&mut self, endpoints: Vec<Arc<Endpoint>>) {
+        self.servers.replace(endpoints);
+    }
+
+    pub(crate) fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    fn is_preparing(&self, attempt: Attempt) -> bool {
+        self.state() == State::Preparing && self.supervisor.attempt() == attempt
+    }
+
+    fn dial(&mut self) {
+        if self.change(Input::Dial) {
+            self.tell(Event::Dialing {
+                attempt: self.supervisor.attempt(),
+                endpoint: self.endpoint().clone(),
+            });
+        }
+    }
+
+    fn wait(&mut self, now: Instant, delay: Duration) {
+        if self.change(Input::Retry) {
+            self.give_patience(now + delay);
+            let attempt = self.supervisor.attempt().next();
+            self.tell(Event::Waiting { attempt, delay });
+        }
+    }
+
+    /// How long to wait until the next attempt; `None` for ever.
+    fn delay_after(&mut self, now: Instant, end: &ConnectionError) -> Option<Duration> {
+        let policy = &self.config.reconnect;
+        let is_stable = self.pacing.end(now, policy);
+        if is_stable {
+            self.servers.settle();
+        }
+        let mut retry = verdict_on(end, &self.config);
+        let left = if self.follow(end) {
+            retry = Retry::AtOnce;
+            Left::Tried
+        } else if is_stable && retry != Retry::Stop {
+            self.servers.lose()
+        } else {
+            self.servers.fail(retry == Retry::Stop)
+        };
+        let policy = &self.config.reconnect;
+        let may_retry = policy.enabled && (self.connecting.has_succeeded || policy.retry_first);
+        if self.closing.is_some() || !may_retry || !self.pacing.may_go_on(policy) {
+            return None;
+        }
+        match left {
+            Left::None => None,
+            Left::Untried => Some(Duration::ZERO),
+            Left::Tried => Some(self.pacing.delay(retry, is_stable, &policy.backoff)),
+        }
+    }
+
+    /// Tells of a redirect, and follows it if that is wanted (4.11).
+    fn follow(&mut self, end: &ConnectionError) -> bool {
+        let Some(reason) = end.reason_code() else {
+            return false;
+        };
+        let (is_redirect, reference) = (
+            matches!(
+                reason,
+                ReasonCode::USE_ANOTHER_SERVER | ReasonCode::SERVER_MOVED
+            ),
+            end.properties().server_reference(),
+        );
+        let Some(reference) = reference.filter(|_| is_redirect) else {
+            return false;
+        };
+        let is_permanent = reason == ReasonCode::SERVER_MOVED;
+        let policy = self.config.reconnect.redirects;
+        let followed = self.servers.redirect(reference, is_permanent, policy);
+        self.tell(Event::Redirected {
+            reason,
+            reference: reference.into(),
+            followed,
+        });
+        followed
+    }
+}
+
+/// What the end of an attempt or connection says about the same server.
+fn verdict_on(end: &ConnectionError, config: &Config) -> Retry {
+    if end.kind() == Kind::InvalidOptions
+        || end
+            .dial_error()
+            .is_some_and(|error| error.kind() == DialErrorKind::Unsupported)
+    {
+        return Retry::Stop;
+    }
+    let Some(cause) = end.cause() else {
+        return Retry::Backoff;
+    };
+    let in_connack = !matches!(cause, DisconnectCause::ByServer { .. });
+    let reason = match cause {
+        DisconnectCause::RefusedByOlderVersion(code) => Some(of_older_version(*code)),
+        cause => code_of_server(cause),
+    };
+    reason.map_or(Retry::Backoff, |reason| {
+        config.reconnect.retry_after(reason, in_connack)
+    })
+}
+
+/// The reason code for a return code of MQTT 3.1.1 (its table 3.1).
+fn of_older_version(code: u8) -> ReasonCode {
+    match code {
+        1 => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
+        2 => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
+        3 => ReasonCode::SERVER_UNAVAILABLE,
+        4 => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+        5 => ReasonCode::NOT_AUTHORIZED,
+        _ => ReasonCode::UNSPECIFIED_ERROR,
+    }
+}

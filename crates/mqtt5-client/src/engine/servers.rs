@@ -1,0 +1,231 @@
+//! Which server the next attempt goes to.
+
+use crate::endpoint::Endpoint;
+use crate::options::Redirects;
+use std::sync::Arc;
+
+/// A server, and whether it may be told who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    pub(super) endpoint: Arc<Endpoint>,
+    /// User name and password may be sent to it.
+    pub(super) is_trusted: bool,
+    /// It said that it will not have us.
+    has_refused: bool,
+    /// It was asked since the last backoff.
+    was_tried: bool,
+}
+
+impl Server {
+    fn new(endpoint: Arc<Endpoint>, is_trusted: bool) -> Self {
+        Self {
+            endpoint,
+            is_trusted,
+            has_refused: false,
+            was_tried: false,
+        }
+    }
+}
+
+/// What is left to try when an attempt has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// A server that was not tried since the last backoff.
+    Untried,
+    /// All were tried.
+    Tried,
+    /// Every one of them said stop.
+    None,
+}
+
+/// The servers in their order; the one of the last success stays the first choice.
+#[derive(Debug)]
+pub(super) struct Servers {
+    list: Vec<Server>,
+    current: usize,
+    /// Where a server has sent us for the next attempt only.
+    detour: Option<Server>,
+    /// How many redirects were followed since the last stable connection.
+    hops: u8,
+}
+
+impl Servers {
+    /// `endpoints` must not be empty.
+    pub(super) fn new(endpoints: Vec<Arc<Endpoint>>) -> Self {
+        debug_assert!(!endpoints.is_empty(), "checked with the options");
+        let trusted = |endpoint| Server::new(endpoint, true);
+        Self {
+            list: endpoints.into_iter().map(trusted).collect(),
+            current: 0,
+            detour: None,
+            hops: 0,
+        }
+    }
+
+    /// The server of the attempt.
+    pub(super) fn current(&self) -> &Server {
+        self.detour.as_ref().unwrap_or(&self.list[self.current])
+    }
+
+    /// An attempt, or a connection that was not stable, has ended; `stop` is what the server said about another one.
+    pub(super) fn fail(&mut self, stop: bool) -> Left {
+        if self.detour.take().is_some() {
+            return Left::Tried;
+        }
+        let server = &mut self.list[self.current];
+        server.has_refused = stop;
+        server.was_tried = true;
+        let count = self.list.len();
+        let others = (1..=count).map(|step| (self.current + step) % count);
+        let mut open = others.filter(|index| !self.list[*index].has_refused);
+        let Some(next) = open.next() else {
+            return Left::None;
+        };
+        let untried = core::iter::once(next)
+            .chain(open)
+            .find(|index| !self.list[*index].was_tried);
+        self.current = untried.unwrap_or(next);
+        if untried.is_some() {
+            return Left::Untried;
+        }
+        self.begin_round();
+        Left::Tried
+    }
+
+    /// A connection was stable: what was tried before it does not count any more.
+    pub(super) fn settle(&mut self) {
+        self.begin_round();
+        self.hops = 0;
+    }
+
+    /// A stable connection has ended: its server is tried first, unless it was a detour.
+    pub(super) fn lose(&mut self) -> Left {
+        self.detour = None;
+        Left::Tried
+    }
+
+    /// A server has accepted: those that said stop may be asked again.
+    pub(super) fn accept(&mut self) {
+        for server in &mut self.list {
+            server.has_refused = false;
+        }
+    }
+
+    /// Takes other servers from the next attempt on.
+    pub(super) fn replace(&mut self, endpoints: Vec<Arc<Endpoint>>) {
+        *self = Self::new(endpoints);
+    }
+
+    /// Follows a redirect, if `policy` and the reference allow it: the first server in it that can be used, or all of them for good.
+    pub(super) fn redirect(
+        &mut self,
+        reference: &str,
+        is_permanent: bool,
+        policy: Redirects,
+    ) -> bool {
+        if !policy.follow || self.hops >= policy.hops {
+            return false;
+        }
+        let from = self.current().clone();
+        let mut targets = from
+            .endpoint
+            .referenced(reference)
+            .filter(|to| to.scheme().is_tls() || !from.endpoint.scheme().is_tls())
+            .map(|to| {
+                let is_same = to.host().eq_ignore_ascii_case(from.endpoint.host());
+                let is_trusted = from.is_trusted && (is_same || policy.credentials);
+                let to = if is_trusted {
+                    to
+                } else {
+                    to.without_credentials()
+                };
+                Server::new(Arc::new(to), is_trusted)
+            })
+            .collect::<Vec<_>>();
+        if targets.is_empty() {
+            return false;
+        }
+        self.hops += 1;
+        if is_permanent {
+            self.list = targets;
+            self.current = 0;
+            self.detour = None;
+        } else {
+            self.detour = Some(targets.swap_remove(0));
+        }
+        true
+    }
+
+    fn begin_round(&mut self) {
+        for server in &mut self.list {
+            server.was_tried = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(urls: &[&str]) -> Servers {
+        let endpoints = urls.iter().map(|url| Arc::new(url.parse().expect("valid")));
+        Servers::new(endpoints.collect())
+    }
+
+    fn host(servers: &Servers) -> &str {
+        servers.current().endpoint.host()
+    }
+
+    #[test]
+    fn they_rotate_and_a_success_sticks() {
+        let mut servers = servers(&["mqtt://a", "mqtt://b", "mqtt://c"]);
+        assert_eq!(host(&servers), "a");
+        assert_eq!((servers.fail(false), host(&servers)), (Left::Untried, "b"));
+        assert_eq!((servers.fail(false), host(&servers)), (Left::Untried, "c"));
+        assert_eq!((servers.fail(false), host(&servers)), (Left::Tried, "a"));
+        assert_eq!((servers.fail(false), host(&servers)), (Left::Untried, "b"));
+        servers.accept();
+        servers.settle();
+        assert_eq!((servers.lose(), host(&servers)), (Left::Tried, "b"));
+    }
+
+    #[test]
+    fn only_when_all_say_stop_nothing_is_left() {
+        let mut servers = servers(&["mqtt://a", "mqtt://b"]);
+        assert_eq!((servers.fail(true), host(&servers)), (Left::Untried, "b"));
+        for _ in 0..3 {
+            assert_eq!((servers.fail(false), host(&servers)), (Left::Tried, "b"));
+        }
+        assert_eq!(servers.fail(true), Left::None);
+        let mut servers = super::tests::servers(&["mqtt://a", "mqtt://b"]);
+        servers.fail(true);
+        servers.accept();
+        assert_eq!(servers.fail(true), Left::Tried, "a may be asked again");
+    }
+
+    /// Hostile references are neither followed by default nor into a weaker transport, for ever or with credentials.
+    #[test]
+    fn redirects_are_followed_on_request_only_and_within_limits() {
+        let mut servers = servers(&["mqtts://user:secret@a"]);
+        assert!(!servers.redirect("b", false, Redirects::default()));
+        for reference in ["", "mqtt://b", "ws://127.0.0.1:1", "x://b", "b:0", "b c:x/"] {
+            let weaker = reference == "b c:x/";
+            let followed = servers.redirect(reference, false, Redirects::follow());
+            assert_eq!(followed, weaker, "{reference}");
+        }
+        assert_eq!(servers.current().endpoint.to_string(), "mqtts://b:8883");
+        assert!(!servers.current().is_trusted);
+        assert_eq!((servers.fail(false), host(&servers)), (Left::Tried, "a"));
+        let trusting = Redirects::follow().with_credentials(true);
+        assert!(servers.redirect("[2001:db8::1]:9 c", true, trusting));
+        assert_eq!(
+            servers.current().endpoint.to_string(),
+            "mqtts://user:***@[2001:db8::1]:9"
+        );
+        assert!(servers.current().is_trusted);
+        assert!(servers.redirect("d", false, Redirects::follow()));
+        assert!(!servers.redirect("e", false, Redirects::follow()), "hops");
+        servers.settle();
+        assert!(servers.redirect("e", false, Redirects::follow()));
+    }
+}

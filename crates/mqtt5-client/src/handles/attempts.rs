@@ -1,0 +1,238 @@
+//! A say in each attempt, before it begins.
+
+use super::slot::{close_slot, poll_slot};
+use crate::driver::Attempt;
+use crate::endpoint::Endpoint;
+use crate::engine::{Prepared, State, Watch};
+use crate::mode::{Async, Blocking, Mode, wait};
+use crate::options::{OptionsError, Will};
+use crate::secret::Password;
+use crate::shared::Shared;
+use crate::slab::Key;
+use core::fmt;
+use core::future::Future;
+use core::marker::PhantomData;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::sync::Arc;
+
+/// The attempts of a client that waits for the application before each of them; see [`Client::attempts`](crate::Client::attempts).
+///
+/// It runs where the application wants it to, for example in a task of its own that fetches a fresh token each time. The time it takes
+/// counts as part of [`connect_timeout`](crate::Options::connect_timeout), and the client goes on working meanwhile. It does not keep the
+/// connection alive.
+///
+/// ```no_run
+/// # async fn fetch_token() -> Option<String> { None }
+/// # async fn example(client: mqtt5_client::Client) {
+/// let mut attempts = client.attempts();
+/// while let Some(mut attempt) = attempts.next().await {
+///     match fetch_token().await {
+///         Some(token) => {
+///             attempt.set_password(token);
+///             if let Err(error) = attempt.accept() {
+///                 eprintln!("{error}");
+///             }
+///         }
+///         None => attempt.decline(),
+///     }
+/// }
+/// # }
+/// ```
+pub struct Attempts<M: Mode = Async> {
+    inner: Inner,
+    mode: PhantomData<M>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    slot: Option<Key>,
+}
+
+impl<M: Mode> Attempts<M> {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            inner: Inner { shared, slot: None },
+            mode: PhantomData,
+        }
+    }
+}
+
+impl Attempts<Async> {
+    /// The next attempt; `None` when the client has stopped.
+    ///
+    /// Cancel safe: a future dropped before it resolves has taken no attempt.
+    pub fn next(&mut self) -> NextAttempt<'_> {
+        NextAttempt(&mut self.inner)
+    }
+}
+
+impl Attempts<Blocking> {
+    /// Waits for the next attempt; `None` when the client has stopped.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator would hide that an attempt waits for its answer"
+    )]
+    pub fn next(&mut self) -> Option<Preparation> {
+        let shared = self.inner.shared.clone();
+        wait(&shared, NextAttempt(&mut self.inner))
+    }
+}
+
+impl<M: Mode> fmt::Debug for Attempts<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempts").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Preparation>> {
+        loop {
+            if let Some(slot) = self.slot {
+                core::task::ready!(poll_slot(&self.shared, slot, context, false));
+                self.slot = None;
+            }
+            let waker = context.waker().clone();
+            let mut engine = self.shared.lock();
+            let prepared = engine.poll_preparation();
+            if prepared.is_some() || engine.state() == State::Stopped {
+                drop(engine);
+                let shared = self.shared.clone();
+                return Poll::Ready(prepared.map(|prepared| Preparation {
+                    shared,
+                    prepared: Some(prepared),
+                }));
+            }
+            self.slot = Some(engine.watch(Watch::State, None, waker));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            close_slot(&self.shared, slot);
+        }
+    }
+}
+
+/// The future of [`Attempts::next`].
+#[must_use = "futures do nothing unless polled"]
+pub struct NextAttempt<'a>(&'a mut Inner);
+
+impl Future for NextAttempt<'_> {
+    type Output = Option<Preparation>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Preparation>> {
+        self.0.poll_next(context)
+    }
+}
+
+impl fmt::Debug for NextAttempt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NextAttempt").finish_non_exhaustive()
+    }
+}
+
+/// An attempt that waits for the application. Dropping it declines.
+///
+/// What is set here holds for this attempt only; the next one begins from the options again. An answer that comes when the attempt was
+/// given up for its time changes nothing.
+#[must_use = "an attempt that is dropped is declined"]
+pub struct Preparation {
+    shared: Arc<Shared>,
+    prepared: Option<Prepared>,
+}
+
+impl Preparation {
+    /// The number of the attempt.
+    pub fn attempt(&self) -> Attempt {
+        self.prepared().attempt
+    }
+
+    /// The server that is to be asked.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.prepared().endpoint
+    }
+
+    /// Asks another server, or the same under another URL, such as one with a fresh signature. User name and password in the URL are
+    /// not looked at.
+    pub fn set_endpoint(&mut self, endpoint: Endpoint) {
+        self.prepared_mut().endpoint = Arc::new(endpoint);
+    }
+
+    /// Sets the user name (3.1.3.5), or takes it away.
+    pub fn set_username(&mut self, username: Option<String>) {
+        self.prepared_mut().credentials.username = username;
+    }
+
+    /// Sets the password (3.1.3.6).
+    pub fn set_password(&mut self, password: impl Into<Password>) {
+        self.prepared_mut().credentials.password = Some(password.into());
+    }
+
+    /// Sets the will (3.1.2.5), or takes it away.
+    pub fn set_will(&mut self, will: Option<Will>) {
+        self.prepared_mut().credentials.will = will;
+    }
+
+    /// The User Properties of CONNECT, in order (3.1.2.11.8): those of the options, to be changed.
+    pub fn user_properties(&mut self) -> &mut Vec<(String, String)> {
+        &mut self.prepared_mut().credentials.user_properties
+    }
+
+    /// Lets the attempt begin.
+    ///
+    /// # Errors
+    ///
+    /// CONNECT cannot carry what was set: the attempt is declined.
+    pub fn accept(mut self) -> Result<(), OptionsError> {
+        let Some(prepared) = self.prepared.clone() else {
+            return Ok(());
+        };
+        let accepted = self.shared.lock().prepared(prepared);
+        if accepted.is_ok() {
+            self.prepared = None;
+        }
+        accepted
+    }
+
+    /// Lets the attempt fail; there will be another one after the backoff, if the policy says so.
+    pub fn decline(self) {}
+
+    /// Lets the attempt fail and the client stop.
+    pub fn stop(mut self) {
+        self.answer(true);
+    }
+
+    fn answer(&mut self, is_final: bool) {
+        if let Some(prepared) = self.prepared.take() {
+            let now = self.shared.now();
+            self.shared.lock().decline(now, prepared.attempt, is_final);
+        }
+    }
+
+    fn prepared(&self) -> &Prepared {
+        self.prepared.as_ref().expect("there until it is answered")
+    }
+
+    fn prepared_mut(&mut self) -> &mut Prepared {
+        self.prepared.as_mut().expect("there until it is answered")
+    }
+}
+
+impl Drop for Preparation {
+    fn drop(&mut self) {
+        self.answer(false);
+    }
+}
+
+/// Prints no credentials.
+impl fmt::Debug for Preparation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Preparation")
+            .field("attempt", &self.attempt())
+            .field("endpoint", self.endpoint())
+            .finish_non_exhaustive()
+    }
+}
