@@ -37,15 +37,16 @@ pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use engine::{Event, State};
 pub use error::{
     ConnectionError, ConnectionErrorKind, DialError, DialErrorKind, DisconnectError,
-    DisconnectErrorKind, Error, ErrorKind, PublishError, PublishErrorKind, SubscribeError,
-    SubscribeErrorKind, UnsubscribeError, UnsubscribeErrorKind,
+    DisconnectErrorKind, Error, ErrorKind, PublishError, PublishErrorKind, RequestError,
+    RequestErrorKind, SubscribeError, SubscribeErrorKind, UnsubscribeError, UnsubscribeErrorKind,
 };
 pub use filter::Filter;
 pub use handles::{
     Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Handling,
-    Message, MessageDraft, NextAttempt, NextEvent, Preparation, Progress, Publish, PublishDraft,
-    Publishing, Receive, ReceiveMany, ReceiveTimeout, Starting, Subscribe, Subscribing,
-    Subscription, Unsubscribe, Unsubscribed, Unsubscribing, Verdict, Watching,
+    Message, MessageDraft, NextAttempt, NextEvent, OpenRequester, OpeningRequester, Preparation,
+    Progress, Publish, PublishDraft, Publishing, Receive, ReceiveMany, ReceiveTimeout, Request,
+    Requester, Requesting, Starting, Subscribe, Subscribing, Subscription, Unsubscribe,
+    Unsubscribed, Unsubscribing, Verdict, Watching,
 };
 pub use mode::{Async, Blocking, Mode};
 pub use mqtt5_proto::{

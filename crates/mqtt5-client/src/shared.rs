@@ -10,7 +10,7 @@ use crate::options::LocalPolicy;
 use bytes::Bytes;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::task::Waker;
 use mqtt5_proto::Instant;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +23,7 @@ pub(crate) struct Shared {
     handles: AtomicUsize,
     trash: Arc<Trash>,
     policy: LocalPolicy,
+    requesters: AtomicU64,
 }
 
 impl Shared {
@@ -33,6 +34,7 @@ impl Shared {
             host: Box::new(host),
             handles: AtomicUsize::new(0),
             trash: Arc::default(),
+            requesters: AtomicU64::new(0),
         }
     }
 
@@ -78,6 +80,11 @@ impl Shared {
     /// Drops the payloads of the user that went away; the engine must not be locked.
     pub(crate) fn empty_trash(&self) {
         self.trash.empty();
+    }
+
+    /// Tells the requesters of a client apart: 1 for the first.
+    pub(crate) fn number_requester(&self) -> u64 {
+        self.requesters.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn add_handle(&self) {

@@ -237,6 +237,12 @@ impl Engine {
         self.open_timed(Stage::Watch(watch), deadline, Some(waker))
     }
 
+    /// Ends the wait in a slot that only a deadline would have ended.
+    pub(crate) fn wake_slot(&mut self, slot: Key) {
+        self.operations
+            .finish(slot, Outcome::Woken, &mut self.wakes);
+    }
+
     /// Opens a slot and sees to it that the driver knows of its deadline.
     pub(crate) fn open_timed(
         &mut self,

@@ -140,6 +140,18 @@ kinds! {
         SharedSubscriptionsNotSupported false "the server does not support shared subscriptions",
     }
 
+    /// Why a request has no answer.
+    RequestErrorKind {
+        /// The client has stopped, or the response subscription has ended.
+        Closed false "the requester has ended",
+        /// No answer came in time.
+        TimedOut true "no answer came in time",
+        /// The server says that nobody is subscribed to the topic of the request (3.4.2.1). Not every server says so.
+        NoResponder true "nobody is subscribed to the topic of the request",
+        /// The request could not be published; the source says why.
+        NotPublished false "the request could not be published",
+    }
+
     /// Why an unsubscribe did not succeed.
     UnsubscribeErrorKind {
         /// There is no connection, and the offline policy is to fail.

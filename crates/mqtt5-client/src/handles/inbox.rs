@@ -60,6 +60,11 @@ impl Inbox {
         self.poll_with(context, Self::take_lent)
     }
 
+    /// The next message as it was received; no interceptor has seen it.
+    pub(super) fn poll_raw(&mut self, context: &Context<'_>) -> Poll<Option<Message>> {
+        self.poll_with(context, |inbox, waker| inbox.take_as(waker, inbox.ack_mode))
+    }
+
     /// The next message. When there is none and `waker` holds one, it is left with the queue, and what it replaces is put in its place.
     pub(super) fn take_next(
         &mut self,

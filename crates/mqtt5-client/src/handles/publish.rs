@@ -108,6 +108,11 @@ impl<'a, M: Mode> Publish<'a, M> {
         }
     }
 
+    /// As [`start`](Publish::start), for both modes; `quiet` when the caller looks after the driver.
+    pub(super) fn accepting(self, quiet: bool) -> Starting<'a> {
+        Starting(Accepting::new(self.shared, self.draft, quiet))
+    }
+
     fn property(mut self, property: Property<'_>) -> Self {
         self.draft.properties.push(property);
         self
@@ -119,7 +124,7 @@ impl<'a> Publish<'a, Async> {
     ///
     /// Cancel safe: nothing is accepted before the first poll, and a future dropped before it resolves has accepted nothing.
     pub fn start(self) -> Starting<'a> {
-        Starting(Accepting::new(self.shared, self.draft, false))
+        self.accepting(false)
     }
 }
 
@@ -144,7 +149,7 @@ impl<'a> Publish<'a, Blocking> {
     /// See [`PublishErrorKind`].
     pub fn start(self) -> Result<Delivery<Blocking>, PublishError> {
         let shared = self.shared;
-        let accepted = wait(shared, Starting(Accepting::new(shared, self.draft, true)))?;
+        let accepted = wait(shared, self.accepting(true))?;
         Ok(accepted.into_mode())
     }
 }

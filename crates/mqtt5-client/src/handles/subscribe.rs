@@ -143,7 +143,7 @@ impl<'a, M: Mode> Subscribe<'a, M> {
         self
     }
 
-    fn begin(self) -> Subscribing<'a, M> {
+    pub(super) fn begin(self) -> Subscribing<'a, M> {
         let default = self.shared.lock().config().behaviour();
         let bound = self.bound.unwrap_or(default.bound);
         let behaviour = Behaviour {

@@ -90,6 +90,10 @@ impl<M: Mode> Subscription<M> {
         self.inbox.take_dropped()
     }
 
+    pub(super) fn into_inbox(self) -> Inbox {
+        self.inbox
+    }
+
     pub(super) fn inbox(&mut self) -> &mut Inbox {
         &mut self.inbox
     }
