@@ -123,6 +123,7 @@ impl Config {
             bound: self.options.subscription_queue,
             overflow: self.options.overflow,
             ack_mode: self.options.ack_mode,
+            observed_drops: 0,
         }
     }
 

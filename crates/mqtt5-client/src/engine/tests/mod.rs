@@ -4,9 +4,12 @@
 
 mod connect;
 mod consumers;
+mod dropped;
 mod executor;
 mod failing;
 mod given_up;
+mod handlers;
+mod intercepting;
 mod offline;
 mod preparing;
 mod publish;
