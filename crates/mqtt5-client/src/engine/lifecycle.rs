@@ -165,7 +165,7 @@ impl Engine {
 
     fn expire(&mut self, slot: Key) {
         let outcome = match self.operations.stage(slot) {
-            Some(Stage::Waiting | Stage::InMachine(_)) => {
+            Some(Stage::Waiting(_) | Stage::InMachine(_)) => {
                 if self.withdraw(slot, PublishErrorKind::TimedOut) {
                     return;
                 }

@@ -13,6 +13,7 @@ mod intercepting;
 mod offline;
 mod preparing;
 mod publish;
+mod queue;
 mod reconnect;
 mod resubscribe;
 mod retained;
