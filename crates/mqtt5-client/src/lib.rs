@@ -53,6 +53,7 @@ pub use handles::{
     Unsubscribed, Unsubscribing, Verdict, Watching,
 };
 pub use mode::{Async, Blocking, Mode};
+pub use mqtt5_proto::Statistics as ProtocolStatistics;
 pub use mqtt5_proto::{
     ContentFaults, DisconnectCause, DisconnectReason, EncodeError, Incoming, Instant, Outgoing,
     Properties, Property, PropertyBuffer, QoS, ReasonCode, RejectReason, RetainHandling,

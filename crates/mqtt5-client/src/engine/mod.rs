@@ -199,11 +199,19 @@ impl Engine {
             filters,
             subscriptions,
             unacknowledged_publishes: self.machine.in_flight(),
+            send_quota: self.send_quota(),
+            protocol: *self.machine.statistics(),
             waiting_publishes: self.waiting.len() + self.machine.pending(),
             held_messages: self.held.len(),
             held_bytes: self.held.bytes(),
             ..self.statistics
         }
+    }
+
+    fn send_quota(&self) -> usize {
+        let negotiated = self.machine.negotiated();
+        let maximum = negotiated.map_or(0, |negotiated| negotiated.receive_maximum);
+        usize::from(maximum).saturating_sub(self.machine.in_flight())
     }
 
     /// The slots of everything that somebody waits for.
