@@ -16,8 +16,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Buf as _;
-use common::Bench;
+use common::{Bench, returning};
 use mqtt5_broker::{Action, Fault, Mishap, On, Outgoing, TimerReason};
+use mqtt5_proto::packet::Packet;
 use mqtt5_proto::{PacketType, ReasonCode};
 use packets::CLIENTS;
 use random::Random;
@@ -36,6 +37,8 @@ struct End {
     on_the_way: Vec<u8>,
     /// What was taken from the broker and not reported as sent.
     taken: VecDeque<Outgoing>,
+    /// The broker has said to close it.
+    is_closing: bool,
 }
 
 struct World {
@@ -73,6 +76,7 @@ impl World {
             self.obey();
             self.check_bounds();
         }
+        self.heal();
         self.end();
         self.transcript
     }
@@ -246,6 +250,9 @@ impl World {
                 Action::Write(_) => {}
                 Action::Close(_) => {
                     self.take_from(connection);
+                    if let Some(end) = self.ends.get_mut(&connection) {
+                        end.is_closing = true;
+                    }
                     if self.random.one_in(2) {
                         self.lose_one(connection);
                     }
@@ -260,16 +267,64 @@ impl World {
         assert!(statistics.sessions <= MAXIMUM_SESSIONS);
         assert!(statistics.waiting <= MAXIMUM_SESSIONS * MAXIMUM_QUEUED);
         assert!(statistics.retained <= MAXIMUM_RETAINED);
-        assert!(self.bench.broker.connected_clients().count() <= statistics.sessions);
+        let connected: Vec<&str> = self.bench.broker.connected_clients().collect();
+        assert!(connected.len() <= statistics.sessions);
+        for end in self.ends.values().filter(|end| !end.is_closing) {
+            let client_id = end.witness.client_id;
+            assert!(!end.witness.is_served() || connected.contains(&client_id));
+        }
         assert_eq!(statistics.connections, self.ends.len());
     }
 
-    /// Everybody goes, and time passes.
-    fn end(&mut self) {
+    /// Everybody comes back, and nothing goes wrong any more: what waits is delivered.
+    fn heal(&mut self) {
+        self.lose_all();
+        self.bench.broker.clear_faults();
+        for (connection, client_id) in (10..).zip(CLIENTS) {
+            let mut end = End::default();
+            end.witness.receive_maximum = 65_535;
+            end.witness.maximum_packet_size = usize::MAX;
+            end.witness.client_id = client_id;
+            self.ends.insert(connection, end);
+            self.bench.open(connection);
+            let connect = Packet::Connect(returning(client_id));
+            self.bench.send(connection, &connect);
+        }
+        for _ in 0..20 {
+            self.obey();
+            let connections: Vec<u64> = self.ends.keys().copied().collect();
+            for connection in connections {
+                self.serve(connection);
+            }
+        }
+        assert_eq!(self.bench.broker.statistics().waiting, 0);
+    }
+
+    /// A client takes and answers everything that there is.
+    fn serve(&mut self, connection: u64) {
+        self.take_from(connection);
+        while let Some(end) = self.ends.get_mut(&connection) {
+            if let Some(outgoing) = end.taken.pop_front() {
+                self.bench.broker.handle_sent(self.bench.now, outgoing);
+            } else if let Some(answer) = end.witness.answer(0, ReasonCode::SUCCESS) {
+                self.bench.send(connection, &answer);
+                self.take_from(connection);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn lose_all(&mut self) {
         let connections: Vec<u64> = self.ends.keys().copied().collect();
         for connection in connections {
             self.lose_one(connection);
         }
+    }
+
+    /// Everybody goes, and time passes.
+    fn end(&mut self) {
+        self.lose_all();
         self.bench.advance(100_000.0);
         let statistics = self.bench.broker.statistics();
         assert_eq!((statistics.connections, statistics.sessions), (0, 0));

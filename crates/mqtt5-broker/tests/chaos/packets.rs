@@ -38,6 +38,7 @@ pub(crate) fn connect(random: &mut Random, witness: &mut Witness) -> Vec<u8> {
         Property::MaximumPacketSize(maximum_packet_size),
         Property::TopicAliasMaximum(alias_maximum),
     ];
+    witness.client_id = random.pick(&CLIENTS);
     let delay = [Property::WillDelayInterval(random.pick(&[0, 5]))];
     let will = Will {
         qos: random.pick(&QOS),
@@ -50,7 +51,7 @@ pub(crate) fn connect(random: &mut Random, witness: &mut Witness) -> Vec<u8> {
         keep_alive: random.pick(&[0, 5, 60]),
         will: random.one_in(3).then_some(will),
         properties: list(&properties),
-        ..Connect::new(random.pick(&CLIENTS))
+        ..Connect::new(witness.client_id)
     }))
 }
 
@@ -58,7 +59,7 @@ pub(crate) fn connect(random: &mut Random, witness: &mut Witness) -> Vec<u8> {
 pub(crate) fn any(random: &mut Random, witness: &mut Witness) -> Vec<u8> {
     let value = 1 + random.below(4) as u16;
     match random.below(40) {
-        0..16 => publish(random, value),
+        0..16 => publish(random, value, true),
         16..22 => subscribe(random),
         22 => unsubscribe(random),
         23..34 => {
@@ -81,7 +82,7 @@ pub(crate) fn any(random: &mut Random, witness: &mut Witness) -> Vec<u8> {
         }
         _ => {
             witness.is_lenient = true;
-            let mut bytes = publish(random, value);
+            let mut bytes = publish(random, value, false);
             for _ in 0..1 + random.below(3) {
                 let at = random.below(bytes.len());
                 bytes[at] = random.below(256) as u8;
@@ -91,7 +92,8 @@ pub(crate) fn any(random: &mut Random, witness: &mut Witness) -> Vec<u8> {
     }
 }
 
-fn publish(random: &mut Random, value: u16) -> Vec<u8> {
+/// A message, of which the payload may name the topic.
+fn publish(random: &mut Random, value: u16, is_named: bool) -> Vec<u8> {
     let mut properties = Vec::new();
     if random.one_in(3) {
         properties.push(Property::MessageExpiryInterval(random.pick(&[0, 1, 10])));
@@ -99,11 +101,16 @@ fn publish(random: &mut Random, value: u16) -> Vec<u8> {
     if random.one_in(3) {
         properties.push(Property::TopicAlias(1 + random.below(17) as u16));
     }
-    let payload = vec![b'x'; random.pick(&[0, 1, 10, 300, 17_000])];
+    let name = random.pick(&TOPICS);
+    let mut payload = Vec::new();
+    if is_named && !random.one_in(8) {
+        payload.extend(format!("={name}|").bytes());
+    }
+    payload.resize(payload.len() + random.pick(&[0, 1, 10, 300, 17_000]), b'x');
     encode(&Packet::Publish(Publish {
         delivery: random.pick(&[Delivery::AtMostOnce, qos1(value), qos2(value)]),
         retain: random.one_in(4),
-        topic: Some(topic(random.pick(&TOPICS))),
+        topic: Some(topic(name)),
         properties: list(&properties),
         payload: &payload,
     }))

@@ -21,13 +21,14 @@ enum Seen {
 /// Looks at everything that arrives on one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
+    pub(crate) client_id: &'static str,
     pub(crate) receive_maximum: usize,
     pub(crate) maximum_packet_size: usize,
     pub(crate) alias_maximum: usize,
     /// It has broken rules itself, or the broker breaks some on purpose: what is in flight is not known.
     pub(crate) is_lenient: bool,
     pub(crate) is_connected: bool,
-    is_over: bool,
+    pub(crate) is_over: bool,
     exchanges: BTreeMap<u16, Seen>,
     aliases: BTreeMap<u16, String>,
 }
@@ -58,13 +59,19 @@ impl Witness {
 
     fn see_publish(&mut self, publish: &Publish<'_>) {
         let alias = publish.properties.topic_alias();
-        match (alias, publish.topic) {
-            (Some(alias), Some(topic)) => {
+        let topic = publish.topic.map(|topic| topic.as_str().to_owned());
+        let topic = match alias {
+            None => topic,
+            Some(alias) => {
                 assert!((1..=self.alias_maximum).contains(&usize::from(alias)));
-                self.aliases.insert(alias, topic.as_str().to_owned());
+                let known = self.aliases.get(&alias).cloned();
+                let topic = topic.or(known).expect("a topic");
+                self.aliases.insert(alias, topic.clone());
+                Some(topic)
             }
-            (Some(alias), None) => assert!(self.aliases.contains_key(&alias), "alias {alias}"),
-            (None, topic) => assert!(topic.is_some()),
+        };
+        if let Some(named) = named_topic(publish.payload) {
+            assert_eq!(topic.as_deref(), Some(named));
         }
         assert_ne!(publish.properties.message_expiry_interval(), Some(0));
         let (Delivery::AtLeastOnce { id, .. } | Delivery::ExactlyOnce { id, .. }) =
@@ -80,6 +87,11 @@ impl Witness {
             let count = all.filter(|seen| **seen != Seen::Carried).count();
             assert!(count <= self.receive_maximum, "{count} messages");
         }
+    }
+
+    /// Whether it may go on.
+    pub(crate) const fn is_served(&self) -> bool {
+        self.is_connected && !self.is_over
     }
 
     /// The answer to one of the packets that it has seen.
@@ -105,4 +117,10 @@ impl Witness {
             }
         }
     }
+}
+
+/// The topic that a payload names, unless it was made otherwise.
+fn named_topic(payload: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(payload).ok()?;
+    text.strip_prefix('=')?.split_once('|').map(|parts| parts.0)
 }
