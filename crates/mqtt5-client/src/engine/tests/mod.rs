@@ -14,6 +14,8 @@ mod offline;
 mod preparing;
 mod publish;
 mod reconnect;
+mod requesters;
+mod requests;
 mod resubscribe;
 mod retained;
 mod session_loss;
