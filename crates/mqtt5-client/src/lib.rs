@@ -22,6 +22,10 @@ mod handles;
 mod mode;
 mod options;
 mod payload;
+#[cfg(not(mqtt5_planted))]
+mod planted;
+#[cfg(mqtt5_planted)]
+pub mod planted;
 mod properties;
 mod secret;
 mod shared;

@@ -45,6 +45,14 @@ pub(crate) struct Local {
     stamp: u64,
 }
 
+/// How a subscription was asked for, as far as that still holds.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) number: u64,
+    pub(super) filters: Vec<(Key, Filter)>,
+    pub(super) properties: PropertyList,
+}
+
 /// How a subscription treats its messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Behaviour {
@@ -201,7 +209,7 @@ impl Registry {
     }
 
     /// How a subscription was asked for, as far as it has not left its filters; `None` when it has none.
-    pub(super) fn asked(&self, local: Key) -> Option<(u64, Vec<(Key, Filter)>, PropertyList)> {
+    pub(super) fn asked(&self, local: Key) -> Option<Asked> {
         let local = self.locals.get(local)?;
         let key_of = |filter: &Filter| {
             let key = self.key_of(&filter.name);
@@ -212,7 +220,11 @@ impl Registry {
             .iter()
             .filter_map(|filter| Some((key_of(filter)?, filter.clone())))
             .collect();
-        (!filters.is_empty()).then(|| (local.number, filters, local.properties.clone()))
+        (!filters.is_empty()).then(|| Asked {
+            number: local.number,
+            filters,
+            properties: local.properties.clone(),
+        })
     }
 
     /// All subscriptions.

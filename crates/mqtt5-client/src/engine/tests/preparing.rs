@@ -19,7 +19,7 @@ fn prepared(options: Options) -> (Client, Link) {
 }
 
 fn next(client: &Client) -> Preparation {
-    Task::new(client.attempts().next())
+    Task::new(client.attempts().recv())
         .done()
         .expect("an attempt")
 }
@@ -30,7 +30,7 @@ fn credentials_are_fetched_for_each_attempt() {
     let (client, mut link) = prepared(Options::new("mqtt://me:old@server").client_id("me"));
     let mut attempts = client.attempts();
     for (number, token) in [(1, "first"), (2, "second")] {
-        let mut task = Task::new(attempts.next());
+        let mut task = Task::new(attempts.recv());
         let mut attempt = match task.poll() {
             core::task::Poll::Ready(attempt) => attempt.expect("an attempt"),
             core::task::Poll::Pending => {
@@ -80,7 +80,7 @@ fn an_attempt_can_be_declined_and_the_client_stopped() {
     assert_eq!(end.kind(), ConnectionErrorKind::Declined);
     link.run();
     assert!(link.finished && link.dialed.is_empty());
-    assert!(Task::new(client.attempts().next()).done().is_none());
+    assert!(Task::new(client.attempts().recv()).done().is_none());
 }
 
 /// The time of the application is part of the attempt's.
