@@ -15,6 +15,8 @@ mod preparing;
 mod publish;
 mod queue;
 mod reconnect;
+mod requesters;
+mod requests;
 mod resubscribe;
 mod retained;
 mod session_loss;
