@@ -114,7 +114,9 @@ impl Engine {
         let driver = &mut self.driver;
         if driver.writer.is_some() {
             let bytes = !driver.writing && self.machine.unsent() > 0;
-            if bytes || driver.news || self.supervisor.has_action() || self.machine.wants_close() {
+            // Once it was told to hang up there is nothing that another turn would bring.
+            let hangup = self.machine.wants_close() && !self.supervisor.is_hung_up();
+            if bytes || driver.news || self.supervisor.has_action() || hangup {
                 self.wakes.extend(driver.writer.take());
             }
         }

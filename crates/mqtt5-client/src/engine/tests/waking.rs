@@ -3,6 +3,7 @@
 use super::executor::{Inline, Task, now};
 use super::subscribe::subscribe;
 use super::{Link, Peer, acknowledgement, online, options, scripted};
+use crate::driver::Action;
 use crate::{Async, Bytes, Client, PublishErrorKind, QoS, ReasonCode, Subscription};
 use core::future::IntoFuture;
 use core::pin::Pin;
@@ -46,6 +47,27 @@ fn the_driver_is_woken_only_for_news() {
     let mut sooner = Task::new(client.closed());
     assert!(sooner.is_pending());
     assert_eq!(link.wakes.take(), 0, "a waiter is no news");
+}
+
+/// Between the order to hang up and the end of the transport, which may take a while, the driver sleeps.
+#[test]
+fn a_driver_that_was_told_to_hang_up_is_left_asleep() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    let mut disconnect = Task::new(client.disconnect());
+    assert!(disconnect.is_pending());
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let written = link.outgoing.len();
+        let turn = link
+            .driver
+            .turn_write(&mut link.outgoing, written, &link.waker);
+        told.extend(turn.action);
+    }
+    assert!(matches!(told[..], [Action::Hangup(_)]), "{told:?}");
+    link.wakes.take();
+    let turn = link.driver.turn_write(&mut link.outgoing, 0, &link.waker);
+    assert!(turn.action.is_none() && disconnect.is_pending());
+    assert_eq!(link.wakes.take(), 0, "there is nothing to do");
 }
 
 #[test]
