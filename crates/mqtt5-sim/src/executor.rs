@@ -28,15 +28,20 @@ impl Clock {
     }
 }
 
-/// What one client process knows of the world: the time.
+/// What one client process knows of the world: the time, and a number of its own.
 #[derive(Debug)]
 pub(crate) struct ProcessHost {
     pub(crate) clock: Clock,
+    pub(crate) seed: u64,
 }
 
 impl Host for ProcessHost {
     fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
     }
 }
 
@@ -47,6 +52,10 @@ pub(crate) struct Ready(Mutex<Vec<usize>>);
 impl Ready {
     fn push(&self, sleeper: usize) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sleeper);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Takes the one that `choose` names by its place.

@@ -5,7 +5,8 @@ use core::time::Duration;
 
 use mqtt5_broker::Config as BrokerConfig;
 use mqtt5_client::{
-    AckMode, Bound, KeepAlive, Offline, OnDrop, Options, Overflow, QoS, RejectReason, Resume,
+    AckMode, Backoff, Bound, KeepAlive, Offline, OnDrop, OnSessionLost, Options, Overflow, QoS, Reconnect,
+    RejectReason, Resubscribe, Resume,
 };
 
 use crate::link::Quality;
@@ -41,6 +42,12 @@ pub(crate) struct ClientOptions {
     pub(crate) inbound_bytes: usize,
     pub(crate) stall_timeout: Duration,
     pub(crate) overflow: Overflow,
+    pub(crate) reconnects: bool,
+    pub(crate) retries_first: bool,
+    pub(crate) longest_backoff: Duration,
+    pub(crate) stable_after: Duration,
+    pub(crate) on_session_lost: OnSessionLost,
+    pub(crate) resubscribe: Resubscribe,
 }
 
 /// What the broker announces.
@@ -116,6 +123,14 @@ impl ClientOptions {
             inbound_bytes: random.pick(&[1_000, 16 << 20]),
             stall_timeout: Duration::from_secs(random.pick(&[3, 30])),
             overflow: random.pick(&[Overflow::DropNewest, Overflow::DropOldest, Overflow::Pause]),
+            reconnects: random.chance(95),
+            retries_first: random.chance(80),
+            longest_backoff: Duration::from_secs(random.pick(&[2, 30, 60])),
+            stable_after: Duration::from_secs(random.pick(&[1, 30])),
+            on_session_lost: OnSessionLost::default()
+                .republish_qos1(random.chance(70))
+                .republish_qos2(random.chance(20)),
+            resubscribe: random.weigh(&[(8, Resubscribe::WhenSessionLost), (1, Resubscribe::Always)]),
         }
     }
 
@@ -138,6 +153,12 @@ impl ClientOptions {
             inbound_bytes: 1 << 20,
             stall_timeout: Duration::from_secs(30),
             overflow: Overflow::DropNewest,
+            reconnects: true,
+            retries_first: true,
+            longest_backoff: Duration::from_secs(1),
+            stable_after: Duration::from_secs(1),
+            on_session_lost: OnSessionLost::default(),
+            resubscribe: Resubscribe::default(),
         }
     }
 
@@ -157,11 +178,22 @@ impl ClientOptions {
             .offline_queue(Bound { messages: self.offline_messages, bytes: 1 << 20 })
             .inbound_bytes(self.inbound_bytes)
             .stall_timeout(self.stall_timeout)
-            .overflow(self.overflow);
+            .overflow(self.overflow)
+            .reconnect(self.reconnect())
+            .on_session_lost(self.on_session_lost)
+            .resubscribe(self.resubscribe);
         match self.margin {
             Some(margin) => options.inbound_margin(margin),
             None => options,
         }
+    }
+
+    fn reconnect(&self) -> Reconnect {
+        let policy = if self.reconnects { Reconnect::default() } else { Reconnect::never() };
+        policy
+            .retry_first(self.retries_first)
+            .backoff(Backoff::exponential(FIRST_BACKOFF, self.longest_backoff))
+            .stable_after(self.stable_after)
     }
 
     /// How many messages beyond its Receive Maximum it puts up with.
@@ -210,3 +242,6 @@ impl BrokerOptions {
     }
 }
 
+
+/// The longest first wait before another attempt.
+pub(crate) const FIRST_BACKOFF: Duration = Duration::from_millis(500);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use mqtt5_client::driver::Driver;
-use mqtt5_client::{Client, Instant, State, Statistics};
+use mqtt5_client::{Client, Instant, Resubscribe, State, Statistics};
 
 use crate::adapter::Adapter;
 use crate::executor::{Letter, ProcessHost, Task};
@@ -45,12 +45,15 @@ pub(crate) struct Bounds {
 }
 
 impl Process {
-    pub(crate) fn start(hub: &Rc<Hub>, id: ProcessId, options: &ClientOptions) -> Self {
-        let host = ProcessHost { clock: hub.clock.clone() };
+    pub(crate) fn start(hub: &Rc<Hub>, id: ProcessId, options: &ClientOptions, seed: u64) -> Self {
+        let host = ProcessHost { clock: hub.clock.clone(), seed };
         let built = Driver::new(options.build(id.client), host);
         let (client, driver) = built.expect("the options of a plan are valid");
         let (reader, writer) = (hub.new_sleeper(), hub.new_sleeper());
         hub.transcript.say(id, || "starts".to_owned());
+        if options.resubscribe == Resubscribe::Always {
+            hub.ledger.borrow_mut().set_eager(id);
+        }
         Self {
             id,
             hub: hub.clone(),

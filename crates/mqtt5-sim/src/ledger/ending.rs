@@ -62,6 +62,9 @@ impl Ledger {
         let probes = || (first..self.messages.len()).map(|number| (number, &self.messages[number]));
         for (number, to) in self.subscriptions.iter().enumerate().filter(|(_, s)| !s.over) {
             for filter in to.filters.iter().filter(|filter| !filter.left) {
+                if filter.is_shared() && self.has_absent_member(filter.name) {
+                    continue;
+                }
                 let has = |probe: usize| match filter.is_shared() {
                     true => self.subscriptions.iter().any(|s| s.receipts.contains_key(&probe)),
                     false => to.receipts.contains_key(&probe),
@@ -73,6 +76,15 @@ impl Ledger {
             }
         }
         None
+    }
+
+    /// Whether a session has a filter that nobody in its client wants: the one who kept it is gone.
+    fn has_absent_member(&self, filter: &str) -> bool {
+        let members = self.at_broker.iter().filter(|(_, filters)| filters.contains_key(filter));
+        members.into_iter().any(|(client, _)| {
+            let own = self.subscriptions.iter().filter(|s| !s.over && s.process.client == *client);
+            !own.flat_map(|s| &s.filters).any(|own| own.name == filter && !own.left)
+        })
     }
 
     /// A subscription that is wanted and that the broker does not have.

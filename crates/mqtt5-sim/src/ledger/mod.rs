@@ -28,8 +28,8 @@ pub(crate) struct Ledger {
     pub(crate) at_broker: BTreeMap<usize, BTreeMap<String, u64>>,
     /// How many more times a process may ask for a filter.
     reasons: BTreeMap<(ProcessId, String), usize>,
-    /// Processes that end: nothing is expected of them any more.
-    over: BTreeSet<ProcessId>,
+    /// Processes that were told to subscribe again at every connection.
+    eager: BTreeSet<ProcessId>,
 }
 
 impl Ledger {
@@ -43,7 +43,7 @@ impl Ledger {
             losses: BTreeMap::new(),
             at_broker: BTreeMap::new(),
             reasons: BTreeMap::new(),
-            over: BTreeSet::new(),
+            eager: BTreeSet::new(),
         }
     }
 
@@ -71,14 +71,18 @@ impl Ledger {
     /// The process is gone; nobody waits for anything of its.
     pub(crate) fn process_over(&mut self, process: ProcessId) {
         self.operations.retain(|_, (of, _)| *of != process);
-        self.over.insert(process);
         for subscription in self.subscriptions.iter_mut().filter(|s| s.process == process) {
             subscription.over = true;
         }
     }
 
-    pub(crate) fn is_over(&self, process: ProcessId) -> bool {
-        self.over.contains(&process)
+    /// The process shall subscribe again at every connection.
+    pub(crate) fn set_eager(&mut self, process: ProcessId) {
+        self.eager.insert(process);
+    }
+
+    pub(crate) fn always_resubscribes(&self, process: ProcessId) -> bool {
+        self.eager.contains(&process)
     }
 
     /// The process was told that the server has no session, and it had one.

@@ -153,14 +153,17 @@ impl Ledger {
         note.receipts.entry(number).or_default().answered = true;
     }
 
-    /// The client acknowledges a message that arrived at `arrived`: everybody who was to get it must have answered.
-    pub(crate) fn acknowledging(&self, process: ProcessId, number: usize, arrived: u64) {
+    /// The client acknowledges a message: everybody who was subscribed when the broker took it must have answered.
+    pub(crate) fn acknowledging(&self, process: ProcessId, number: usize) {
         let Some(note) = self.messages.get(number).filter(|note| !note.retain) else {
+            return;
+        };
+        let Some(taken) = note.taken.first() else {
             return;
         };
         let open = self.subscriptions.iter().enumerate().find(|(_, s)| {
             s.process == process
-                && s.opened < arrived
+                && s.opened < *taken
                 && s.acknowledging != Acknowledging::OnArrival
                 && s.wants(note.topic)
                 && !s.receipts.get(&number).is_some_and(|receipt| receipt.answered)

@@ -19,7 +19,7 @@ impl Seat {
                 if !self.due.puback.contains(&id) {
                     self.due.puback.push_back(id);
                 }
-                self.note_arrival(scene, 1, id, number);
+                self.arrivals.insert((1, id), number);
             }
             Delivery::ExactlyOnce { id, .. } => {
                 let id = id.value();
@@ -30,17 +30,12 @@ impl Seat {
                 } else if !self.due.pubrec.contains(&id) {
                     self.due.pubrec.push_back(id);
                 }
-                self.note_arrival(scene, 2, id, number);
+                self.arrivals.insert((2, id), number);
             }
         }
         if let (Role::Server, true, Some(number)) = (self.role, is_new, number) {
             scene.ledger.broker_took(number);
         }
-    }
-
-    fn note_arrival(&mut self, scene: &mut Scene<'_>, qos: u8, id: u16, number: Option<usize>) {
-        let moment = scene.ledger.moment();
-        self.arrivals.insert((qos, id), (number, moment));
     }
 
     /// [MQTT-4.6.0-2]
@@ -78,11 +73,11 @@ impl Seat {
 
     fn acknowledges(&mut self, scene: &mut Scene<'_>, qos: u8, answer: &Acknowledgement<'_>) {
         let arrival = self.arrivals.get(&(qos, answer.packet_id.value()));
-        let Some((Some(number), moment)) = arrival.copied() else {
+        let Some(Some(number)) = arrival.copied() else {
             return;
         };
         match self.role {
-            Role::Client => scene.ledger.acknowledging(scene.process, number, moment),
+            Role::Client => scene.ledger.acknowledging(scene.process, number),
             Role::Server => scene.ledger.broker_answered(number, answer.reason.is_error()),
         }
     }

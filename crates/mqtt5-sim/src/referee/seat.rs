@@ -57,8 +57,8 @@ pub(crate) struct Seat {
     pub(crate) due: Due,
     /// SUBSCRIBE and UNSUBSCRIBE that are not answered: what they name.
     pub(crate) requests: BTreeMap<u16, Vec<String>>,
-    /// The messages under the identifiers of this side's answers, and when they arrived.
-    pub(crate) arrivals: BTreeMap<(u8, u16), (Option<usize>, u64)>,
+    /// The messages that arrived, by QoS and identifier.
+    pub(crate) arrivals: BTreeMap<(u8, u16), Option<usize>>,
 }
 
 /// Answers that one side owes, in the order in which it owes them.
@@ -195,9 +195,9 @@ impl Seat {
         if !connack.session_present {
             scene.memory.forget();
             scene.ledger.session_lost(scene.process);
-            if scene.memory.connections > 0 {
-                scene.ledger.may_resubscribe(scene.process);
-            }
+        }
+        if scene.memory.connections > 0 && (!connack.session_present || scene.ledger.always_resubscribes(scene.process)) {
+            scene.ledger.may_resubscribe(scene.process);
         }
         scene.memory.connections += 1;
     }

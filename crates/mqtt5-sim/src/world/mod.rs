@@ -150,7 +150,8 @@ impl<'a> World<'a> {
             let options = self.plan.options.clients.get(client).cloned().unwrap_or_else(ClientOptions::prober);
             let id = ProcessId { client, life: slot.life };
             slot.life += 1;
-            slot.process = Some(Process::start(&self.hub, id, &options));
+            let seed = self.plan.seed ^ ((client as u64) << 32) ^ id.life as u64;
+            slot.process = Some(Process::start(&self.hub, id, &options, seed));
         }
     }
 
@@ -160,7 +161,7 @@ impl<'a> World<'a> {
             let schedule = &mut self.schedule;
             if let Some(sleeper) = self.hub.ready.pop(|count| schedule.below(count)) {
                 self.poll(sleeper);
-            } else if !self.outside.run() {
+            } else if !self.outside.run() && self.hub.ready.is_empty() {
                 return;
             }
             if self.hub.transcript.is_broken() {
