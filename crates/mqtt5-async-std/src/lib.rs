@@ -73,11 +73,11 @@ pub use mqtt5_client::{
     AckMode, Bound, Bytes, ConnectionError, ConnectionErrorKind, ConnectionInfo, ContentFaults,
     Delivered, DialError, DialErrorKind, DisconnectCause, DisconnectError, DisconnectErrorKind,
     DisconnectReason, Ended, Endpoint, EndpointError, Error, ErrorKind, Event, Filter, Instant,
-    KeepAlive, Message, Offline, OnDrop, Options, OptionsError, Overflow, Password, Payload,
-    Progress, Properties, Property, PublishError, PublishErrorKind, QoS, ReasonCode, RejectReason,
-    Resume, RetainHandling, Scheme, State, Statistics, SubscribeError, SubscribeErrorKind,
-    SubscriptionId, TopicError, TopicFilter, TopicName, UnsubscribeError, UnsubscribeErrorKind,
-    Unsubscribed, Will,
+    Interception, KeepAlive, Message, MessageDraft, Offline, OnDrop, Options, OptionsError,
+    Overflow, Password, Payload, Progress, Properties, Property, PublishDraft, PublishError,
+    PublishErrorKind, QoS, ReasonCode, Refusal, RejectReason, Resume, RetainHandling, Scheme,
+    State, Statistics, SubscribeError, SubscribeErrorKind, SubscriptionId, TopicError, TopicFilter,
+    TopicName, UnsubscribeError, UnsubscribeErrorKind, Unsubscribed, Verdict, Will,
 };
 
 pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};

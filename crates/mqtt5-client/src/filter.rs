@@ -52,6 +52,13 @@ impl Filter {
         self
     }
 
+    /// Whether both cannot be one subscription at the server.
+    pub(crate) fn conflicts_with(&self, other: &Self) -> bool {
+        self.name == other.name
+            && (self.no_local != other.no_local
+                || self.retain_as_published != other.retain_as_published)
+    }
+
     /// Looks for what no server accepts.
     pub(crate) fn check(&self) -> Result<(), SubscribeError> {
         let name = TopicFilter::new(&self.name).map_err(|error| {

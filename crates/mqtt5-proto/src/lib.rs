@@ -37,6 +37,10 @@ mod frame;
 #[cfg(feature = "alloc")]
 mod message;
 pub mod packet;
+#[cfg(not(mqtt5_planted))]
+mod planted;
+#[cfg(mqtt5_planted)]
+pub mod planted;
 mod property;
 pub mod qos;
 mod reason;

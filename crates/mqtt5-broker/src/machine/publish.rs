@@ -1,5 +1,7 @@
 //! PUBLISH from a client (3.3.4).
 
+use std::sync::Arc;
+
 use mqtt5_proto::packet::{Acknowledgement, Packet, Publish};
 use mqtt5_proto::qos::Arrival;
 use mqtt5_proto::{PacketId, PacketType, QoS, ReasonCode, TopicName};
@@ -106,11 +108,7 @@ impl Broker {
         let Some(entry) = self.sessions.get_mut(session) else {
             return;
         };
-        let Some(connection) = self.connections.get(slot) else {
-            return;
-        };
-        // What earlier connections left does not count for this one.
-        let maximum = usize::from(self.config.receive_maximum.max(1)) + connection.inherited;
+        let maximum = usize::from(self.config.receive_maximum.max(1));
         // Everything is acknowledged on the connection on which it arrives, so that DUP never matters.
         match entry.receiver.publish(id, publication.qos, false, maximum) {
             Arrival::New(arrival) => {
@@ -136,15 +134,20 @@ impl Broker {
         let Some(entry) = self.sessions.get(session) else {
             return ReasonCode::UNSPECIFIED_ERROR;
         };
-        let topic = publication.topic.as_str();
-        // Topics of the server itself are not for exchanging messages (4.7.2).
-        if topic == "$SYS" || topic.starts_with("$SYS/") {
-            return ReasonCode::NOT_AUTHORIZED;
-        }
-        if let Err(reason) = self.config.access.publish(&entry.client_id, topic) {
+        let client_id = Arc::clone(&entry.client_id);
+        if let Err(reason) = self.may_publish(&client_id, publication.topic.as_str()) {
             return permitted(reason, PacketType::Puback);
         }
         self.route(Some(session), Fanout::new(self.now, publication))
+    }
+
+    /// Whether a client may publish to a topic, itself or by its will.
+    pub(super) fn may_publish(&mut self, client_id: &str, topic: &str) -> Result<(), ReasonCode> {
+        // Topics of the server itself are not for exchanging messages (4.7.2).
+        if topic == "$SYS" || topic.starts_with("$SYS/") {
+            return Err(ReasonCode::NOT_AUTHORIZED);
+        }
+        self.config.access.publish(client_id, topic)
     }
 
     /// Sends the PUBACK [MQTT-4.3.2-4] or PUBREC [MQTT-4.3.3-8] of a message.

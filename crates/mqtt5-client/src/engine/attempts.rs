@@ -131,7 +131,6 @@ impl Engine {
             self.attempt_ended(now);
             return false;
         }
-        self.continue_pause(now);
         self.change(Input::Dialed)
     }
 

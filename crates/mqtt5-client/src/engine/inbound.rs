@@ -251,15 +251,20 @@ impl Engine {
         let bytes = message.encoded_len();
         let bound = local.behaviour.bound;
         if hold.is_none() && local.load.is_full_for(bytes, bound) && local.load.messages > 0 {
-            let made_room = match local.behaviour.overflow {
-                Overflow::DropNewest => false,
+            let oldest = match local.behaviour.overflow {
                 Overflow::DropOldest => local.drop_oldest(),
-                Overflow::Pause => true,
+                _ => None,
             };
+            let drops_itself = oldest.is_none() && local.behaviour.overflow != Overflow::Pause;
+            if drops_itself {
+                local.dropped.keep(&message, now);
+            } else if let Some(oldest) = oldest {
+                local.dropped.keep(&oldest.message, oldest.arrived);
+            }
             if local.behaviour.overflow != Overflow::Pause {
                 self.count_dropped(now, key);
             }
-            if !made_room {
+            if drops_itself {
                 return;
             }
         }
@@ -295,12 +300,7 @@ impl Engine {
         let Some(local) = self.registry.local_mut(subscription) else {
             return;
         };
-        local.dropped += 1;
-        if local
-            .told_dropped
-            .is_none_or(|told| told + BETWEEN_TELLINGS <= now)
-        {
-            local.told_dropped = Some(now);
+        if local.dropped.count(now) {
             self.tell_slow(subscription);
         }
     }
@@ -309,7 +309,7 @@ impl Engine {
         let dropped = self
             .registry
             .local(subscription)
-            .map_or(0, |local| local.dropped);
+            .map_or(0, |local| local.dropped.total());
         let held = self.held.len();
         self.tell(Event::SlowConsumer {
             subscription: SubscriptionId::new(subscription),
@@ -345,20 +345,16 @@ impl Local {
         }
     }
 
-    /// Drops the oldest message that no acknowledgement waits for; `false` when there is none.
-    fn drop_oldest(&mut self) -> bool {
-        let Some(at) = self.queue.iter().position(|entry| entry.hold.is_none()) else {
-            return false;
-        };
-        let Some(entry) = self.queue.remove(at) else {
-            return false;
-        };
+    /// Takes the oldest message out that no acknowledgement waits for, if there is one.
+    fn drop_oldest(&mut self) -> Option<Entry> {
+        let at = self.queue.iter().position(|entry| entry.hold.is_none())?;
+        let entry = self.queue.remove(at)?;
         let bytes = entry.message.encoded_len();
         self.load
             .remove(super::registry::Load { messages: 1, bytes });
         self.chunks.used = self.chunks.used.saturating_sub(bytes);
         self.chunks.detached = self.chunks.detached.saturating_sub(1);
-        true
+        Some(entry)
     }
 }
 
@@ -377,7 +373,5 @@ pub(super) struct Chunks {
 
 /// How long a message may block others before its subscription is called slow.
 const BLOCKING_IS_SLOW: Duration = Duration::from_secs(1);
-/// The shortest time between two reports of dropped messages of one subscription.
-const BETWEEN_TELLINGS: Duration = Duration::from_secs(1);
 /// The size of the largest receive chunk that holds several packets.
 const CHUNK: usize = 256 * 1024;

@@ -46,6 +46,7 @@ impl Engine {
         self.connection = Some(info.clone());
         self.resubscribe(info.session_present());
         self.change(Input::Accepted);
+        self.continue_pause(now);
         self.tell(Event::Connected(info));
         self.pump_requests(now);
         self.pump_waiting(now);
@@ -113,6 +114,7 @@ impl Engine {
         while let Some(slot) = self.operations.poll_expired(now) {
             self.expire(slot);
         }
+        self.expire_waiting(now);
         self.handle_stall(now);
         if self.patience.is_some_and(|patience| patience <= now) {
             self.patience = None;
@@ -133,6 +135,7 @@ impl Engine {
             closing,
             self.patience,
             self.operations.next_deadline(),
+            self.waiting.next_expiry(),
             self.inbound_deadline(),
         ]
         .into_iter()

@@ -7,6 +7,7 @@
 mod attempts;
 mod closing;
 mod delivery;
+mod dropped;
 mod inbound;
 mod lifecycle;
 mod notices;
@@ -234,6 +235,12 @@ impl Engine {
     /// Opens a slot that waits for a condition, or for a deadline.
     pub(crate) fn watch(&mut self, watch: Watch, deadline: Option<Instant>, waker: Waker) -> Key {
         self.open_timed(Stage::Watch(watch), deadline, Some(waker))
+    }
+
+    /// Ends the wait in a slot that only a deadline would have ended.
+    pub(crate) fn wake_slot(&mut self, slot: Key) {
+        self.operations
+            .finish(slot, Outcome::Woken, &mut self.wakes);
     }
 
     /// Opens a slot and sees to it that the driver knows of its deadline.

@@ -9,6 +9,7 @@ use mqtt5_proto::Instant;
 pub(super) struct Pacing {
     random: u64,
     failures: u32,
+    /// Attempts that led to no stable connection.
     attempts: u32,
     /// When the present connection was accepted.
     accepted: Option<Instant>,
@@ -36,15 +37,16 @@ impl Pacing {
         if is_stable {
             self.failures = 0;
             self.attempts = 0;
+        } else {
+            self.attempts = self.attempts.saturating_add(1);
         }
-        self.attempts = self.attempts.saturating_add(1);
         is_stable
     }
 
     /// Whether another attempt is allowed after so many.
     pub(super) fn may_go_on(&self, policy: &Reconnect) -> bool {
         let maximum = policy.maximum_attempts;
-        maximum.is_none_or(|maximum| self.attempts <= maximum)
+        maximum.is_none_or(|maximum| self.attempts < maximum)
     }
 
     /// How long to wait now.

@@ -14,7 +14,7 @@ use core::time::Duration;
 use mqtt5_proto::{
     EncodeError, Instant, Op, Outbound, Payload, Property, PropertyBuffer, QoS, Refused, TopicName,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// A message that a caller wants to publish, checked as far as that needs no lock.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ impl From<PublishErrorKind> for NotAccepted {
 pub(super) struct Waiting {
     queue: VecDeque<Kept>,
     load: Load,
+    /// Those whose time ends.
+    expiries: BTreeSet<(Instant, Key)>,
 }
 
 #[derive(Debug)]
@@ -79,12 +81,14 @@ impl Waiting {
         self.queue.is_empty()
     }
 
+    /// When the first of them expires.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.expiries.first().map(|(expiry, _)| *expiry)
+    }
+
     fn pop(&mut self) -> Option<Kept> {
         let kept = self.queue.pop_front()?;
-        self.load.remove(Load {
-            messages: 1,
-            bytes: kept.len(),
-        });
+        self.discount(&kept);
         if self.queue.is_empty() && self.queue.capacity() > 1024 {
             self.queue = VecDeque::new();
         }
@@ -92,13 +96,29 @@ impl Waiting {
     }
 
     fn push_back(&mut self, kept: Kept) {
-        self.load.add(kept.len());
+        self.count(&kept);
         self.queue.push_back(kept);
     }
 
     fn push_front(&mut self, kept: Kept) {
-        self.load.add(kept.len());
+        self.count(&kept);
         self.queue.push_front(kept);
+    }
+
+    fn count(&mut self, kept: &Kept) {
+        self.load.add(kept.len());
+        let expiry = kept.expires.map(|expiry| (expiry, kept.slot));
+        self.expiries.extend(expiry);
+    }
+
+    fn discount(&mut self, kept: &Kept) {
+        self.load.remove(Load {
+            messages: 1,
+            bytes: kept.len(),
+        });
+        if let Some(expiry) = kept.expires {
+            self.expiries.remove(&(expiry, kept.slot));
+        }
     }
 
     /// Takes one message out of its place.
@@ -107,10 +127,7 @@ impl Waiting {
         let Some(kept) = found.and_then(|at| self.queue.remove(at)) else {
             return false;
         };
-        self.load.remove(Load {
-            messages: 1,
-            bytes: kept.len(),
-        });
+        self.discount(&kept);
         true
     }
 }
@@ -215,6 +232,18 @@ impl Engine {
         }
     }
 
+    /// Ends the messages whose time has come while they wait.
+    pub(super) fn expire_waiting(&mut self, now: Instant) {
+        while let Some(&(expiry, slot)) = self.waiting.expiries.first() {
+            if expiry > now {
+                return;
+            }
+            self.waiting.remove(slot);
+            self.finish_publish(slot, Err(PublishErrorKind::Expired.into()));
+            self.operations.wake(Watch::Room, &mut self.wakes);
+        }
+    }
+
     /// Ends every message that waits.
     pub(super) fn fail_waiting(&mut self) {
         while let Some(kept) = self.waiting.pop() {
@@ -286,6 +315,9 @@ impl Engine {
             return Err(NotAccepted::NoRoom);
         }
         let slot = self.open_timed(Stage::Waiting, deadline, waker.take());
+        let expires = outbound.properties.message_expiry_interval();
+        let expires = expires.map(|interval| now + Duration::from_secs(interval.into()));
+        expires.into_iter().for_each(|expires| self.arm(expires));
         self.waiting.push_back(Kept {
             topic: outbound.topic.as_str().into(),
             qos: outbound.qos,
@@ -295,10 +327,7 @@ impl Engine {
                 Payload::Shared(bytes) => bytes.clone(),
                 Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
             },
-            expires: outbound
-                .properties
-                .message_expiry_interval()
-                .map(|interval| now + Duration::from_secs(interval.into())),
+            expires,
             slot,
         });
         Ok(slot)

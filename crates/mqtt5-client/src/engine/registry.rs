@@ -2,6 +2,7 @@
 //!
 //! A filter is subscribed once at the server, however many subscriptions of this client want it.
 
+use super::dropped::Dropped;
 use super::inbound::Chunks;
 use super::requests::SubscribeRequest;
 use crate::filter::Filter;
@@ -40,10 +41,16 @@ pub(crate) struct Local {
     properties: PropertyList,
     pub(super) behaviour: Behaviour,
     pub(super) ended: bool,
-    /// Messages dropped so far, and when that was last told.
-    pub(super) dropped: u64,
-    pub(super) told_dropped: Option<Instant>,
+    pub(crate) dropped: Dropped,
     stamp: u64,
+}
+
+/// How a subscription was asked for, as far as that still holds.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) number: u64,
+    pub(super) filters: Vec<(Key, Filter)>,
+    pub(super) properties: PropertyList,
 }
 
 /// How a subscription treats its messages.
@@ -52,6 +59,8 @@ pub(crate) struct Behaviour {
     pub(crate) bound: Bound,
     pub(crate) overflow: Overflow,
     pub(crate) ack_mode: AckMode,
+    /// How many dropped messages are kept to be looked at.
+    pub(crate) observed_drops: usize,
 }
 
 /// Messages and bytes in a queue.
@@ -200,7 +209,7 @@ impl Registry {
     }
 
     /// How a subscription was asked for, as far as it has not left its filters; `None` when it has none.
-    pub(super) fn asked(&self, local: Key) -> Option<(u64, Vec<(Key, Filter)>, PropertyList)> {
+    pub(super) fn asked(&self, local: Key) -> Option<Asked> {
         let local = self.locals.get(local)?;
         let key_of = |filter: &Filter| {
             let key = self.key_of(&filter.name);
@@ -211,7 +220,11 @@ impl Registry {
             .iter()
             .filter_map(|filter| Some((key_of(filter)?, filter.clone())))
             .collect();
-        (!filters.is_empty()).then(|| (local.number, filters, local.properties.clone()))
+        (!filters.is_empty()).then(|| Asked {
+            number: local.number,
+            filters,
+            properties: local.properties.clone(),
+        })
     }
 
     /// All subscriptions.
@@ -440,8 +453,7 @@ impl Local {
             properties: PropertyList::default(),
             behaviour,
             ended: false,
-            dropped: 0,
-            told_dropped: None,
+            dropped: Dropped::new(behaviour.observed_drops),
             stamp: 0,
         }
     }

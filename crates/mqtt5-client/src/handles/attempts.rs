@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// # async fn fetch_token() -> Option<String> { None }
 /// # async fn example(client: mqtt5_client::Client) {
 /// let mut attempts = client.attempts();
-/// while let Some(mut attempt) = attempts.next().await {
+/// while let Some(mut attempt) = attempts.recv().await {
 ///     match fetch_token().await {
 ///         Some(token) => {
 ///             attempt.set_password(token);
@@ -62,18 +62,14 @@ impl Attempts<Async> {
     /// The next attempt; `None` when the client has stopped.
     ///
     /// Cancel safe: a future dropped before it resolves has taken no attempt.
-    pub fn next(&mut self) -> NextAttempt<'_> {
+    pub fn recv(&mut self) -> NextAttempt<'_> {
         NextAttempt(&mut self.inner)
     }
 }
 
 impl Attempts<Blocking> {
     /// Waits for the next attempt; `None` when the client has stopped.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "an iterator would hide that an attempt waits for its answer"
-    )]
-    pub fn next(&mut self) -> Option<Preparation> {
+    pub fn recv(&mut self) -> Option<Preparation> {
         let shared = self.inner.shared.clone();
         wait(&shared, NextAttempt(&mut self.inner))
     }
@@ -116,7 +112,7 @@ impl Drop for Inner {
     }
 }
 
-/// The future of [`Attempts::next`].
+/// The future of [`Attempts::recv`].
 #[must_use = "futures do nothing unless polled"]
 pub struct NextAttempt<'a>(&'a mut Inner);
 

@@ -50,6 +50,10 @@ impl<M: Mode> Client<M> {
         }
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Begins a publish (3.3): QoS 0 and not retained unless the builder says otherwise.
     ///
     /// Nothing happens before the builder is awaited, started or waited for. Messages are sent in the order in which they are accepted.

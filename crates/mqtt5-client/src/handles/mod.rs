@@ -1,12 +1,17 @@
 //! What the application holds: handles, builders and the futures that they become.
 
 mod attempts;
+mod batch;
 mod client;
 mod delivery;
 mod disconnect;
+mod draft;
 mod events;
+mod handling;
+mod inbox;
 mod message;
 mod publish;
+mod requester;
 mod slot;
 mod subscribe;
 mod subscription;
@@ -14,12 +19,16 @@ mod unsubscribe;
 mod watching;
 
 pub use attempts::{Attempts, NextAttempt, Preparation};
+pub use batch::ReceiveMany;
 pub use client::Client;
 pub use delivery::{Delivery, Progress};
 pub use disconnect::{Disconnect, Disconnecting};
+pub use draft::{MessageDraft, PublishDraft};
 pub use events::{Events, NextEvent};
+pub use handling::{Handling, Verdict};
 pub use message::Message;
 pub use publish::{Publish, Publishing, Starting};
+pub use requester::{OpenRequester, OpeningRequester, Request, Requester, Requesting};
 pub use subscribe::{Subscribe, Subscribing};
 pub use subscription::{Ended, Granted, Receive, ReceiveTimeout, Subscription};
 pub use unsubscribe::{Unsubscribe, Unsubscribed, Unsubscribing};

@@ -3,7 +3,7 @@
 use super::{Options, Resume, Will};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::engine::Behaviour;
-use crate::error::SubscribeError;
+use crate::error::{SubscribeError, SubscribeErrorKind};
 use crate::properties::PropertyList;
 use crate::secret::Password;
 use core::ops::Deref;
@@ -35,8 +35,13 @@ impl Config {
             .collect::<Result<_, _>>()
             .map_err(OptionsError::Endpoint)?;
         check_string("client identifier", &options.client_id)?;
-        for filter in &options.declared {
+        for (index, filter) in options.declared.iter().enumerate() {
             filter.check().map_err(OptionsError::Declared)?;
+            let mut earlier = options.declared[..index].iter();
+            if earlier.any(|earlier| earlier.conflicts_with(filter)) {
+                let conflict = SubscribeErrorKind::ConflictingOptions.into();
+                return Err(OptionsError::Declared(conflict));
+            }
         }
         if options.resume == Resume::AssumeSession && options.client_id.is_empty() {
             return Err(OptionsError::SessionWithoutClientId);
@@ -118,6 +123,7 @@ impl Config {
             bound: self.options.subscription_queue,
             overflow: self.options.overflow,
             ack_mode: self.options.ack_mode,
+            observed_drops: 0,
         }
     }
 

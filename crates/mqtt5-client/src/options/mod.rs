@@ -1,12 +1,15 @@
 //! What a client is built from.
 
 mod config;
+mod interceptors;
 mod policy;
 mod reconnect;
 mod will;
 
 pub use config::OptionsError;
 pub(crate) use config::{Config, Credentials};
+pub(crate) use interceptors::Interceptors;
+pub use interceptors::{Interception, Refusal};
 pub use policy::{AckMode, Bound, KeepAlive, Offline, OnDrop, Overflow, Resume};
 pub use reconnect::{Backoff, OnSessionLost, Reconnect, Redirects, Resubscribe, Retry};
 pub use will::Will;
@@ -69,6 +72,17 @@ pub struct Options {
     pub(crate) inbound_margin: Option<u16>,
     pub(crate) stall_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    pub(crate) maximum_topic_length: usize,
+    pub(crate) maximum_payload: usize,
+    pub(crate) interceptors: Interceptors,
+}
+
+/// The part of the options that is looked at without a lock, by whoever publishes or receives.
+#[derive(Debug)]
+pub(crate) struct LocalPolicy {
+    pub(crate) interceptors: Interceptors,
+    pub(crate) maximum_topic_length: usize,
+    pub(crate) maximum_payload: usize,
 }
 
 /// Setters of plain fields: the documentation and the name with its type are all there is to each.
@@ -130,6 +144,9 @@ impl Options {
             inbound_margin: None,
             stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
+            maximum_topic_length: usize::from(u16::MAX),
+            maximum_payload: usize::MAX,
+            interceptors: Interceptors::default(),
         }
     }
 
@@ -189,6 +206,12 @@ impl Options {
         stall_timeout: Duration;
         /// Sets how long a disconnect waits for accepted operations: 5 s by default.
         drain_timeout: Duration;
+        /// Sets the longest topic that is published to, and the longest filter that is subscribed to, in bytes: 65,535 by default, which
+        /// is all that the protocol can say (1.5.4). Beyond it the operation fails here, with `InvalidTopic` or `InvalidFilter`.
+        maximum_topic_length: usize;
+        /// Sets the largest payload that is published, in bytes: no limit by default but those of the server and the protocol. Beyond it
+        /// the publish fails here, with [`PublishErrorKind::TooLarge`](crate::PublishErrorKind::TooLarge).
+        maximum_payload: usize;
     }
 
     /// Adds a server to try when those before it fail. They are tried in turn, and the one that accepts is kept to. To resume a session
@@ -257,6 +280,14 @@ impl Options {
     pub fn inbound_margin(mut self, messages: u16) -> Self {
         self.inbound_margin = Some(messages);
         self
+    }
+
+    pub(crate) fn local_policy(&self) -> LocalPolicy {
+        LocalPolicy {
+            interceptors: self.interceptors.clone(),
+            maximum_topic_length: self.maximum_topic_length,
+            maximum_payload: self.maximum_payload,
+        }
     }
 
     /// The first server, unless its URL was wrong.

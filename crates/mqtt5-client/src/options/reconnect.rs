@@ -185,7 +185,7 @@ impl Backoff {
             }
             Delays::Listed(delays) => {
                 let index = usize::try_from(failures).unwrap_or(usize::MAX);
-                let delay = delays.get(index).or(delays.last());
+                let delay = delays.get(index).or_else(|| delays.last());
                 delay.copied().unwrap_or_default()
             }
         };

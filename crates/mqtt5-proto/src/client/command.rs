@@ -351,7 +351,6 @@ fn keep<S: Storage>(
         length,
         expires: expiry.map(|s| now.saturating_add(Duration::from_secs(u64::from(s)))),
         alias: message.alias,
-        queued: false,
         record: 0,
         released: false,
         due: false,

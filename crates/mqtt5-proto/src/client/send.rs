@@ -7,6 +7,7 @@ use super::types::{delivery, redelivery};
 use super::{Op, Refused, Statistics, TopicAliases};
 use crate::connection::{Negotiated, State};
 use crate::packet::{Acknowledgement, Delivery};
+use crate::planted::planted;
 use crate::property::TOPIC_ALIAS_LEN;
 use crate::session::{Kept, Loss, Pending};
 use crate::storage::{Alias, Body, Storage, Transmit};
@@ -38,6 +39,11 @@ impl<S: Storage> Machine<S> {
             .map_or(0, |n: &Negotiated| n.receive_maximum);
         let in_flight = self.session.in_flight();
         let retained = self.session.retained_bytes().saturating_add(length);
+        let server = if planted!(IgnoreReceiveMaximum) {
+            u16::MAX
+        } else {
+            server
+        };
         in_flight < usize::from(server.min(self.config.maximum_in_flight))
             && (retained <= self.config.maximum_retained_bytes || in_flight == 0)
     }
@@ -74,7 +80,7 @@ impl<S: Storage> Machine<S> {
                 return;
             }
             self.session.sender.note_released(id);
-            if !self.session.awaits_record(id) {
+            if !self.session.awaits_record(id) && !planted!(DropPubrel) {
                 let pubrel = Acknowledgement::new(id, ReasonCode::SUCCESS);
                 self.answer(now, &Packet::Pubrel(pubrel));
             }
@@ -104,7 +110,7 @@ impl<S: Storage> Machine<S> {
                 self.session.handle_expiry();
                 return;
             }
-            let delivery = if queued {
+            let delivery = if queued || planted!(ResendWithoutDup) {
                 delivery(message.qos, id)
             } else {
                 redelivery(message.qos, id)
@@ -163,7 +169,12 @@ impl<S: Storage> Machine<S> {
             // It was measured when it was accepted.
             let transmit = &mut self.connection.transmit;
             let alias = alias::<S>(transmit, self.config.topic_aliases, &negotiated, &message);
-            let _ = transmit.push_body(&message.body, delivery(qos, id), alias, VERSION);
+            let delivery = if planted!(DupOnNew) {
+                redelivery(qos, id)
+            } else {
+                delivery(qos, id)
+            };
+            let _ = transmit.push_body(&message.body, delivery, alias, VERSION);
             Statistics::add(&mut self.statistics.packets_sent, 1);
             if qos == QoS::AtMostOnce {
                 return Some(Step::Accepted(op));

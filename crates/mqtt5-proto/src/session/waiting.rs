@@ -124,7 +124,10 @@ impl<S: Storage> Session<S> {
             return Some((pending.op, loss));
         }
         self.examining = false;
-        let queued = self.sender.iter().filter(|(_, e)| e.body.queued);
+        let queued = self
+            .sender
+            .iter()
+            .filter(|(_, exchange)| exchange.is_queued());
         let queued = queued.filter_map(|(_, exchange)| exchange.body.expires);
         let pending = self.pending.iter().filter_map(|p| p.message.expires);
         self.next_expiry = pending.chain(queued).min();
@@ -147,7 +150,7 @@ impl<S: Storage> Session<S> {
             if exchange.phase == Phase::AwaitPubcomp {
                 continue;
             }
-            if let Err(loss) = check(&exchange.body, exchange.body.queued) {
+            if let Err(loss) = check(&exchange.body, exchange.is_queued()) {
                 return self.give_up(id).map(|op| (op, loss));
             }
         }
@@ -158,7 +161,7 @@ impl<S: Storage> Session<S> {
     fn give_up(&mut self, id: PacketId) -> Option<Op> {
         let exchange = self.sender.remove(id)?;
         self.release(id, &exchange);
-        if exchange.phase == Phase::AwaitPubrec && !exchange.body.queued {
+        if exchange.phase == Phase::AwaitPubrec && !exchange.is_queued() {
             self.doubt_id(id);
             self.record(Entry::InDoubt { id });
         }

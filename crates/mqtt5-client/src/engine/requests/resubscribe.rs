@@ -3,6 +3,7 @@
 use super::{Request, SubscribeCall, SubscribeRequest, Turn};
 use crate::engine::Engine;
 use crate::engine::notices::Event;
+use crate::engine::registry::Asked;
 use crate::error::SubscribeError;
 use crate::filter::Filter;
 use crate::options::Resubscribe;
@@ -86,7 +87,11 @@ impl Engine {
 
     /// The call that asks for a subscription; `None` when it has no filters.
     pub(super) fn call_of(&self, local: Key) -> Option<SubscribeCall> {
-        let (number, filters, properties) = self.registry.asked(local)?;
+        let Asked {
+            number,
+            filters,
+            properties,
+        } = self.registry.asked(local)?;
         Some(SubscribeCall {
             turn: Turn { number, fatal: 0 },
             local,

@@ -4,12 +4,19 @@
 
 mod connect;
 mod consumers;
+mod dropped;
 mod executor;
 mod failing;
 mod given_up;
+mod handlers;
+mod intercepting;
 mod offline;
+mod preparing;
 mod publish;
+mod reconnect;
+mod resubscribe;
 mod retained;
+mod session_loss;
 mod shutdown;
 mod slow;
 mod subscribe;
@@ -22,7 +29,7 @@ use core::task::Waker;
 use core::time::Duration;
 use executor::Flag;
 use mqtt5_broker::{Action as BrokerAction, Broker, Config};
-use mqtt5_proto::packet::{Acknowledgement, Connack, Delivery, Publish};
+use mqtt5_proto::packet::{Acknowledgement, Connack, Delivery, Disconnect, Publish};
 use mqtt5_proto::{
     Decoding, FixedHeader, Incoming, Instant, Outgoing, Packet, PacketId, Properties,
     ProtocolVersion, QoS, ReasonCode, Role, TopicName,
@@ -47,6 +54,8 @@ enum Peer {
     Script(Vec<u8>),
     /// Dials are not answered.
     Unreachable,
+    /// Dials fail.
+    Refusing,
 }
 
 /// A driver with a transport that is a function call.
@@ -63,6 +72,8 @@ struct Link {
     deadline: Option<Instant>,
     cancelled: bool,
     finished: bool,
+    /// The servers that were dialed since the last look.
+    dialed: Vec<String>,
     waker: Waker,
     wakes: Arc<Flag>,
 }
@@ -84,6 +95,7 @@ impl Link {
             deadline: None,
             cancelled: false,
             finished: false,
+            dialed: Vec::new(),
             waker,
             wakes,
         };
@@ -138,6 +150,28 @@ impl Link {
             self.driver.handle_closed(attempt);
         }
         self.run();
+    }
+
+    /// Lets time pass until the client dials again, at most a minute.
+    fn reconnect(&mut self) {
+        for _ in 0..600 {
+            self.pass(Duration::from_millis(100));
+            if self.attempt.is_some() {
+                return;
+            }
+        }
+        panic!("no attempt in a minute");
+    }
+
+    /// The script's connection breaks, the client comes back, and the script has its session or not.
+    fn resume(&mut self, session_present: bool) {
+        self.cut();
+        if let Peer::Script(sent) = &mut self.peer {
+            sent.clear();
+        }
+        self.reconnect();
+        assert_eq!(self.sent_types(), ["CONNECT"]);
+        self.send(accepted(session_present));
     }
 
     /// The script sends a packet.
@@ -208,9 +242,13 @@ impl Link {
     }
 
     fn act(&mut self, action: &Action) {
+        if let Action::Dial { endpoint, .. } = action {
+            self.dialed.push(endpoint.to_string());
+        }
         match *action {
             Action::Dial { attempt, .. } => match &mut self.peer {
                 Peer::Unreachable => {}
+                Peer::Refusing => self.driver.handle_dial_failed(attempt, dial_error()),
                 peer => {
                     if let Peer::Broker(broker) = peer {
                         broker.handle_open(self.clock.now(), attempt.number());
@@ -321,6 +359,23 @@ fn connack(properties: Properties<'_>) -> Packet<'_> {
         session_present: false,
         reason: ReasonCode::SUCCESS,
         properties,
+    })
+}
+
+/// The server accepts the connection, and has the session or not.
+fn accepted(session_present: bool) -> Packet<'static> {
+    Packet::Connack(Connack {
+        session_present,
+        reason: ReasonCode::SUCCESS,
+        properties: Properties::EMPTY,
+    })
+}
+
+/// The server ends the connection.
+fn disconnect(reason: ReasonCode) -> Packet<'static> {
+    Packet::Disconnect(Disconnect {
+        reason,
+        properties: Properties::EMPTY,
     })
 }
 
