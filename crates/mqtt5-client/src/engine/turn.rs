@@ -56,6 +56,10 @@ impl Engine {
         incoming: &mut Incoming,
         waker: Waker,
     ) -> (bool, Option<Waker>) {
+        // The writer may sleep apart, until a deadline that is too late now: that of keep alive begins with CONNACK.
+        if let Some(deadline) = self.poll_timeout() {
+            self.arm(deadline);
+        }
         if self.machine.wants_read() {
             self.machine.take_incoming(incoming);
             return (true, Some(waker));

@@ -4,12 +4,12 @@ use super::executor::{Inline, Task, now};
 use super::subscribe::subscribe;
 use super::{Link, Peer, acknowledgement, online, options, scripted};
 use crate::driver::Action;
-use crate::{Async, Bytes, Client, PublishErrorKind, QoS, ReasonCode, Subscription};
+use crate::{Async, Bytes, Client, KeepAlive, PublishErrorKind, QoS, ReasonCode, Subscription};
 use core::future::IntoFuture;
 use core::pin::Pin;
 use core::task::{Context, Waker};
 use core::time::Duration;
-use mqtt5_proto::{Packet, Properties, Property};
+use mqtt5_proto::{Packet, Properties, Property, ProtocolVersion};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Wake;
@@ -68,6 +68,24 @@ fn a_driver_that_was_told_to_hang_up_is_left_asleep() {
     let turn = link.driver.turn_write(&mut link.outgoing, 0, &link.waker);
     assert!(turn.action.is_none() && disconnect.is_pending());
     assert_eq!(link.wakes.take(), 0, "there is nothing to do");
+}
+
+/// The writer of an adapter with two threads sleeps until the connect timeout when CONNACK brings a Keep Alive that is shorter.
+#[test]
+fn what_is_read_wakes_the_writer_when_its_deadline_is_earlier() {
+    let keep_alive = KeepAlive::seconds(2).expect("not zero");
+    let (_client, mut link) =
+        Link::new::<Async>(options().keep_alive(keep_alive), Peer::Script(Vec::new()));
+    assert_eq!(link.sent_types(), ["CONNECT"]);
+    link.wakes.take();
+    let length = super::connack(Properties::EMPTY)
+        .encode_to_vec(ProtocolVersion::V5, &mut link.inbound)
+        .expect("valid");
+    link.incoming.space()[..length].copy_from_slice(&link.inbound);
+    link.incoming.filled(length);
+    assert!(link.driver.turn_read(&mut link.incoming, Waker::noop()));
+    assert_eq!(link.wakes.take(), 1);
+    link.inbound.clear();
 }
 
 #[test]
