@@ -81,6 +81,7 @@ impl Engine {
             ));
         }
         self.discard_untaken(now);
+        self.discard_abandoned(now);
         self.attempt_ended(now);
     }
 

@@ -56,6 +56,10 @@ impl Engine {
         incoming: &mut Incoming,
         waker: Waker,
     ) -> (bool, Option<Waker>) {
+        // The writer may sleep apart, until a deadline that is too late now: that of keep alive begins with CONNACK.
+        if let Some(deadline) = self.poll_timeout() {
+            self.arm(deadline);
+        }
         if self.machine.wants_read() {
             self.machine.take_incoming(incoming);
             return (true, Some(waker));
@@ -114,7 +118,9 @@ impl Engine {
         let driver = &mut self.driver;
         if driver.writer.is_some() {
             let bytes = !driver.writing && self.machine.unsent() > 0;
-            if bytes || driver.news || self.supervisor.has_action() || self.machine.wants_close() {
+            // Once it was told to hang up there is nothing that another turn would bring.
+            let hangup = self.machine.wants_close() && !self.supervisor.is_hung_up();
+            if bytes || driver.news || self.supervisor.has_action() || hangup {
                 self.wakes.extend(driver.writer.take());
             }
         }
