@@ -46,7 +46,7 @@ use core::task::Waker;
 use delivery::Held;
 pub(crate) use inbound::Fetched;
 use inbound::Pause;
-use mqtt5_proto::{Client as Machine, Config as MachineConfig, Instant, Op, SessionLoss};
+use mqtt5_proto::{Client as Machine, Config as MachineConfig, Instant, Op, PacketId, SessionLoss};
 use notices::Notices;
 use offline::Waiting;
 use operations::Operations;
@@ -54,7 +54,7 @@ use pacing::Pacing;
 use registry::Registry;
 use requests::Requests;
 use servers::Servers;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use supervisor::Supervisor;
 
@@ -74,6 +74,8 @@ pub(crate) struct Engine {
     held: Held,
     pause: Pause,
     waiting: Waiting,
+    /// QoS 0 publishes that are complete when so many bytes are sent.
+    writing: VecDeque<(u64, Key)>,
     requests: Requests,
     next_identifier: u32,
     notices: Notices,
@@ -87,6 +89,8 @@ pub(crate) struct Engine {
     /// The subscription that gets what no other matches.
     unmatched: Option<Key>,
     unmatched_taken: bool,
+    /// The PUBLISH that broke the protocol last, and how many connections in a row it has cost.
+    poison: Option<(PacketId, Box<[u8]>, u8)>,
     /// Those that the options declared and nobody has taken yet, by their filters.
     declared: Vec<(Box<str>, Key)>,
     /// What the driver sleeps on, and what it knows.
@@ -98,7 +102,7 @@ pub(crate) struct Engine {
 /// Who waits for an operation of the machine.
 #[derive(Debug)]
 enum Owner {
-    Publish(Key),
+    Publish { slot: Key, until_written: bool },
     Subscribe(Box<requests::SentSubscribe>),
     Unsubscribe(Box<requests::SentUnsubscribe>),
 }
@@ -122,6 +126,7 @@ impl Engine {
         machine.connect_timeout = config.connect_timeout;
         machine.inbound_margin = config.margin();
         machine.topic_aliases = config.topic_aliases;
+        machine.publish_before_connack = config.publish_early;
         machine.assume_session = config.resume == Resume::AssumeSession;
         machine.session_loss = SessionLoss {
             republish_qos1: config.on_session_lost.republish_qos1,
@@ -141,6 +146,7 @@ impl Engine {
             held: Held::default(),
             pause: Pause::default(),
             waiting: Waiting::default(),
+            writing: VecDeque::new(),
             requests: Requests::default(),
             next_identifier: 0,
             notices: Notices::default(),
@@ -149,6 +155,7 @@ impl Engine {
             closing: None,
             failing: false,
             patience: None,
+            poison: None,
             unmatched: None,
             unmatched_taken: false,
             declared: Vec::new(),

@@ -10,6 +10,7 @@ mod failing;
 mod given_up;
 mod handlers;
 mod intercepting;
+mod milestones;
 mod offline;
 mod preparing;
 mod publish;
