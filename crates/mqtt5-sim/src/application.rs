@@ -106,7 +106,7 @@ async fn carry_out(place: &Place, draft: &Draft, number: usize) -> Option<Result
 pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
     {
         let mut ledger = place.hub.ledger.borrow_mut();
-        wish.filters.iter().for_each(|(filter, _)| ledger.may_subscribe(place.process, filter));
+        wish.filters.iter().for_each(|(filter, _)| ledger.calls_subscribe(place.process, filter));
     }
     let filters = wish.filters.iter().map(|(name, qos)| Filter::new(*name).qos(*qos));
     let mut builder = place.client.subscribe_all(filters).ack_mode(wish.acknowledging.mode());
@@ -193,8 +193,9 @@ impl Consumer {
             return;
         }
         if on_drop != Dropping::Never && self.taken % 4 == 0 && !hub.healing.get() {
-            if on_drop == Dropping::Rejects {
-                hub.ledger.borrow_mut().answered(self.number, number);
+            match on_drop {
+                Dropping::Rejects => hub.ledger.borrow_mut().answered(self.number, number),
+                _ => hub.ledger.borrow_mut().held_back(self.place.process, number),
             }
             return hub.transcript.say(self.place.process, || format!("s{} drops m{number}", self.number));
         }

@@ -40,6 +40,13 @@ pub(crate) struct Receipt {
     pub(crate) answered: bool,
 }
 
+/// How often a filter was asked for by the application, and how often it may still be asked for on the wire.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reasons {
+    calls: usize,
+    left: usize,
+}
+
 impl FilterNote {
     pub(crate) fn matches(&self, topic: &str) -> bool {
         let filter = TopicFilter::new(self.name).expect("a filter of the table");
@@ -74,23 +81,35 @@ impl Ledger {
         self.subscriptions.len() - 1
     }
 
-    /// A reason to send a SUBSCRIBE for a filter: the application asks for it, or the answer was lost with the connection.
-    pub(crate) fn may_subscribe(&mut self, process: ProcessId, filter: &str) {
-        *self.reasons.entry((process, filter.to_owned())).or_default() += 1;
+    /// A reason to send a SUBSCRIBE for a filter: the application asks for it.
+    pub(crate) fn calls_subscribe(&mut self, process: ProcessId, filter: &str) {
+        let reasons = self.reasons.entry((process, filter.to_owned())).or_default();
+        reasons.calls += 1;
+        reasons.left += 1;
     }
 
-    /// Another reason for every filter that was ever asked for: the session is gone.
+    /// Another reason: the answer was lost with the connection.
+    pub(crate) fn may_subscribe(&mut self, process: ProcessId, filter: &str) {
+        self.reasons.entry((process, filter.to_owned())).or_default().left += 1;
+    }
+
+    /// Another reason for each call there ever was: the session is gone.
     pub(crate) fn may_resubscribe(&mut self, process: ProcessId) {
-        for ((_, _), reasons) in self.reasons.iter_mut().filter(|((of, _), _)| *of == process) {
-            *reasons += 1;
+        for (_, reasons) in self.reasons.iter_mut().filter(|((of, _), _)| *of == process) {
+            reasons.left = reasons.calls;
         }
+    }
+
+    /// The application drops a message unanswered, which comes again with the next connection, to everybody.
+    pub(crate) fn held_back(&mut self, process: ProcessId, number: usize) {
+        self.messages[number].held_back.push(process);
     }
 
     /// A SUBSCRIBE names a filter; `false` when there was no reason for it.
     pub(crate) fn subscribes(&mut self, process: ProcessId, filter: &str) -> bool {
         let reasons = self.reasons.entry((process, filter.to_owned())).or_default();
-        let allowed = *reasons > 0;
-        *reasons -= usize::from(allowed);
+        let allowed = reasons.left > 0;
+        reasons.left -= usize::from(allowed);
         allowed
     }
 
@@ -131,7 +150,8 @@ impl Ledger {
         }
         // Each time that the broker took it makes one copy; QoS 1 may repeat each copy.
         let copies = receipt.times[0] + receipt.times[2];
-        transcript.check(Invariant::AtMostOnce, copies <= note.taken.len(), || {
+        let comes_again = note.held_back.contains(&to.process);
+        transcript.check(Invariant::AtMostOnce, comes_again || copies <= note.taken.len(), || {
             format!("s{subscription} received m{number} {copies} times with QoS 0 or 2, and the broker took it {} times", note.taken.len())
         });
         let first = receipt.times.iter().sum::<usize>() == 1;
