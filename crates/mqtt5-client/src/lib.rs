@@ -53,14 +53,16 @@ pub use handles::{
     Unsubscribed, Unsubscribing, Verdict, Watching,
 };
 pub use mode::{Async, Blocking, Mode};
+pub use mqtt5_proto::Statistics as ProtocolStatistics;
 pub use mqtt5_proto::{
     ContentFaults, DisconnectCause, DisconnectReason, EncodeError, Incoming, Instant, Outgoing,
     Properties, Property, PropertyBuffer, QoS, ReasonCode, RejectReason, RetainHandling,
-    TopicError, TopicFilter, TopicName, Violation,
+    TopicAliases, TopicError, TopicFilter, TopicName, Violation,
 };
 pub use options::{
-    AckMode, Backoff, Bound, Interception, KeepAlive, Offline, OnDrop, OnSessionLost, Options,
-    OptionsError, Overflow, Reconnect, Redirects, Refusal, Resubscribe, Resume, Retry, Will,
+    AckMode, Backoff, Bound, Congestion, Interception, KeepAlive, Offline, OnDrop, OnSessionLost,
+    Options, OptionsError, Overflow, QueueFull, Reconnect, Redirects, Refusal, Resubscribe, Resume,
+    Retry, Will,
 };
 pub use payload::Payload;
 pub use secret::Password;

@@ -40,6 +40,7 @@ impl Engine {
         self.pacing.accept(now);
         self.servers.accept();
         if !info.session_present() && core::mem::replace(&mut self.connecting.has_succeeded, true) {
+            self.statistics.sessions_lost += 1;
             self.tell(Event::SessionLost);
         }
         self.connecting.has_succeeded = true;
@@ -62,6 +63,12 @@ impl Engine {
         self.requests
             .note_loss(matches!(cause, DisconnectCause::ByServer { .. }));
         self.statistics.disconnects += u64::from(self.connection.is_some());
+        match cause {
+            DisconnectCause::ByServer { .. } => self.statistics.server_disconnects += 1,
+            DisconnectCause::KeepAliveTimeout => self.statistics.keep_alive_timeouts += 1,
+            DisconnectCause::Violation(_) => self.statistics.protocol_errors += 1,
+            _ => {}
+        }
         if cause != DisconnectCause::Requested {
             let answer = Answer {
                 reason: code_of_server(&cause).unwrap_or(ReasonCode::SUCCESS),
@@ -166,7 +173,7 @@ impl Engine {
 
     fn expire(&mut self, slot: Key) {
         let outcome = match self.operations.stage(slot) {
-            Some(Stage::Waiting | Stage::InMachine(_)) => {
+            Some(Stage::Waiting(_) | Stage::InMachine(_)) => {
                 if self.withdraw(slot, PublishErrorKind::TimedOut) {
                     return;
                 }

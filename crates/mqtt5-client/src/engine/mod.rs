@@ -11,6 +11,7 @@ mod dropped;
 mod inbound;
 mod lifecycle;
 mod notices;
+mod offline;
 mod operations;
 mod pacing;
 mod publishing;
@@ -47,9 +48,9 @@ pub(crate) use inbound::Fetched;
 use inbound::Pause;
 use mqtt5_proto::{Client as Machine, Config as MachineConfig, Instant, Op, SessionLoss};
 use notices::Notices;
+use offline::Waiting;
 use operations::Operations;
 use pacing::Pacing;
-use publishing::Waiting;
 use registry::Registry;
 use requests::Requests;
 use servers::Servers;
@@ -120,6 +121,7 @@ impl Engine {
         let mut machine = MachineConfig::default();
         machine.connect_timeout = config.connect_timeout;
         machine.inbound_margin = config.margin();
+        machine.topic_aliases = config.topic_aliases;
         machine.assume_session = config.resume == Resume::AssumeSession;
         machine.session_loss = SessionLoss {
             republish_qos1: config.on_session_lost.republish_qos1,
@@ -197,11 +199,19 @@ impl Engine {
             filters,
             subscriptions,
             unacknowledged_publishes: self.machine.in_flight(),
+            send_quota: self.send_quota(),
+            protocol: *self.machine.statistics(),
             waiting_publishes: self.waiting.len() + self.machine.pending(),
             held_messages: self.held.len(),
             held_bytes: self.held.bytes(),
             ..self.statistics
         }
+    }
+
+    fn send_quota(&self) -> usize {
+        let negotiated = self.machine.negotiated();
+        let maximum = negotiated.map_or(0, |negotiated| negotiated.receive_maximum);
+        usize::from(maximum).saturating_sub(self.machine.in_flight())
     }
 
     /// The slots of everything that somebody waits for.

@@ -68,7 +68,7 @@ impl<M: Mode> Delivery<M> {
         };
         let mut engine = self.shared.lock();
         match engine.operations().stage(slot) {
-            Some(Stage::Waiting) => Progress::Waiting,
+            Some(Stage::Waiting(_)) => Progress::Waiting,
             Some(Stage::InMachine(op)) if engine.is_unencoded(op) => Progress::Pending,
             Some(_) => Progress::Encoded,
             None => Progress::Complete,

@@ -23,6 +23,7 @@ pub struct PublishDraft<'a> {
     pub(super) payload: Payload<'a>,
     pub(super) qos: QoS,
     pub(super) retain: bool,
+    pub(super) alias: bool,
     pub(super) properties: PropertyList,
     pub(super) timeout: Option<Duration>,
 }
@@ -34,6 +35,7 @@ impl<'a> PublishDraft<'a> {
             payload,
             qos: QoS::AtMostOnce,
             retain: false,
+            alias: false,
             properties: PropertyList::default(),
             timeout: None,
         }

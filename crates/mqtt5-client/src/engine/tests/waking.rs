@@ -248,6 +248,30 @@ fn a_waker_may_drop_handles_when_it_is_dropped_replaced_or_woken() {
     });
 }
 
+/// Wakers of requests that own other requests' handles, replaced, woken by an answer and by the end, and dropped.
+#[test]
+fn a_waker_may_drop_requesters() {
+    without_deadlock(|| {
+        let (client, requester, mut link) = super::requests::requesting(options());
+        let mut tasks: Vec<_> = (0..3)
+            .map(|_| requester.request("t", "").into_future())
+            .collect();
+        for _ in 0..2 {
+            for task in &mut tasks {
+                let waker = Owning::waker((requester.clone(), client.clone()));
+                let mut context = Context::from_waker(&waker);
+                assert!(Pin::new(task).poll(&mut context).is_pending());
+            }
+        }
+        let request = super::requests::asked(&mut link);
+        super::requests::answer(&mut link, &request, b"");
+        tasks.pop();
+        link.cut();
+        drop(tasks);
+        assert_eq!(requester.open_requests(), 0);
+    });
+}
+
 /// A payload whose owner locks the client when it goes away.
 struct Payload(Client);
 
@@ -301,6 +325,7 @@ fn handles_and_futures_can_move_between_threads() {
     check::<crate::Delivery>();
     check::<crate::Events>();
     check::<crate::Message>();
+    check::<crate::Requester>();
     check::<crate::driver::Driver>();
     let (client, mut link) = online(options());
     let mut subscription = subscribe(&mut link, client.subscribe("a"));
@@ -310,6 +335,8 @@ fn handles_and_futures_can_move_between_threads() {
     sent(&client.unsubscribe("t").into_future());
     sent(&client.disconnect().into_future());
     sent(&client.connected());
+    sent(&client.requester().into_future());
+    sent(&subscription.handle_each(|_| core::future::ready(())));
     sent(&subscription.recv());
 }
 
