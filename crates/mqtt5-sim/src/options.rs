@@ -138,7 +138,7 @@ impl ClientOptions {
             receive_maximum,
             margin: random.pick(&[Some(0), None]),
             maximum_packet_size: random.weigh(&[(1, 600), (4, 1 << 20)]),
-            connect_timeout: random.millis(1_000, 10_000),
+            connect_timeout: random.millis(2_000, 10_000),
             qos0_waits: random.chance(50),
             qos12_waits: random.chance(85),
             offline_messages: random.pick(&[3, 10, 10_000]),

@@ -22,6 +22,8 @@ pub(crate) struct Note {
     pub(crate) taken: Vec<u64>,
     /// The broker refused it.
     pub(crate) refused: bool,
+    /// Processes that dropped it unanswered: it comes again.
+    pub(crate) held_back: Vec<ProcessId>,
     /// How often the publisher had lost its session when it was begun.
     losses: usize,
 }
@@ -80,6 +82,7 @@ impl Ledger {
             ending: None,
             taken: Vec::new(),
             refused: false,
+            held_back: Vec::new(),
             losses,
         });
         number

@@ -11,6 +11,7 @@ use crate::hub::ProcessId;
 use crate::transcript::Transcript;
 
 pub(crate) use message::{Ending, Note, number_of};
+use subscription::Reasons;
 pub(crate) use subscription::{FilterNote, SubscriptionNote};
 
 /// The book of a world. Points in time are counted, so that two of the same instant have an order.
@@ -26,8 +27,8 @@ pub(crate) struct Ledger {
     losses: BTreeMap<ProcessId, usize>,
     /// What the broker holds for each client: filters, each with when it was subscribed in this session.
     pub(crate) at_broker: BTreeMap<usize, BTreeMap<String, u64>>,
-    /// How many more times a process may ask for a filter.
-    reasons: BTreeMap<(ProcessId, String), usize>,
+    /// Why a process may ask for a filter.
+    reasons: BTreeMap<(ProcessId, String), Reasons>,
     /// Processes that were told to subscribe again at every connection.
     eager: BTreeSet<ProcessId>,
 }
