@@ -199,6 +199,16 @@ fn the_session_is_lost_with_a_takeover_and_in_the_middle() {
     assert_eq!(bench.broker.statistics().sessions, 1);
 }
 
+#[test]
+fn a_session_is_lost_at_bytes_that_are_no_packet() {
+    let mut bench = pair(AT_LEAST_ONCE);
+    inject(&mut bench, PacketType::Disconnect, Mishap::LoseSession);
+    bench.send_bytes(2, &[0xFF; 8]);
+    assert!(last_words(&mut bench, 2).packets().is_empty());
+    let (session_present, _) = bench.resume(3, &returning("subscriber"));
+    assert!(!session_present);
+}
+
 /// Every packet with which the broker answers: the request, the packet that does not come, and what the client, which
 /// never heard of it, does and gets after it has come back.
 #[test]
