@@ -324,6 +324,22 @@ fn open_requests_outlive_a_lost_connection() {
     }
 }
 
+/// Whether the request has arrived is not known, so the answer may still come.
+#[test]
+fn a_request_whose_fate_is_unknown_waits_on() {
+    let (_client, requester, mut link) = requesting(reconnecting());
+    let request = requester.request("t", "").qos(QoS::ExactlyOnce);
+    let mut task = Task::new(request.timeout(Duration::from_secs(3600)));
+    assert!(task.is_pending());
+    let request = asked(&mut link);
+    link.resume(false);
+    assert_eq!(subscribed(&mut link), RESPONSES);
+    assert!(task.flag.take() > 0 && task.is_pending());
+    assert_eq!(link.sent_types(), Vec::<&str>::new());
+    answer(&mut link, &request, b"!");
+    assert_eq!(task.woken().expect("answered").payload(), b"!");
+}
+
 #[test]
 fn the_end_of_the_client_ends_requests() {
     let (client, requester, mut link) = requesting(options());
