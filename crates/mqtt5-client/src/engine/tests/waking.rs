@@ -3,12 +3,13 @@
 use super::executor::{Inline, Task, now};
 use super::subscribe::subscribe;
 use super::{Link, Peer, acknowledgement, online, options, scripted};
-use crate::{Async, Bytes, Client, PublishErrorKind, QoS, ReasonCode, Subscription};
+use crate::driver::Action;
+use crate::{Async, Bytes, Client, KeepAlive, PublishErrorKind, QoS, ReasonCode, Subscription};
 use core::future::IntoFuture;
 use core::pin::Pin;
 use core::task::{Context, Waker};
 use core::time::Duration;
-use mqtt5_proto::{Packet, Properties, Property};
+use mqtt5_proto::{Packet, Properties, Property, ProtocolVersion};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Wake;
@@ -46,6 +47,45 @@ fn the_driver_is_woken_only_for_news() {
     let mut sooner = Task::new(client.closed());
     assert!(sooner.is_pending());
     assert_eq!(link.wakes.take(), 0, "a waiter is no news");
+}
+
+/// Between the order to hang up and the end of the transport, which may take a while, the driver sleeps.
+#[test]
+fn a_driver_that_was_told_to_hang_up_is_left_asleep() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    let mut disconnect = Task::new(client.disconnect());
+    assert!(disconnect.is_pending());
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let written = link.outgoing.len();
+        let turn = link
+            .driver
+            .turn_write(&mut link.outgoing, written, &link.waker);
+        told.extend(turn.action);
+    }
+    assert!(matches!(told[..], [Action::Hangup(_)]), "{told:?}");
+    link.wakes.take();
+    let turn = link.driver.turn_write(&mut link.outgoing, 0, &link.waker);
+    assert!(turn.action.is_none() && disconnect.is_pending());
+    assert_eq!(link.wakes.take(), 0, "there is nothing to do");
+}
+
+/// The writer of an adapter with two threads sleeps until the connect timeout when CONNACK brings a Keep Alive that is shorter.
+#[test]
+fn what_is_read_wakes_the_writer_when_its_deadline_is_earlier() {
+    let keep_alive = KeepAlive::seconds(2).expect("not zero");
+    let (_client, mut link) =
+        Link::new::<Async>(options().keep_alive(keep_alive), Peer::Script(Vec::new()));
+    assert_eq!(link.sent_types(), ["CONNECT"]);
+    link.wakes.take();
+    let length = super::connack(Properties::EMPTY)
+        .encode_to_vec(ProtocolVersion::V5, &mut link.inbound)
+        .expect("valid");
+    link.incoming.space()[..length].copy_from_slice(&link.inbound);
+    link.incoming.filled(length);
+    assert!(link.driver.turn_read(&mut link.incoming, Waker::noop()));
+    assert_eq!(link.wakes.take(), 1);
+    link.inbound.clear();
 }
 
 #[test]
