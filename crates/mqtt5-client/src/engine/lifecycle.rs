@@ -170,6 +170,7 @@ impl Engine {
     }
 
     pub(super) fn tell(&mut self, event: Event) {
+        self.log.event(&event);
         self.notices.push(event, &mut self.wakes);
     }
 

@@ -10,6 +10,7 @@ mod delivery;
 mod dropped;
 mod inbound;
 mod lifecycle;
+mod log;
 mod notices;
 mod offline;
 mod operations;
@@ -26,6 +27,7 @@ mod tests;
 
 pub(crate) use attempts::Prepared;
 pub(crate) use closing::Farewell;
+pub(crate) use log::Log;
 pub use notices::Event;
 pub(crate) use operations::{Outcome, Stage, Watch};
 pub(crate) use publishing::{Accepted, Draft, NotAccepted};
@@ -97,6 +99,8 @@ pub(crate) struct Engine {
     driver: DriverSide,
     /// To be woken by whoever holds the lock, after unlocking.
     pub(crate) wakes: Vec<Waker>,
+    /// To be told to `tracing` by whoever holds the lock, after unlocking.
+    pub(crate) log: Log,
 }
 
 /// Who waits for an operation of the machine.
@@ -133,6 +137,7 @@ impl Engine {
             republish_qos2: config.on_session_lost.republish_qos2,
         };
         let servers = Servers::new(config.endpoints().to_vec());
+        let log = Log::new(&config.client_id);
         let mut engine = Self {
             machine: Machine::new(machine),
             connecting: Connecting::new(&config, servers.current()),
@@ -161,6 +166,7 @@ impl Engine {
             declared: Vec::new(),
             driver: DriverSide::default(),
             wakes: Vec::new(),
+            log,
         };
         engine.declare();
         engine

@@ -24,6 +24,8 @@ mod session_loss;
 mod shutdown;
 mod slow;
 mod subscribe;
+#[cfg(feature = "tracing")]
+mod told;
 mod transmit;
 mod waking;
 
