@@ -104,10 +104,11 @@ async fn carry_out(place: &Place, draft: &Draft, number: usize) -> Option<Result
 
 /// Subscribes and then consumes until the subscription ends or a letter says that it shall.
 pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
-    {
+    let began = {
         let mut ledger = place.hub.ledger.borrow_mut();
         wish.filters.iter().for_each(|(filter, _)| ledger.calls_subscribe(place.process, filter));
-    }
+        ledger.moment()
+    };
     let filters = wish.filters.iter().map(|(name, qos)| Filter::new(*name).qos(*qos));
     let mut builder = place.client.subscribe_all(filters).ack_mode(wish.acknowledging.mode());
     if let Some(timeout) = wish.timeout {
@@ -124,7 +125,7 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
         }
     };
     let filters = granted(&wish, &subscription);
-    let number = place.hub.ledger.borrow_mut().subscribed(place.process, filters, wish.acknowledging);
+    let number = place.hub.ledger.borrow_mut().subscribed(place.process, began, filters, wish.acknowledging);
     place.hub.transcript.say(place.process, || format!("has s{number}"));
     let letter = Letter::new();
     handles.borrow_mut().push_back(letter.clone());

@@ -27,6 +27,8 @@ pub(crate) struct Ledger {
     losses: BTreeMap<ProcessId, usize>,
     /// What the broker holds for each client: filters, each with when it was subscribed in this session.
     pub(crate) at_broker: BTreeMap<usize, BTreeMap<String, u64>>,
+    /// Filters that were unsubscribed whoever held them, and when.
+    unsubscribed: Vec<(ProcessId, &'static str, u64)>,
     /// Why a process may ask for a filter.
     reasons: BTreeMap<(ProcessId, String), Reasons>,
     /// Processes that were told to subscribe again at every connection.
@@ -43,6 +45,7 @@ impl Ledger {
             operations: BTreeMap::new(),
             losses: BTreeMap::new(),
             at_broker: BTreeMap::new(),
+            unsubscribed: Vec::new(),
             reasons: BTreeMap::new(),
             eager: BTreeSet::new(),
         }

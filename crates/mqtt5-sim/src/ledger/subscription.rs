@@ -67,8 +67,12 @@ impl SubscriptionNote {
 }
 
 impl Ledger {
-    pub(crate) fn subscribed(&mut self, process: ProcessId, filters: Vec<FilterNote>, acknowledging: Acknowledging) -> usize {
+    /// A call that began at `began` has succeeded; gives the number of the subscription.
+    pub(crate) fn subscribed(&mut self, process: ProcessId, began: u64, mut filters: Vec<FilterNote>, acknowledging: Acknowledging) -> usize {
         let opened = self.moment();
+        for filter in &mut filters {
+            filter.left = self.unsubscribed.iter().any(|(of, name, at)| *of == process && *name == filter.name && *at > began);
+        }
         self.subscriptions.push(SubscriptionNote {
             process,
             filters,
@@ -118,7 +122,9 @@ impl Ledger {
     }
 
     /// The application unsubscribes from a filter, whoever holds it.
-    pub(crate) fn unsubscribing(&mut self, process: ProcessId, name: &str) {
+    pub(crate) fn unsubscribing(&mut self, process: ProcessId, name: &'static str) {
+        let moment = self.moment();
+        self.unsubscribed.push((process, name, moment));
         let own = self.subscriptions.iter_mut().filter(|s| s.process == process);
         for filter in own.flat_map(|s| &mut s.filters).filter(|filter| filter.name == name) {
             filter.left = true;

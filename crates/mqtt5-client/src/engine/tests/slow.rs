@@ -109,13 +109,9 @@ fn reading_goes_on_while_a_subscribe_is_unanswered() {
     super::subscribe::suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_1]);
     let mut second = second.woken().expect("granted");
     assert!(!link.reading, "now it can be taken, and must be");
-    drop(take(&mut second));
+    drop((take(&mut first), take(&mut second)));
     link.run();
     assert!(link.reading);
-    assert!(
-        matches!(first.try_recv(), Ok(None)),
-        "it is another filter's"
-    );
 }
 
 #[test]
