@@ -31,6 +31,8 @@ pub(super) struct Pause {
     since: Option<Instant>,
     /// How many queues with [`Overflow::Pause`] are full.
     full_queues: usize,
+    /// How many SUBSCRIBEs are unanswered: until SUBACK is read nobody can take what their subscriptions hold.
+    pub(super) unanswered: usize,
     /// What the machine was told.
     is_on: bool,
     /// It has lasted too long, and the connection is being closed for it.
@@ -216,7 +218,7 @@ impl Engine {
 
     /// Brings the machine's pause in line with what is held and queued.
     pub(super) fn update_pause(&mut self, now: Instant) {
-        let over = self.held.bytes() > self.config.inbound_bytes;
+        let over = self.held.bytes() > self.config.inbound_bytes && self.pause.unanswered == 0;
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
         let pause = over || self.pause.full_queues > 0;
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {
@@ -228,6 +230,12 @@ impl Engine {
                 Event::ReadingResumed
             });
         }
+    }
+
+    /// A SUBSCRIBE was answered, or will not be.
+    pub(super) fn subscribe_over(&mut self, now: Instant) {
+        self.pause.unanswered = self.pause.unanswered.saturating_sub(1);
+        self.update_pause(now);
     }
 
     /// Holds the acknowledgement until all who wait for it have answered; `None` when none does.

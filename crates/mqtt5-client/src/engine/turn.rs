@@ -139,12 +139,18 @@ impl Engine {
                 self.disconnected(now, cause, properties);
             }
             Happened::Answered(op, reasons, properties) => match self.owners.remove(&op) {
-                Some(Owner::Subscribe(sent)) => self.subscribed(now, *sent, &reasons, properties),
+                Some(Owner::Subscribe(sent)) => {
+                    self.subscribe_over(now);
+                    self.subscribed(now, *sent, &reasons, properties);
+                }
                 Some(Owner::Unsubscribe(sent)) => self.unsubscribed(*sent, &reasons, properties),
                 _ => {}
             },
             Happened::Lost(op) => match self.owners.remove(&op) {
-                Some(Owner::Subscribe(sent)) => self.subscribe_lost(now, *sent),
+                Some(Owner::Subscribe(sent)) => {
+                    self.subscribe_over(now);
+                    self.subscribe_lost(now, *sent);
+                }
                 Some(Owner::Unsubscribe(sent)) => self.unsubscribe_lost(*sent),
                 _ => {}
             },

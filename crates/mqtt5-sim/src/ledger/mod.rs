@@ -27,6 +27,8 @@ pub(crate) struct Ledger {
     losses: BTreeMap<ProcessId, usize>,
     /// What the broker holds for each client: filters, each with when it was subscribed in this session.
     pub(crate) at_broker: BTreeMap<usize, BTreeMap<String, u64>>,
+    /// Filters that were unsubscribed whoever held them, and when.
+    unsubscribed: Vec<(ProcessId, &'static str, u64)>,
     /// Why a process may ask for a filter.
     reasons: BTreeMap<(ProcessId, String), Reasons>,
     /// Processes that were told to subscribe again at every connection.
@@ -43,6 +45,7 @@ impl Ledger {
             operations: BTreeMap::new(),
             losses: BTreeMap::new(),
             at_broker: BTreeMap::new(),
+            unsubscribed: Vec::new(),
             reasons: BTreeMap::new(),
             eager: BTreeSet::new(),
         }
@@ -66,19 +69,13 @@ impl Ledger {
 
     /// The operations that are open, in words.
     pub(crate) fn open_operations(&self) -> impl Iterator<Item = String> + '_ {
-        self.operations
-            .values()
-            .map(|(process, what)| format!("{process} {what}"))
+        self.operations.values().map(|(process, what)| format!("{process} {what}"))
     }
 
     /// The process is gone; nobody waits for anything of its.
     pub(crate) fn process_over(&mut self, process: ProcessId) {
         self.operations.retain(|_, (of, _)| *of != process);
-        for subscription in self
-            .subscriptions
-            .iter_mut()
-            .filter(|s| s.process == process)
-        {
+        for subscription in self.subscriptions.iter_mut().filter(|s| s.process == process) {
             subscription.over = true;
         }
     }
@@ -109,11 +106,7 @@ impl Ledger {
     /// The broker has subscribed a client.
     pub(crate) fn broker_subscribed(&mut self, client: usize, filter: &str) {
         let moment = self.moment();
-        self.at_broker
-            .entry(client)
-            .or_default()
-            .entry(filter.to_owned())
-            .or_insert(moment);
+        self.at_broker.entry(client).or_default().entry(filter.to_owned()).or_insert(moment);
     }
 
     pub(crate) fn broker_unsubscribed(&mut self, client: usize, filter: &str) {
