@@ -11,6 +11,7 @@ mod given_up;
 mod handlers;
 mod intercepting;
 mod offline;
+mod pitfalls;
 mod preparing;
 mod publish;
 mod reconnect;
