@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) delayed: usize,
     /// Nothing is sent any more, by a rule.
     pub(crate) is_mute: bool,
+    /// The client has not been sent the CONNACK that accepts it, by a rule.
+    pub(crate) is_ungreeted: bool,
     /// The next CONNECT finds no session, by a rule.
     pub(crate) loses_session: bool,
     /// The Client Identifier, once there was a CONNECT.
@@ -134,6 +136,7 @@ impl Connection {
             is_congested: false,
             delayed: 0,
             is_mute: false,
+            is_ungreeted: false,
             loses_session: false,
             client_id: None,
             last_received: now,

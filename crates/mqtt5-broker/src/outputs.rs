@@ -123,33 +123,34 @@ impl Outputs {
         let mishap = faults.strike(On::Sent(kind), client, can_repeat);
         let held_until = faults.held_until(number, kind);
         self.statistics.faults += u64::from(mishap.is_some());
-        let ending = match mishap {
-            None => {
-                return match held_until {
-                    None => write(self, connection),
-                    Some(due) => self.hold(connection, kind, due, write),
-                };
-            }
-            Some(Mishap::Delay(delay)) => {
+        let ending = match (mishap, held_until) {
+            (None, None) => return write(self, connection),
+            (Some(Mishap::Delay(delay)), _) => {
                 let due = held_until.map_or(now + delay, |due| due.max(now + delay));
                 return self.hold(connection, kind, due, write);
             }
-            Some(Mishap::Repeat(delay)) => {
+            (None | Some(Mishap::Repeat(_)), Some(due)) => {
+                return self.hold(connection, kind, due, write);
+            }
+            (Some(Mishap::Repeat(delay)), None) => {
                 return self.repeat(connection, kind, id, now + delay, write);
             }
-            Some(Mishap::Drop) => {
+            (Some(Mishap::Drop), _) => {
                 connection.is_mute = kind == PacketType::Connack;
+                connection.is_ungreeted = connection.is_mute;
                 return true;
             }
-            Some(Mishap::CutAfter) => {
+            (Some(Mishap::CutAfter), None) => {
                 write(self, connection);
                 Ending::Close
             }
-            Some(Mishap::Cut) => Ending::Close,
-            Some(Mishap::Refuse(farewell)) => Ending::Refuse(farewell),
-            Some(Mishap::LoseSession) => Ending::LoseSession,
+            // What is late is lost, and what would wait for it, too.
+            (Some(Mishap::Cut | Mishap::CutAfter), _) => Ending::Close,
+            (Some(Mishap::Refuse(farewell)), _) => Ending::Refuse(farewell),
+            (Some(Mishap::LoseSession), _) => Ending::LoseSession,
         };
         connection.is_mute = true;
+        connection.is_ungreeted |= kind == PacketType::Connack;
         if let Some(faults) = &mut self.faults {
             faults.endings.push_back((number, ending));
         }

@@ -139,6 +139,27 @@ fn a_client_is_disconnected_instead_of_an_answer() {
 }
 
 #[test]
+fn who_has_seen_no_connack_is_refused_in_one() {
+    let mut bench = pair(AT_LEAST_ONCE);
+    let refuse = Mishap::Refuse(ReasonCode::SERVER_BUSY.into());
+    inject(&mut bench, PacketType::Connack, refuse.clone());
+    for connection in [3, 4] {
+        bench.open(connection);
+        bench.send(connection, &Packet::Connect(returning("a")));
+        if connection == 4 {
+            // It was dropped, and then there is one at what the client sends.
+            bench.expect_nothing(4);
+            bench.send(connection, &Packet::Pingreq);
+        }
+        let frames = last_words(&mut bench, connection);
+        assert!(matches!(frames.one(), Packet::Connack(c) if c.reason == ReasonCode::SERVER_BUSY));
+        inject(&mut bench, PacketType::Connack, Mishap::Drop);
+        let on = On::Received(PacketType::Pingreq);
+        bench.broker.inject(Fault::new(on, refuse.clone()));
+    }
+}
+
+#[test]
 fn the_session_is_lost_at_the_next_connect() {
     let mut bench = pair(AT_LEAST_ONCE);
     bench

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::*;
 use mqtt5_broker::{Fault, Mishap, On, TimerReason};
-use mqtt5_proto::packet::{Delivery, Packet, Publish};
-use mqtt5_proto::{PacketType, QoS, ReasonCode};
+use mqtt5_proto::packet::{Connect, Delivery, Packet, Publish};
+use mqtt5_proto::{PacketType, Property, QoS, ReasonCode};
 
 const OK: ReasonCode = ReasonCode::SUCCESS;
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,6 +51,52 @@ fn a_packet_comes_later_and_those_of_its_type_behind_it() {
     bench.send(1, &publish_at(qos1(3), "c"));
     bench.expect(1, &[puback(3, OK)]);
     assert_eq!(bench.received(2).payloads(), ["a", "b", "c"]);
+}
+
+#[test]
+fn nothing_overtakes_what_is_late_of_its_type() {
+    let mut bench = pair(AT_LEAST_ONCE);
+    for mishap in [
+        Mishap::Delay(SECOND),
+        Mishap::Repeat(Duration::ZERO),
+        Mishap::CutAfter,
+    ] {
+        inject(&mut bench, PacketType::Puback, mishap);
+    }
+    bench.send(1, &publish_at(qos1(1), "a"));
+    bench.send(1, &publish_at(qos1(2), "b"));
+    bench.expect_nothing(1);
+    bench.send(1, &publish_at(qos1(3), "c"));
+    bench.expect_nothing(1);
+    bench.expect_closed(1);
+}
+
+#[test]
+fn a_repetition_comes_behind_the_topic_alias_that_it_uses() {
+    let mut bench = pair(AT_LEAST_ONCE);
+    bench.lose(2);
+    let properties = [Property::TopicAliasMaximum(1)];
+    let connect = Connect {
+        properties: list(&properties),
+        ..Connect::new("subscriber")
+    };
+    bench.resume(2, &connect);
+    bench.subscribe(2, "#", AT_LEAST_ONCE);
+    let delay = Mishap::Delay(2 * SECOND);
+    inject(&mut bench, PacketType::Publish, Mishap::Repeat(SECOND));
+    bench.publish_1(1, "long/topic", "a", OK);
+    bench.received(2);
+    // The alias changes with it.
+    inject(&mut bench, PacketType::Publish, delay);
+    bench.publish_1(1, "other/topic", "b", OK);
+    bench.advance(1.5);
+    bench.expect_nothing(2);
+    bench.advance(1.0);
+    let frames = bench.received(2);
+    assert_eq!(frames.payloads(), ["b", "a"]);
+    let topics = frames.publishes().into_iter();
+    let topics: Vec<_> = topics.map(|publish| publish.topic.is_some()).collect();
+    assert_eq!(topics, [true, true]);
 }
 
 #[test]

@@ -58,8 +58,8 @@ mod wire;
 pub use client::Client;
 pub use client::{
     AckToken, Authenticate, Config, ContentPolicy, DisconnectCause, DisconnectReason, Event, Op,
-    Outbound, Outcome, Payload, Refused, RejectReason, SessionLoss, Statistics, TopicAliases,
-    Violation, fixed,
+    Outbound, Outcome, Payload, Progress, Refused, RejectReason, SessionLoss, Statistics,
+    TopicAliases, Violation, fixed,
 };
 pub use connection::{Negotiated, State, TimerReason};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};

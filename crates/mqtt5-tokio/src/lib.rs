@@ -55,9 +55,10 @@ pub use mqtt5_client::{
     DisconnectReason, Ended, Endpoint, EndpointError, Error, ErrorKind, Event, Filter, Instant,
     Interception, KeepAlive, Message, MessageDraft, Offline, OnDrop, Options, OptionsError,
     Overflow, Password, Payload, Progress, Properties, Property, PublishDraft, PublishError,
-    PublishErrorKind, QoS, ReasonCode, Refusal, RejectReason, Resume, RetainHandling, Scheme,
-    State, Statistics, SubscribeError, SubscribeErrorKind, SubscriptionId, TopicError, TopicFilter,
-    TopicName, UnsubscribeError, UnsubscribeErrorKind, Unsubscribed, Verdict, Will,
+    PublishErrorKind, QoS, ReasonCode, Refusal, RejectReason, RequestError, RequestErrorKind,
+    Resume, RetainHandling, Scheme, State, Statistics, SubscribeError, SubscribeErrorKind,
+    SubscriptionId, TopicError, TopicFilter, TopicName, UnsubscribeError, UnsubscribeErrorKind,
+    Unsubscribed, Verdict, Will,
 };
 
 pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};
@@ -66,6 +67,8 @@ pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, W
 pub type Client = mqtt5_client::Client<Async>;
 /// The messages of one or several filters; see [`mqtt5_client::Subscription`].
 pub type Subscription = mqtt5_client::Subscription<Async>;
+/// Sends requests and gets their answers; see [`mqtt5_client::Requester`].
+pub type Requester = mqtt5_client::Requester<Async>;
 /// A publish that was accepted; see [`mqtt5_client::Delivery`].
 pub type Delivery = mqtt5_client::Delivery<Async>;
 /// What happens to a client; see [`mqtt5_client::Events`].

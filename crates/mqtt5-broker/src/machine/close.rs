@@ -56,15 +56,17 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let phase = connection.phase;
+        let (phase, is_ungreeted) = (connection.phase, connection.is_ungreeted);
         let packet = |properties| match phase {
-            Phase::Waiting | Phase::Authenticating => Some(Packet::Connack(Connack {
+            Phase::Closing => None,
+            Phase::Live(_) if !is_ungreeted => {
+                Some(Packet::Disconnect(Disconnect { reason, properties }))
+            }
+            _ => Some(Packet::Connack(Connack {
                 session_present: false,
                 reason,
                 properties,
             })),
-            Phase::Live(_) => Some(Packet::Disconnect(Disconnect { reason, properties })),
-            Phase::Closing => None,
         };
         let mut explanation = PropertyBuffer::new();
         if let Some(reference) = server_reference {
@@ -107,7 +109,6 @@ impl Broker {
         connection.aliases = Vec::new();
         connection.topic_aliases = TopicAliases::default();
         connection.authentication = None;
-        connection.delayed = 0;
         if let Some(faults) = &mut self.outputs.faults {
             faults.forget(connection.number);
         }

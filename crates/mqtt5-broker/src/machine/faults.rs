@@ -2,7 +2,7 @@
 
 use mqtt5_proto::packet::Packet;
 use mqtt5_proto::qos::Phase as ExchangePhase;
-use mqtt5_proto::{DecodeError, PacketId, ReasonCode};
+use mqtt5_proto::{DecodeError, PacketId, PacketType, ReasonCode};
 
 use super::Broker;
 use crate::connection::{ClientLimits, Phase};
@@ -137,7 +137,7 @@ impl Broker {
         }
     }
 
-    /// Sends a PUBLISH again that is not answered.
+    /// Sends a PUBLISH again that is not answered, behind those that are late: they may tell its Topic Alias.
     fn publish_again(&mut self, session: SessionSlot, id: PacketId) {
         let Some(entry) = self.sessions.get(session) else {
             return;
@@ -146,6 +146,13 @@ impl Broker {
         let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) else {
             return;
         };
+        let faults = self.outputs.faults.as_mut();
+        if let Some(faults) = faults {
+            let number = connection.number;
+            if let Some(due) = faults.held_until(number, PacketType::Publish) {
+                return faults.send_later(due, number, LatePacket::RepeatedPublish(id));
+            }
+        }
         if let Some(delivery) = entry.unanswered(id) {
             let address = Address {
                 envelope: envelope(delivery.qos, id, true),

@@ -127,9 +127,18 @@ impl Engine {
             return;
         }
         self.tell(Event::Unanswered { subscription });
-        if let OnDrop::Reject(reason) = on_drop {
-            self.answer(now, hold, Some(reason));
+        match on_drop {
+            OnDrop::Reject(reason) => drop(self.answer(now, hold, Some(reason))),
+            OnDrop::Hold => self.held.abandon(hold),
         }
+    }
+
+    /// What was dropped unanswered is held no more: its redelivery hands it over again.
+    pub(super) fn discard_abandoned(&mut self, now: Instant) {
+        for token in self.held.take_abandoned() {
+            self.machine.forget(token);
+        }
+        self.update_pause(now);
     }
 
     /// Answers for what a subscription leaves behind [MQTT-4.5.0-2].

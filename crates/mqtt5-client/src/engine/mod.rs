@@ -11,6 +11,7 @@ mod dropped;
 mod inbound;
 mod lifecycle;
 mod notices;
+mod offline;
 mod operations;
 mod pacing;
 mod publishing;
@@ -45,15 +46,15 @@ use core::task::Waker;
 use delivery::Held;
 pub(crate) use inbound::Fetched;
 use inbound::Pause;
-use mqtt5_proto::{Client as Machine, Config as MachineConfig, Instant, Op, SessionLoss};
+use mqtt5_proto::{Client as Machine, Config as MachineConfig, Instant, Op, PacketId, SessionLoss};
 use notices::Notices;
+use offline::Waiting;
 use operations::Operations;
 use pacing::Pacing;
-use publishing::Waiting;
 use registry::Registry;
 use requests::Requests;
 use servers::Servers;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use supervisor::Supervisor;
 
@@ -73,6 +74,8 @@ pub(crate) struct Engine {
     held: Held,
     pause: Pause,
     waiting: Waiting,
+    /// QoS 0 publishes that are complete when so many bytes are sent.
+    writing: VecDeque<(u64, Key)>,
     requests: Requests,
     next_identifier: u32,
     notices: Notices,
@@ -86,6 +89,8 @@ pub(crate) struct Engine {
     /// The subscription that gets what no other matches.
     unmatched: Option<Key>,
     unmatched_taken: bool,
+    /// The PUBLISH that broke the protocol last, and how many connections in a row it has cost.
+    poison: Option<(PacketId, Box<[u8]>, u8)>,
     /// Those that the options declared and nobody has taken yet, by their filters.
     declared: Vec<(Box<str>, Key)>,
     /// What the driver sleeps on, and what it knows.
@@ -97,7 +102,7 @@ pub(crate) struct Engine {
 /// Who waits for an operation of the machine.
 #[derive(Debug)]
 enum Owner {
-    Publish(Key),
+    Publish { slot: Key, until_written: bool },
     Subscribe(Box<requests::SentSubscribe>),
     Unsubscribe(Box<requests::SentUnsubscribe>),
 }
@@ -120,6 +125,8 @@ impl Engine {
         let mut machine = MachineConfig::default();
         machine.connect_timeout = config.connect_timeout;
         machine.inbound_margin = config.margin();
+        machine.topic_aliases = config.topic_aliases;
+        machine.publish_before_connack = config.publish_early;
         machine.assume_session = config.resume == Resume::AssumeSession;
         machine.session_loss = SessionLoss {
             republish_qos1: config.on_session_lost.republish_qos1,
@@ -139,6 +146,7 @@ impl Engine {
             held: Held::default(),
             pause: Pause::default(),
             waiting: Waiting::default(),
+            writing: VecDeque::new(),
             requests: Requests::default(),
             next_identifier: 0,
             notices: Notices::default(),
@@ -147,6 +155,7 @@ impl Engine {
             closing: None,
             failing: false,
             patience: None,
+            poison: None,
             unmatched: None,
             unmatched_taken: false,
             declared: Vec::new(),
@@ -197,11 +206,19 @@ impl Engine {
             filters,
             subscriptions,
             unacknowledged_publishes: self.machine.in_flight(),
+            send_quota: self.send_quota(),
+            protocol: *self.machine.statistics(),
             waiting_publishes: self.waiting.len() + self.machine.pending(),
             held_messages: self.held.len(),
             held_bytes: self.held.bytes(),
             ..self.statistics
         }
+    }
+
+    fn send_quota(&self) -> usize {
+        let negotiated = self.machine.negotiated();
+        let maximum = negotiated.map_or(0, |negotiated| negotiated.receive_maximum);
+        usize::from(maximum).saturating_sub(self.machine.in_flight())
     }
 
     /// The slots of everything that somebody waits for.

@@ -90,6 +90,12 @@ kinds! {
         Unknown false "the message may or may not have been delivered",
         /// The message never left.
         NotSent true "the message was not sent",
+        /// The offline queue is full, and the policy is not to wait.
+        QueueFull true "the offline queue is full",
+        /// The message made room for a newer one in the offline queue.
+        Dropped false "the message was dropped for a newer one",
+        /// A newer retained message for the same topic took its place while it waited.
+        Superseded false "a newer retained message took its place",
         /// The message was withdrawn.
         Withdrawn false "the message was withdrawn",
         /// The message expired before it was first sent.

@@ -23,6 +23,8 @@ pub struct PublishDraft<'a> {
     pub(super) payload: Payload<'a>,
     pub(super) qos: QoS,
     pub(super) retain: bool,
+    pub(super) alias: bool,
+    pub(super) until_written: bool,
     pub(super) properties: PropertyList,
     pub(super) timeout: Option<Duration>,
 }
@@ -34,6 +36,8 @@ impl<'a> PublishDraft<'a> {
             payload,
             qos: QoS::AtMostOnce,
             retain: false,
+            alias: false,
+            until_written: false,
             properties: PropertyList::default(),
             timeout: None,
         }

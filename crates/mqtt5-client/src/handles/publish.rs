@@ -52,6 +52,19 @@ impl<'a, M: Mode> Publish<'a, M> {
         self
     }
 
+    /// Asks for a Topic Alias where the [options](crate::Options::topic_aliases) use them on request (3.3.2.3.4).
+    pub fn topic_alias(mut self, alias: bool) -> Self {
+        self.draft.alias = alias;
+        self
+    }
+
+    /// Lets a QoS 0 publish be complete when all of it is written to the transport, not already when it is accepted. If the connection
+    /// ends before that, it ends as [`NotSent`](PublishErrorKind::NotSent).
+    pub fn until_written(mut self) -> Self {
+        self.draft.until_written = true;
+        self
+    }
+
     /// Says whether the payload is UTF-8 text (3.3.2.3.2); one that is not, but is said to be, is not sent.
     pub fn payload_is_text(self, text: bool) -> Self {
         self.property(Property::PayloadFormatIndicator(u8::from(text)))
@@ -194,9 +207,10 @@ impl PublishDraft<'_> {
                 retain: self.retain,
                 properties,
                 payload,
-                alias: false,
+                alias: self.alias,
             },
             deadline,
+            until_written: self.until_written,
         })
     }
 }

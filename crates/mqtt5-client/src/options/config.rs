@@ -248,6 +248,9 @@ fn connect_properties(options: &Options, credentials: &Credentials) -> PropertyL
     properties.push(Property::MaximumPacketSize(
         options.maximum_packet_size.get(),
     ));
+    if options.topic_alias_maximum > 0 {
+        properties.push(Property::TopicAliasMaximum(options.topic_alias_maximum));
+    }
     if options.request_response_information {
         properties.push(Property::RequestResponseInformation(true));
     }

@@ -10,7 +10,9 @@ pub use config::OptionsError;
 pub(crate) use config::{Config, Credentials};
 pub(crate) use interceptors::Interceptors;
 pub use interceptors::{Interception, Refusal};
-pub use policy::{AckMode, Bound, KeepAlive, Offline, OnDrop, Overflow, Resume};
+pub use policy::{
+    AckMode, Bound, Congestion, KeepAlive, Offline, OnDrop, Overflow, QueueFull, Resume,
+};
 pub use reconnect::{Backoff, OnSessionLost, Reconnect, Redirects, Resubscribe, Retry};
 pub use will::Will;
 
@@ -20,6 +22,7 @@ use crate::secret::Password;
 use core::num::{NonZeroU16, NonZeroU32};
 use core::str::FromStr;
 use core::time::Duration;
+use mqtt5_proto::TopicAliases;
 
 /// Everything that a client can be told before it connects.
 ///
@@ -66,6 +69,11 @@ pub struct Options {
     pub(crate) offline_qos12: Offline,
     pub(crate) offline_subscribe: Offline,
     pub(crate) offline_queue: Bound,
+    pub(crate) compact_retained: bool,
+    pub(crate) congestion_qos0: Congestion,
+    pub(crate) publish_early: bool,
+    pub(crate) topic_alias_maximum: u16,
+    pub(crate) topic_aliases: TopicAliases,
     pub(crate) subscription_queue: Bound,
     pub(crate) overflow: Overflow,
     pub(crate) inbound_bytes: usize,
@@ -135,6 +143,11 @@ impl Options {
                 messages: 10_000,
                 bytes: 64 << 20,
             },
+            compact_retained: false,
+            congestion_qos0: Congestion::default(),
+            publish_early: false,
+            topic_alias_maximum: 16,
+            topic_aliases: TopicAliases::default(),
             subscription_queue: Bound {
                 messages: 65_536,
                 bytes: 16 << 20,
@@ -192,6 +205,19 @@ impl Options {
         offline_subscribe: Offline;
         /// Bounds the messages that wait for a connection: 10,000 messages and 64 MiB by default, none of them zero.
         offline_queue: Bound;
+        /// Sets whether a retained message that waits for a connection makes an older one for the same topic needless, which then ends as
+        /// `Superseded`; no by default.
+        compact_retained: bool;
+        /// Sets what a QoS 0 publish does while too much is unsent; [`Congestion::Wait`] by default.
+        congestion_qos0: Congestion;
+        /// Sets whether QoS 0 messages leave right behind CONNECT, without waiting for CONNACK (3.1.4); no by default. They are lost if the
+        /// server refuses the connection, and one that its limits rule out may cost the connection.
+        publish_early: bool;
+        /// Sets how many Topic Aliases the server may use towards us: 16 by default, 0 is none (3.1.2.11.5).
+        topic_alias_maximum: u16;
+        /// Sets when Topic Aliases are used towards the server, as far as it accepts them; never by default (3.3.2.3.4). A message keeps
+        /// its full topic here, so that every QoS may use them.
+        topic_aliases: TopicAliases;
         /// Bounds the QoS 0 messages that wait in one subscription: 65,536 messages and 16 MiB by default, none of them zero.
         subscription_queue: Bound;
         /// Sets what happens to a QoS 0 message beyond that bound; [`Overflow::DropNewest`] by default.

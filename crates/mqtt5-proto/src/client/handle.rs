@@ -60,7 +60,11 @@ impl<S: Storage> Machine<S> {
                 Statistics::add(&mut self.statistics.packets_received, 1);
                 self.connection.liveness.completed();
                 match header.packet_type {
-                    PacketType::Publish => self.handle_publish(now, &header),
+                    PacketType::Publish => {
+                        let handled = self.handle_publish(now, &header);
+                        self.connection.offended = handled.is_err();
+                        handled
+                    }
                     _ => self.handle_control(now, &header),
                 }
             }
@@ -221,6 +225,13 @@ impl<S: Storage> Machine<S> {
             }));
         };
         self.handle_arrival(now, id, layout)
+    }
+
+    pub(crate) fn offending_publish(&self) -> Option<(PacketId, &[u8])> {
+        let frame = self.connection.receive.frame();
+        let offended = self.connection.offended.then_some(frame)?;
+        let header = FixedHeader::parse(offended, &self.decoding()).ok()??;
+        Publish::identity(offended.get(header.header_len..)?, &header)
     }
 
     /// Keeps the inbound Topic Aliases (3.3.4).

@@ -17,7 +17,8 @@ impl<S: Storage> Machine<S> {
     /// Whether a PUBLISH may be encoded now: bytes, and for QoS 1 and 2 Receive Maximum [MQTT-3.3.4-7] and our own
     /// limits.
     pub(super) fn may_encode(&mut self, qos: QoS, length: usize) -> bool {
-        if self.connection.state != State::Connected
+        let early = self.is_early(qos);
+        if (self.connection.state != State::Connected && !early)
             || !self.connection.transmit.may_publish(length)
         {
             return false;
@@ -26,7 +27,7 @@ impl<S: Storage> Machine<S> {
             // It may overtake what waits for a record.
             return true;
         }
-        if self.session.sender.is_resuming() {
+        if self.session.sender.is_resuming() || (early && self.session.sender.in_flight() > 0) {
             return false;
         }
         qos == QoS::AtMostOnce || (self.session.has_room_in_flight() && self.may_begin(length))
@@ -122,7 +123,8 @@ impl<S: Storage> Machine<S> {
             let alias = alias::<S>(transmit, self.config.topic_aliases, &negotiated, message);
             let _ = transmit.push_body(&message.body, delivery, alias, VERSION);
             Statistics::add(&mut self.statistics.packets_sent, 1);
-            self.session.note_publish(id, start);
+            let end = self.queued_position();
+            self.session.note_publish(id, start, end);
         }
     }
 
@@ -179,6 +181,7 @@ impl<S: Storage> Machine<S> {
             if qos == QoS::AtMostOnce {
                 return Some(Step::Accepted(op));
             }
+            message.end = self.queued_position();
             self.session.begin(id, op, message, start);
         }
     }

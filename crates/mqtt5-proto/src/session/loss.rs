@@ -8,8 +8,9 @@ use crate::qos::{Exchange, Phase};
 use crate::storage::{Queue, Storage, Table};
 
 impl<S: Storage> Session<S> {
-    /// The connection is gone, of whose stream the transport was given `taken` bytes.
-    pub(crate) fn handle_closed(&mut self, taken: u64) {
+    /// The connection is gone, of whose stream the transport was given `taken` bytes; all connections together have sent
+    /// `sent`.
+    pub(crate) fn handle_closed(&mut self, taken: u64, sent: u64) {
         self.closed = true;
         self.receiver.handle_closed();
         if planted!(RepeatQos2) {
@@ -21,11 +22,15 @@ impl<S: Storage> Session<S> {
             }
         }
         self.sender.handle_closed(taken);
-        if self.recording {
-            // What the transport was never given is queued again, in its place.
-            self.sender
-                .for_each_mut(|exchange| exchange.body.due = false);
-        } else {
+        self.sender.for_each_mut(|exchange| {
+            let message = &mut exchange.body;
+            message.due = false;
+            if message.end > sent {
+                message.end = u64::MAX;
+            }
+        });
+        // Where there are records, what the transport was never given is queued again, in its place.
+        if !self.recording {
             let waiting = self.pending.len();
             while let Some(exchange) = self.sender.pop_unhanded() {
                 self.send_as_new(exchange);

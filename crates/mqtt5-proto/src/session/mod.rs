@@ -46,6 +46,9 @@ pub(crate) struct Kept<B> {
     pub(crate) released: bool,
     /// PUBREL is to be sent as soon as it may be.
     pub(crate) due: bool,
+    /// How many bytes this machine will have sent when its PUBLISH is written as a whole; `u64::MAX` when no connection
+    /// that may still do so has it.
+    pub(crate) end: u64,
     pub(crate) body: B,
 }
 

@@ -80,8 +80,9 @@ impl<S: Storage> Session<S> {
         }
     }
 
-    /// A PUBLISH is sent again, or that of a queued exchange for the first time; it begins at `start` of the stream.
-    pub(crate) fn note_publish(&mut self, id: PacketId, start: u64) {
+    /// A PUBLISH is sent again, or that of a queued exchange for the first time; it begins at `start` of the stream, and
+    /// is written when `end` bytes are.
+    pub(crate) fn note_publish(&mut self, id: PacketId, start: u64, end: u64) {
         if let Some(exchange) = self.sender.get(id).filter(|exchange| exchange.is_queued()) {
             let message = &exchange.body;
             self.queued = self.queued.saturating_sub(1);
@@ -90,6 +91,10 @@ impl<S: Storage> Session<S> {
             self.retained_bytes = self.retained_bytes.saturating_add(occupied);
         }
         self.sender.note_start(id, start);
+        if let Some(exchange) = self.sender.get_mut(id) {
+            // One that was written before stays so.
+            exchange.body.end = exchange.body.end.min(end);
+        }
     }
 
     /// Whether the exchange with this identifier was not sent.
@@ -142,6 +147,7 @@ impl<S: Storage> Session<S> {
             record,
             released: false,
             due: false,
+            end: u64::MAX,
             ..exchange.body
         };
         self.queue(id, op, message);

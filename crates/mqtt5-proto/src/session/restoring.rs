@@ -122,6 +122,7 @@ impl<S: Storage> Restoring<S> {
             record: self.epoch,
             released: false,
             due: false,
+            end: u64::MAX,
             body,
         };
         let session = &mut self.session;

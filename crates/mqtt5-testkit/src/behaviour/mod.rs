@@ -23,6 +23,7 @@ pub mod connecting;
 pub mod ending;
 pub mod failing;
 pub mod messages;
+pub mod requesting;
 mod server;
 pub mod subscriptions;
 
@@ -222,6 +223,18 @@ async fn eventually(what: &str, condition: impl FnMut() -> bool + Send + 'static
     assert!(held, "it did not happen: {what}");
 }
 
+/// Polls a future once, if it is not ready by that.
+async fn poll_once<F: Future + Unpin>(future: &mut F) {
+    poll_fn(|context| {
+        assert!(
+            Pin::new(&mut *future).poll(context).is_pending(),
+            "too early"
+        );
+        Poll::Ready(())
+    })
+    .await;
+}
+
 /// Runs two futures at once, on one task.
 async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
     let (mut a, mut b) = (pin!(a), pin!(b));
@@ -351,6 +364,12 @@ macro_rules! behaviour_tests {
                 arriving_acknowledges
                 by_hand
                 dropping_unanswered_is_told
+                handling_acknowledges
+            }
+            requesting {
+                each_request_gets_its_answer
+                a_request_that_is_given_up
+                a_request_without_an_answer
             }
             cancelling {
                 a_publish_at_every_poll

@@ -219,6 +219,38 @@ fn pitfall_3_an_acknowledgement_waits_for_the_redelivery() {
     assert_eq!(link.sent_types(), ["PUBACK"]);
 }
 
+/// E2: what was dropped unanswered and stays so comes again after the next resume; after a lost session nothing is left of it.
+#[test]
+fn a_message_that_is_held_when_dropped_comes_again() {
+    let options = || {
+        reconnecting().ack_mode(AckMode::Manual {
+            on_drop: OnDrop::Hold,
+        })
+    };
+    for session_present in [true, false] {
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let (client, mut subscription, mut link) = subscribed(options());
+            link.send(publish("a", qos, 5, b"m"));
+            drop(take(&mut subscription));
+            link.resume(session_present);
+            link.sent_types();
+            assert_eq!(client.statistics().held_messages, 0);
+            assert_eq!(client.statistics().held_bytes, 0);
+            if session_present {
+                let mut again = Vec::new();
+                publish("a", qos, 5, b"m")
+                    .encode_to_vec(mqtt5_proto::ProtocolVersion::V5, &mut again)
+                    .expect("valid");
+                again[0] |= 0x08;
+                link.inbound.extend(again);
+                link.run();
+                take(&mut subscription).ack();
+                assert_eq!(link.sent_types().len(), 1);
+            }
+        }
+    }
+}
+
 /// Messages that were queued and not taken when the session was lost are not lost with it: nobody will send them again.
 #[test]
 fn queued_messages_outlive_a_lost_session() {
