@@ -12,6 +12,7 @@ mod handlers;
 mod intercepting;
 mod milestones;
 mod offline;
+mod pitfalls;
 mod preparing;
 mod publish;
 mod queue;
