@@ -47,7 +47,8 @@
 //!
 //! [`connect`] and [`start`], the shortest way, need none: they start a thread that does nothing else, one for each
 //! client. [`driver`] gives you the future itself. In all cases it ends by itself: after [`disconnect`](Client::disconnect),
-//! when the connection is lost for good, or shortly after the last handle is dropped. The handles need no executor; they
+//! when [`Reconnect`] or a server's reason forbids another attempt, or shortly after the last handle is dropped. Until then a
+//! connection that is lost is made again; subscriptions and accepted publishes go on. The handles need no executor; they
 //! can be cloned, kept in other tasks and threads, and dropped anywhere. Whatever waits for something ends when the client
 //! stops: nothing hangs.
 //!
@@ -70,12 +71,13 @@ use mqtt5_transport::AsyncDriver;
 use runtime::{AsyncIo, Clock};
 
 pub use mqtt5_client::{
-    AckMode, Bound, Bytes, ConnectionError, ConnectionErrorKind, ConnectionInfo, ContentFaults,
-    Delivered, DialError, DialErrorKind, DisconnectCause, DisconnectError, DisconnectErrorKind,
-    DisconnectReason, Ended, Endpoint, EndpointError, Error, ErrorKind, Event, Filter, Instant,
-    KeepAlive, Message, Offline, OnDrop, Options, OptionsError, Overflow, Password, Payload,
-    Progress, Properties, Property, PublishError, PublishErrorKind, QoS, ReasonCode, RejectReason,
-    Resume, RetainHandling, Scheme, State, Statistics, SubscribeError, SubscribeErrorKind,
+    AckMode, Backoff, Bound, Bytes, ConnectionError, ConnectionErrorKind, ConnectionInfo,
+    ContentFaults, Delivered, DialError, DialErrorKind, DisconnectCause, DisconnectError,
+    DisconnectErrorKind, DisconnectReason, Ended, Endpoint, EndpointError, Error, ErrorKind, Event,
+    Filter, Instant, KeepAlive, Message, Offline, OnDrop, OnSessionLost, Options, OptionsError,
+    Overflow, Password, Payload, Preparation, Progress, Properties, Property, PublishError,
+    PublishErrorKind, QoS, ReasonCode, Reconnect, Redirects, RejectReason, Resubscribe, Resume,
+    RetainHandling, Retry, Scheme, State, Statistics, SubscribeError, SubscribeErrorKind,
     SubscriptionId, TopicError, TopicFilter, TopicName, UnsubscribeError, UnsubscribeErrorKind,
     Unsubscribed, Will,
 };
@@ -90,6 +92,8 @@ pub type Subscription = mqtt5_client::Subscription<Async>;
 pub type Delivery = mqtt5_client::Delivery<Async>;
 /// What happens to a client; see [`mqtt5_client::Events`].
 pub type Events = mqtt5_client::Events<Async>;
+/// The attempts to connect that the application prepares; see [`mqtt5_client::Attempts`].
+pub type Attempts = mqtt5_client::Attempts<Async>;
 
 /// Connects to a server with a thread that drives the connection, and returns when the server has accepted it.
 ///
@@ -99,9 +103,10 @@ pub type Events = mqtt5_client::Events<Async>;
 ///
 /// # Errors
 ///
-/// What is wrong with the options, why the server cannot be reached, or why it refused. The first failure is final;
-/// [`Options::connect_timeout`] bounds the whole of it. [`Closed`](ConnectionErrorKind::Closed) if the system gives no
-/// thread.
+/// What is wrong with the options, why the server cannot be reached, or why it refused. With several
+/// [servers](Options::server) each of them is asked once; then the failure is final, unless [`Reconnect::retry_first`]
+/// says otherwise. [`Options::connect_timeout`] bounds each attempt. [`Closed`](ConnectionErrorKind::Closed) if the system
+/// gives no thread.
 ///
 /// ```
 /// use mqtt5_async_std::{ConnectionErrorKind, connect};
