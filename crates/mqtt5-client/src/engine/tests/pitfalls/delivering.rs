@@ -50,7 +50,7 @@ fn pitfall_15_each_publish_hears_of_its_own_end() {
     let id = published(&mut link).0;
     link.send(Packet::Pubrec(success(id)));
     assert_eq!(link.sent_types(), ["PUBREL"]);
-    assert_eq!(delivery.progress(), Progress::Encoded);
+    assert_eq!(delivery.progress(), Progress::Received);
     assert!(delivery.try_outcome().is_none(), "PUBREC is not the end");
     link.send(Packet::Pubcomp(success(id)));
     assert_eq!(delivery.progress(), Progress::Complete);
