@@ -121,7 +121,9 @@ impl Engine {
             credentials,
             ..
         } = &self.connecting;
-        let properties = self.config.connect_properties(credentials);
+        let properties = self
+            .config
+            .connect_properties(credentials, self.receive_maximum());
         let connect = self
             .config
             .connect_packet(client_id, clean_start, credentials, &properties);
