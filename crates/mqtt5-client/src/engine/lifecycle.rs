@@ -82,6 +82,7 @@ impl Engine {
         }
         self.fail_writing();
         self.note_poison();
+        self.forget_stall();
         self.discard_untaken(now);
         self.discard_abandoned(now);
         self.attempt_ended(now);

@@ -228,7 +228,8 @@ impl Options {
         /// message cannot block itself while Receive Maximum × message size fits.
         inbound_bytes: usize;
         /// Sets how long reading may stand still because of [`inbound_bytes`](Self::inbound_bytes): 30 s by default. Then the
-        /// client disconnects with reason code 0x97.
+        /// client disconnects with reason code 0x97, and takes a smaller Receive Maximum to the next connection: as many messages as
+        /// fitted.
         stall_timeout: Duration;
         /// Sets how long a disconnect waits for accepted operations: 5 s by default.
         drain_timeout: Duration;

@@ -201,6 +201,18 @@ fn servers_rotate_and_stop_means_all_of_them() {
     assert_eq!(link.dialed, ["mqtt://a:1883", "mqtt://b:1883"]);
 }
 
+/// T80: the first connection may be to any of them, even for a client that has only one.
+#[test]
+fn every_server_is_asked_for_the_first_connection() {
+    for policy in [Reconnect::default(), Reconnect::never()] {
+        let options = Options::new("mqtt://a").server("mqtt://b");
+        let (client, mut link) = Link::new::<Async>(options.reconnect(policy), Peer::Refusing);
+        link.pass(SECOND);
+        assert_eq!(client.state(), State::Stopped);
+        assert_eq!(link.dialed, ["mqtt://a:1883", "mqtt://b:1883"]);
+    }
+}
+
 /// S130, T91: other servers can be named while the client runs.
 #[test]
 fn servers_are_replaced_at_the_next_attempt() {
