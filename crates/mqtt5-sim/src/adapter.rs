@@ -24,6 +24,8 @@ pub(crate) struct Adapter {
     outgoing: Outgoing,
     /// How many bytes of `outgoing` were written since the driver was told.
     written: usize,
+    /// Bytes that were read since the driver was told.
+    read: Vec<u8>,
     /// How many bytes of `outgoing` the referee has seen.
     seen: usize,
     link: Link,
@@ -69,6 +71,7 @@ impl Adapter {
             incoming: Incoming::new(),
             outgoing: Outgoing::new(),
             written: 0,
+            read: Vec::new(),
             seen: 0,
             link: Link::Closed,
             deadline: None,
@@ -127,6 +130,9 @@ impl Adapter {
     fn turn(&mut self, outside: &mut Outside, awake: Awake) -> bool {
         if awake.reader {
             self.reading = self.driver.turn_read(&mut self.incoming, &self.reader_waker);
+            if let Some(number) = self.connection() {
+                outside.referees.client_received(number, &core::mem::take(&mut self.read), self.reading);
+            }
         }
         if awake.writer {
             let written = core::mem::take(&mut self.written);
@@ -216,6 +222,7 @@ impl Adapter {
                 self.link = Link::Open { attempt, number, deaf: false };
                 self.heard = outside.now();
                 self.seen = 0;
+                self.read.clear();
                 self.reader.ring();
             }
             Dialed::Open | Dialed::Never => {}
@@ -253,7 +260,7 @@ impl Adapter {
         let read = outside.network.get(number).map_or(Read::End, |connection| connection.client_read(space, &self.reader_waker));
         match read {
             Read::Some(count) => {
-                outside.referees.client_received(number, &space[..count]);
+                self.read.extend_from_slice(&space[..count]);
                 self.incoming.filled(count);
                 self.heard = outside.now();
                 true

@@ -46,7 +46,8 @@ pub(crate) struct ClientOptions {
     pub(crate) retries_first: bool,
     pub(crate) longest_backoff: Duration,
     pub(crate) stable_after: Duration,
-    pub(crate) on_session_lost: OnSessionLost,
+    pub(crate) republishes_qos1: bool,
+    pub(crate) republishes_qos2: bool,
     pub(crate) resubscribe: Resubscribe,
 }
 
@@ -127,9 +128,8 @@ impl ClientOptions {
             retries_first: random.chance(80),
             longest_backoff: Duration::from_secs(random.pick(&[2, 30, 60])),
             stable_after: Duration::from_secs(random.pick(&[1, 30])),
-            on_session_lost: OnSessionLost::default()
-                .republish_qos1(random.chance(70))
-                .republish_qos2(random.chance(20)),
+            republishes_qos1: random.chance(70),
+            republishes_qos2: random.chance(20),
             resubscribe: random.weigh(&[(8, Resubscribe::WhenSessionLost), (1, Resubscribe::Always)]),
         }
     }
@@ -157,13 +157,15 @@ impl ClientOptions {
             retries_first: true,
             longest_backoff: Duration::from_secs(1),
             stable_after: Duration::from_secs(1),
-            on_session_lost: OnSessionLost::default(),
+            republishes_qos1: true,
+            republishes_qos2: false,
             resubscribe: Resubscribe::default(),
         }
     }
 
     /// What the client is built from.
     pub(crate) fn build(&self, number: usize) -> Options {
+        let lost = OnSessionLost::default().republish_qos1(self.republishes_qos1).republish_qos2(self.republishes_qos2);
         let policy = |waits| if waits { Offline::Wait } else { Offline::Fail };
         let options = Options::new("mqtt://broker")
             .client_id(client_id(number))
@@ -180,7 +182,7 @@ impl ClientOptions {
             .stall_timeout(self.stall_timeout)
             .overflow(self.overflow)
             .reconnect(self.reconnect())
-            .on_session_lost(self.on_session_lost)
+            .on_session_lost(lost)
             .resubscribe(self.resubscribe);
         match self.margin {
             Some(margin) => options.inbound_margin(margin),

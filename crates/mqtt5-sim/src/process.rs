@@ -51,9 +51,10 @@ impl Process {
         let (client, driver) = built.expect("the options of a plan are valid");
         let (reader, writer) = (hub.new_sleeper(), hub.new_sleeper());
         hub.transcript.say(id, || "starts".to_owned());
-        if options.resubscribe == Resubscribe::Always {
-            hub.ledger.borrow_mut().set_eager(id);
-        }
+        let mut ledger = hub.ledger.borrow_mut();
+        ledger.eager.extend((options.resubscribe == Resubscribe::Always).then_some(id));
+        ledger.republishers.extend(options.republishes_qos2.then_some(id));
+        drop(ledger);
         Self {
             id,
             hub: hub.clone(),
@@ -66,7 +67,8 @@ impl Process {
             ending: None,
             bounds: Bounds {
                 held: options.tolerated(),
-                held_bytes: options.inbound_bytes + LARGEST_MESSAGE,
+                // Reading goes on while a SUBSCRIBE is unanswered, as far as Receive Maximum allows.
+                held_bytes: options.inbound_bytes + LARGEST_MESSAGE * options.tolerated(),
                 waiting: options.offline_messages + MACHINE_PENDING,
             },
         }
@@ -132,6 +134,9 @@ impl Process {
     pub(crate) fn oversize(&self) -> Option<String> {
         let statistics = self.statistics();
         let Bounds { held, held_bytes, waiting } = self.bounds;
+        // What is held when a session is lost stays until it is taken, and the next session begins anew.
+        let sessions = 1 + self.hub.ledger.borrow().losses(self.id);
+        let (held, held_bytes) = (held * sessions, held_bytes * sessions);
         let within = statistics.held_messages <= held && statistics.held_bytes <= held_bytes && statistics.waiting_publishes <= waiting;
         (!within).then(|| format!("{} holds more than {:?} allows: {statistics:?}", self.id, self.bounds))
     }

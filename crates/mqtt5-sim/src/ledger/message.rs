@@ -98,7 +98,8 @@ impl Ledger {
             Ending::Acknowledged => !taken || note.refused || note.qos == QoS::AtMostOnce,
             Ending::Failed(PublishErrorKind::Rejected) => !note.refused,
             Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
-            Ending::Failed(_) => ending.is_unsent() && taken,
+            // One that was to be published again, since the session was lost, may have arrived before.
+            Ending::Failed(_) => ending.is_unsent() && taken && losses == note.losses,
         };
         transcript.check(Invariant::Outcome, !wrong, || {
             format!("m{number} ended as {ending:?}, but the broker took it {} times, refused: {}", note.taken.len(), note.refused)
@@ -113,11 +114,16 @@ impl Ledger {
         };
         note.taken.push(moment);
         let times = note.taken.len();
+        let lost = self.losses.get(&note.publisher).copied().unwrap_or_default() > note.losses;
         let unsent = note.ending.is_some_and(Ending::is_unsent);
         self.transcript.check(Invariant::Outcome, !unsent, || {
             format!("the broker received m{number}, which ended as {:?}", note.ending)
         });
-        let repeatable = note.qos == QoS::AtLeastOnce;
+        let repeatable = match note.qos {
+            QoS::AtMostOnce => false,
+            QoS::AtLeastOnce => true,
+            QoS::ExactlyOnce => lost && self.republishers.contains(&note.publisher),
+        };
         self.transcript.check(Invariant::AtMostOnce, repeatable || times == 1, || {
             format!("the broker took m{number} of {:?} {times} times", note.qos)
         });

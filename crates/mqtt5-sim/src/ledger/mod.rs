@@ -32,7 +32,9 @@ pub(crate) struct Ledger {
     /// Why a process may ask for a filter.
     reasons: BTreeMap<(ProcessId, String), Reasons>,
     /// Processes that were told to subscribe again at every connection.
-    eager: BTreeSet<ProcessId>,
+    pub(crate) eager: BTreeSet<ProcessId>,
+    /// Processes that publish QoS 2 messages again when the session is lost.
+    pub(crate) republishers: BTreeSet<ProcessId>,
 }
 
 impl Ledger {
@@ -48,6 +50,7 @@ impl Ledger {
             unsubscribed: Vec::new(),
             reasons: BTreeMap::new(),
             eager: BTreeSet::new(),
+            republishers: BTreeSet::new(),
         }
     }
 
@@ -78,11 +81,6 @@ impl Ledger {
         for subscription in self.subscriptions.iter_mut().filter(|s| s.process == process) {
             subscription.over = true;
         }
-    }
-
-    /// The process shall subscribe again at every connection.
-    pub(crate) fn set_eager(&mut self, process: ProcessId) {
-        self.eager.insert(process);
     }
 
     pub(crate) fn always_resubscribes(&self, process: ProcessId) -> bool {

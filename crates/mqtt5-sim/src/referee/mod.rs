@@ -42,6 +42,8 @@ struct Connection {
     broker: Seat,
     /// When the client has last finished writing.
     wrote: Instant,
+    /// What the client knew before it stopped reading, with packets in its hand that it has not looked at.
+    before: Option<Memory>,
 }
 
 impl Referees {
@@ -55,6 +57,7 @@ impl Referees {
             client: Seat::new(Role::Client, number),
             broker: Seat::new(Role::Server, number),
             wrote: self.hub.clock.now(),
+            before: None,
         };
         self.connections.insert(number, connection);
     }
@@ -72,7 +75,15 @@ impl Referees {
         }
     }
 
-    pub(crate) fn client_received(&mut self, number: u64, bytes: &[u8]) {
+    /// The client has read these bytes; `looked` says whether it has looked at all of them.
+    pub(crate) fn client_received(&mut self, number: u64, bytes: &[u8], looked: bool) {
+        if let Some(connection) = self.connections.get_mut(&number) {
+            if looked {
+                connection.before = None;
+            } else if connection.before.is_none() {
+                connection.before = self.processes.get(&connection.process).cloned();
+            }
+        }
         self.observe(number, Role::Client, false, bytes);
     }
 
@@ -89,6 +100,9 @@ impl Referees {
         let Some(connection) = self.connections.get_mut(&number) else {
             return;
         };
+        if let (Some(before), Some(memory)) = (connection.before.take(), self.processes.get_mut(&connection.process)) {
+            memory.doubt(before);
+        }
         let mut ledger = self.hub.ledger.borrow_mut();
         for filter in connection.client.unanswered_filters() {
             ledger.may_subscribe(connection.process, filter);

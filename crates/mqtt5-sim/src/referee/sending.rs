@@ -70,14 +70,14 @@ impl Seat {
     }
 
     /// Once more [MQTT-3.3.1-1], and only after a reconnect [MQTT-4.4.0-1].
-    fn check_repetition(&self, scene: &Scene<'_>, id: u16, number: Option<usize>, qos: u8) -> Judged {
-        let Some(known) = scene.memory.outbound.get(&id) else {
+    fn check_repetition(&self, scene: &mut Scene<'_>, id: u16, number: Option<usize>, qos: u8) -> Judged {
+        let is_open = |known: &Outbound| known.number == number && known.qos == qos && !known.released;
+        let Some(known) = scene.memory.believe(id, is_open) else {
             // The broker counts as sent what it has encoded, though its connection was gone by then.
             let may_be = self.role == Role::Server;
             return rule(Invariant::Identifiers, may_be, || format!("PUBLISH {id} with DUP was never sent before"));
         };
-        let same = known.number == number && known.qos == qos && !known.released;
-        rule(Invariant::Identifiers, same, || format!("PUBLISH {id} with DUP repeats {known:?} as {number:?}"))?;
+        rule(Invariant::Identifiers, is_open(&known), || format!("PUBLISH {id} with DUP repeats {known:?} as {number:?}"))?;
         rule(Invariant::Identifiers, known.connection != self.connection, || {
             format!("PUBLISH {id} is sent twice on one connection")
         })?;
@@ -87,6 +87,7 @@ impl Seat {
 
     pub(crate) fn sends_pubrel(&mut self, scene: &mut Scene<'_>, answer: &Acknowledgement<'_>) -> Judged {
         let id = answer.packet_id.value();
+        scene.memory.believe(id, |known| known.released);
         let Some(known) = scene.memory.outbound.get_mut(&id).filter(|known| known.released) else {
             self.due.pubrel.retain(|due| *due != id);
             let unknown = answer.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
