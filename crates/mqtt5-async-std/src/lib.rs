@@ -47,7 +47,8 @@
 //!
 //! [`connect`] and [`start`], the shortest way, need none: they start a thread that does nothing else, one for each
 //! client. [`driver`] gives you the future itself. In all cases it ends by itself: after [`disconnect`](Client::disconnect),
-//! when the connection is lost for good, or shortly after the last handle is dropped. The handles need no executor; they
+//! when [`Reconnect`] or a server's reason forbids another attempt, or shortly after the last handle is dropped. Until then a
+//! connection that is lost is made again; subscriptions and accepted publishes go on. The handles need no executor; they
 //! can be cloned, kept in other tasks and threads, and dropped anywhere. Whatever waits for something ends when the client
 //! stops: nothing hangs.
 //!
@@ -70,15 +71,17 @@ use mqtt5_transport::AsyncDriver;
 use runtime::{AsyncIo, Clock};
 
 pub use mqtt5_client::{
-    AckMode, Bound, Bytes, ConnectionError, ConnectionErrorKind, ConnectionInfo, ContentFaults,
-    Delivered, DialError, DialErrorKind, DisconnectCause, DisconnectError, DisconnectErrorKind,
-    DisconnectReason, Ended, Endpoint, EndpointError, Error, ErrorKind, Event, Filter, Instant,
-    Interception, KeepAlive, Message, MessageDraft, Offline, OnDrop, Options, OptionsError,
-    Overflow, Password, Payload, Progress, Properties, Property, PublishDraft, PublishError,
-    PublishErrorKind, QoS, ReasonCode, Refusal, RejectReason, RequestError, RequestErrorKind,
-    Resume, RetainHandling, Scheme, State, Statistics, SubscribeError, SubscribeErrorKind,
-    SubscriptionId, TopicError, TopicFilter, TopicName, UnsubscribeError, UnsubscribeErrorKind,
-    Unsubscribed, Verdict, Will,
+    AckMode, Backoff, Bound, Bytes, Congestion, ConnectionError, ConnectionErrorKind,
+    ConnectionInfo, ContentFaults, Delivered, DialError, DialErrorKind, DisconnectCause,
+    DisconnectError, DisconnectErrorKind, DisconnectReason, Ended, Endpoint, EndpointError, Error,
+    ErrorKind, Event, Filter, Instant, Interception, KeepAlive, Message, MessageDraft, Offline,
+    OnDrop, OnSessionLost, Options, OptionsError, Overflow, PacketId, Password, Payload,
+    Preparation, Progress, Properties, Property, ProtocolStatistics, PublishDraft, PublishError,
+    PublishErrorKind, QoS, QueueFull, ReasonCode, Reconnect, Redirects, Refusal, RejectReason,
+    RequestError, RequestErrorKind, Resubscribe, Resume, RetainHandling, Retry, Scheme, State,
+    States, Statistics, SubscribeError, SubscribeErrorKind, SubscriptionId, TopicAliases,
+    TopicError, TopicFilter, TopicName, UnsubscribeError, UnsubscribeErrorKind, Unsubscribed,
+    Verdict, Will,
 };
 
 pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};
@@ -93,6 +96,8 @@ pub type Requester = mqtt5_client::Requester<Async>;
 pub type Delivery = mqtt5_client::Delivery<Async>;
 /// What happens to a client; see [`mqtt5_client::Events`].
 pub type Events = mqtt5_client::Events<Async>;
+/// The attempts to connect that the application prepares; see [`mqtt5_client::Attempts`].
+pub type Attempts = mqtt5_client::Attempts<Async>;
 
 /// Connects to a server with a thread that drives the connection, and returns when the server has accepted it.
 ///
@@ -102,9 +107,10 @@ pub type Events = mqtt5_client::Events<Async>;
 ///
 /// # Errors
 ///
-/// What is wrong with the options, why the server cannot be reached, or why it refused. The first failure is final;
-/// [`Options::connect_timeout`] bounds the whole of it. [`Closed`](ConnectionErrorKind::Closed) if the system gives no
-/// thread.
+/// What is wrong with the options, why the server cannot be reached, or why it refused. With several
+/// [servers](Options::server) each of them is asked once; then the failure is final, unless [`Reconnect::retry_first`]
+/// says otherwise. [`Options::connect_timeout`] bounds each attempt. [`Closed`](ConnectionErrorKind::Closed) if the system
+/// gives no thread.
 ///
 /// ```
 /// use mqtt5_async_std::{ConnectionErrorKind, connect};

@@ -20,7 +20,8 @@
 //! ```
 //!
 //! The handles can be shared and sent between threads. `.wait()` blocks the calling thread until the operation has ended, `.start()` until
-//! it was accepted; `.timeout(..)` bounds both. What they wait for ends in any case when the client stops: nothing hangs.
+//! it was accepted; `.timeout(..)` bounds both. A connection that is lost is made again, as [`Reconnect`] says, and what they
+//! wait for goes on. It ends in any case when the client stops: nothing hangs.
 //!
 //! # Threads
 //!
@@ -29,8 +30,8 @@
 //! by itself when nobody else is writing. While names are looked up and sockets connected, and while the server takes no bytes, there are
 //! further threads for that. They never run code of the application.
 //!
-//! The threads end by themselves after [`disconnect`](Client::disconnect), when the connection is lost for good, or shortly after
-//! the last handle is dropped. Nobody waits for them when the program ends: call `disconnect` before that, or messages that were accepted
+//! The threads end by themselves after [`disconnect`](Client::disconnect), when [`Reconnect`] or a server's reason forbids another
+//! attempt, or shortly after the last handle is dropped. Between two attempts there is only the first of them. Nobody waits for them when the program ends: call `disconnect` before that, or messages that were accepted
 //! and not yet sent are lost, and the server takes the client for dead.
 
 #![forbid(unsafe_code)]
@@ -57,6 +58,8 @@ pub type Requester = mqtt5_client::Requester<Blocking>;
 pub type Delivery = mqtt5_client::Delivery<Blocking>;
 /// What happens to a client: an [`Iterator`].
 pub type Events = mqtt5_client::Events<Blocking>;
+/// The attempts to connect that the application prepares, with credentials for example.
+pub type Attempts = mqtt5_client::Attempts<Blocking>;
 
 /// Connects to a server and waits until it has accepted the connection.
 ///
@@ -75,8 +78,9 @@ pub type Events = mqtt5_client::Events<Blocking>;
 ///
 /// # Errors
 ///
-/// What is wrong with the options, why the server cannot be reached, or why it refused: see [`ConnectionErrorKind`]. The first
-/// failure is final; [`Options::connect_timeout`] bounds the whole of it.
+/// What is wrong with the options, why the server cannot be reached, or why it refused: see [`ConnectionErrorKind`]. With several
+/// [servers](Options::server) each of them is asked once; then the failure is final, unless [`Reconnect::retry_first`] says otherwise.
+/// [`Options::connect_timeout`] bounds each attempt.
 pub fn connect(options: impl Into<Setup>) -> Result<Client, ConnectionError> {
     let client = start(options)?;
     client.connected()?;

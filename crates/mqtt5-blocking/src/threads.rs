@@ -3,7 +3,6 @@
 use crate::dial;
 use crate::host::{BlockingHost, Place};
 use crate::link::{Link, Writer};
-
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use mqtt5_client::driver::{Action, Attempt, Driver};
@@ -70,7 +69,11 @@ impl Threads {
                 .turn_write(&mut writer.outgoing, written, &waker);
             let has_sent = turn.action.is_none() && writer.send(self);
             match turn.action {
-                Some(Action::Dial { attempt, endpoint }) => dial = self.dial(attempt, endpoint),
+                Some(Action::Dial { attempt, endpoint }) => {
+                    // Whatever was left is gone.
+                    leaving = None;
+                    dial = self.dial(attempt, endpoint);
+                }
                 Some(Action::CancelDial(_)) => drop(dial.take().map(|dial| dial.send(None))),
                 Some(Action::Hangup(_)) => {
                     // The transport of another attempt is dialed only when this one is gone.

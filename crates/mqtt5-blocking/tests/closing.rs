@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mqtt5_blocking::{
     Bound, Client, ConnectionErrorKind, Event, Options, Overflow, PublishError, PublishErrorKind,
-    QoS, ReasonCode, State, Will, connect, start,
+    QoS, ReasonCode, Reconnect, State, Will, connect, start,
 };
 use mqtt5_broker::Server;
 use mqtt5_testkit::{Direction, Proxy, wait_until};
@@ -18,6 +18,11 @@ fn in_time<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(run()));
     receiver.recv_timeout(PATIENCE).expect("it ends in time")
+}
+
+/// Options of a client for a single connection.
+fn once(url: String) -> Options {
+    Options::new(url).reconnect(Reconnect::never())
 }
 
 /// A thread that publishes until that fails.
@@ -107,7 +112,7 @@ fn a_publish_that_waits_completes_before_the_disconnect() {
 #[test]
 fn the_server_ends_the_connection_with_a_reason() {
     let broker = mqtt5_broker::spawn().unwrap();
-    let client = connect(Options::new(broker.url()).client_id("here")).unwrap();
+    let client = connect(once(broker.url()).client_id("here")).unwrap();
     let mut messages = client.subscribe("nothing").wait().unwrap();
     assert!(broker.disconnect("here", ReasonCode::ADMINISTRATIVE_ACTION));
 
@@ -136,7 +141,7 @@ fn the_server_ends_the_connection_with_a_reason() {
 fn the_connection_breaks_while_threads_wait() {
     let broker = mqtt5_broker::spawn().unwrap();
     let proxy = Proxy::start(broker.address());
-    let client = connect(proxy.url()).unwrap();
+    let client = connect(once(proxy.url())).unwrap();
     let mut messages = client.subscribe("nothing").wait().unwrap();
     let publishing: Vec<_> = (0..4)
         .map(|n| {
@@ -176,7 +181,7 @@ fn the_connection_breaks_while_threads_wait() {
 #[test]
 fn the_server_goes_away_while_threads_publish() {
     let broker = mqtt5_broker::spawn().unwrap();
-    let client = connect(broker.url()).unwrap();
+    let client = connect(once(broker.url())).unwrap();
     let publishing =
         [QoS::AtMostOnce, QoS::AtLeastOnce].map(|qos| publish_until_refused(&client, qos));
     assert!(wait_until(PATIENCE, || client
@@ -284,7 +289,7 @@ fn a_connection_that_breaks_while_nothing_is_read() {
         messages: 1,
         bytes: 1 << 20,
     };
-    let options = Options::new(proxy.url())
+    let options = once(proxy.url())
         .subscription_queue(one)
         .overflow(Overflow::Pause);
     let client = connect(options).unwrap();

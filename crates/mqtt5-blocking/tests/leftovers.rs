@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use mqtt5_blocking::{Options, QoS, connect, start};
+use mqtt5_blocking::{Options, QoS, Reconnect, connect, start};
 use mqtt5_testkit::{Direction, Proxy, open_file_descriptors, thread_count, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -119,7 +119,8 @@ fn clients_leave_nothing_behind() {
     // The server says that it is done and reads nothing more, but keeps the socket.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("mqtt://{}", listener.local_addr().unwrap());
-    let client = start(Options::new(url).client_id("here")).unwrap();
+    let options = Options::new(url).client_id("here");
+    let client = start(options.reconnect(Reconnect::never())).unwrap();
     let (mut server, _) = listener.accept().unwrap();
     server.write_all(&[0x20, 3, 0, 0, 0]).unwrap();
     client.connected().unwrap();

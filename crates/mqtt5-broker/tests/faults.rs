@@ -199,6 +199,29 @@ fn the_session_is_lost_with_a_takeover_and_in_the_middle() {
     assert_eq!(bench.broker.statistics().sessions, 1);
 }
 
+/// Whatever it was that made the broker say so.
+#[test]
+fn a_session_is_lost_instead_of_a_disconnect() {
+    let endings: [fn(&mut Bench); 4] = [
+        |bench| bench.send_bytes(2, &[0xFF; 8]),
+        |bench| bench.advance(1_000.0),
+        |bench| bench.broker.shut_down(bench.now),
+        |bench| {
+            let reason = ReasonCode::SERVER_BUSY;
+            assert!(bench.broker.disconnect(bench.now, "subscriber", reason));
+        },
+    ];
+    for ending in endings {
+        let mut bench = pair(AT_LEAST_ONCE);
+        let lose = Fault::new(On::Sent(PacketType::Disconnect), Mishap::LoseSession);
+        bench.broker.inject(lose.client("subscriber"));
+        ending(&mut bench);
+        assert!(last_words(&mut bench, 2).packets().is_empty());
+        let (session_present, _) = bench.resume(3, &returning("subscriber"));
+        assert!(!session_present);
+    }
+}
+
 /// Every packet with which the broker answers: the request, the packet that does not come, and what the client, which
 /// never heard of it, does and gets after it has come back.
 #[test]
@@ -382,6 +405,29 @@ fn chance_is_decided_by_the_seed() {
     assert_ne!(answered(1), answered(2));
     let count = answered(1).into_iter().filter(|is| *is).count();
     assert!((60..90).contains(&count), "{count}");
+}
+
+#[test]
+fn what_cannot_be_is_no_rule() {
+    let mut bench = Bench::new();
+    bench.connect(1, "a");
+    let on = On::Received(PacketType::Pingreq);
+    for mishap in [
+        Mishap::Delay(Duration::ZERO),
+        Mishap::Repeat(Duration::ZERO),
+    ] {
+        bench.broker.inject(Fault::new(on, mishap));
+    }
+    bench.send(1, &Packet::Pingreq);
+    bench.expect(1, &[Packet::Pingresp]);
+    assert_eq!(bench.broker.statistics().faults, 0);
+    // One in none is each.
+    let drop = Fault::new(on, Mishap::Drop).one_in(0);
+    bench.broker.inject(drop.always());
+    for _ in 0..3 {
+        bench.send(1, &Packet::Pingreq);
+        bench.expect_nothing(1);
+    }
 }
 
 #[test]

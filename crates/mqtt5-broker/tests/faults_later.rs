@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use mqtt5_broker::{Fault, Mishap, On, TimerReason};
+use mqtt5_broker::{Action, Fault, Mishap, On, TimerReason};
 use mqtt5_proto::packet::{Connect, Delivery, Packet, Publish};
 use mqtt5_proto::{PacketType, Property, QoS, ReasonCode};
 
@@ -51,6 +51,16 @@ fn a_packet_comes_later_and_those_of_its_type_behind_it() {
     bench.send(1, &publish_at(qos1(3), "c"));
     bench.expect(1, &[puback(3, OK)]);
     assert_eq!(bench.received(2).payloads(), ["a", "b", "c"]);
+    // Behind the last of them.
+    inject(&mut bench, PacketType::Puback, Mishap::Delay(SECOND));
+    inject(&mut bench, PacketType::Puback, Mishap::Delay(3 * SECOND));
+    for value in [4, 5, 6] {
+        bench.send(1, &publish_at(qos1(value), "d"));
+    }
+    bench.advance(2.0);
+    bench.expect(1, &[puback(4, OK)]);
+    bench.advance(2.0);
+    bench.expect(1, &[puback(5, OK), puback(6, OK)]);
 }
 
 #[test]
@@ -121,6 +131,60 @@ fn behind_a_late_connack_everything_waits() {
         packets[1..],
         [publish_at(qos1(1), "a"), publish_at(qos1(2), "b")]
     );
+}
+
+#[test]
+fn what_is_late_is_unsent() {
+    let mut bench = Bench::with(|config| config.maximum_unsent_bytes = 1_000);
+    bench.connect(1, "publisher");
+    bench.connect(2, "subscriber");
+    bench.subscribe(2, "t", AT_MOST_ONCE);
+    let payload = "x".repeat(100);
+    for _ in 0..2 {
+        let late = Fault::new(On::Sent(PacketType::Publish), Mishap::Delay(SECOND));
+        bench.broker.inject(late.always());
+        for _ in 0..100 {
+            bench.publish(1, "t", &payload);
+        }
+        bench.expect_nothing(2);
+        bench.broker.clear_faults();
+        bench.advance(1.0);
+        // The others were lost, as with a client that does not read.
+        assert_eq!(bench.received(2).payloads().len(), 10);
+    }
+}
+
+#[test]
+fn nothing_is_announced_before_it_is_due() {
+    let mut bench = pair(AT_LEAST_ONCE);
+    bench.received(1);
+    while bench.broker.poll_action().is_some() {}
+    inject(&mut bench, PacketType::Pingresp, Mishap::Delay(SECOND));
+    bench.send(1, &Packet::Pingreq);
+    assert_eq!(bench.broker.poll_action(), None);
+    bench.send(1, &publish_at(qos1(1), "x"));
+    assert_eq!(bench.broker.poll_action(), Some(Action::Write(2)));
+    assert_eq!(bench.broker.poll_action(), Some(Action::Write(1)));
+    bench.expect(1, &[puback(1, OK)]);
+    bench.advance(1.0);
+    assert_eq!(bench.broker.poll_action(), Some(Action::Write(1)));
+    bench.expect(1, &[Packet::Pingresp]);
+}
+
+#[test]
+fn what_is_too_large_is_not_late() {
+    let mut bench = pair(AT_LEAST_ONCE);
+    let properties = [Property::MaximumPacketSize(50)];
+    let connect = Connect {
+        properties: list(&properties),
+        ..Connect::new("subscriber")
+    };
+    bench.resume(3, &connect);
+    bench.subscribe(3, "t", AT_LEAST_ONCE);
+    inject(&mut bench, PacketType::Publish, Mishap::Delay(SECOND));
+    bench.publish_1(1, "t", &"x".repeat(100), OK);
+    bench.publish_1(1, "t", "small", OK);
+    assert_eq!(bench.received(3).payloads(), ["small"]);
 }
 
 #[test]

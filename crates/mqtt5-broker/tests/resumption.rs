@@ -102,6 +102,31 @@ fn what_was_unacknowledged_is_sent_again_in_order() {
 }
 
 #[test]
+fn every_pubrel_is_sent_again_in_the_order_of_the_pubrecs() {
+    let mut bench = pair(EXACTLY_ONCE);
+    for payload in ["a", "b", "c", "d"] {
+        bench.publish_2(1, "t", payload);
+    }
+    bench.received(2);
+    for value in [3, 1, 2] {
+        bench.send(2, &pubrec(value, OK));
+    }
+    for connection in [3, 4] {
+        bench.lose(connection - 1);
+        let (_, frames) = bench.resume(connection, &returning("subscriber"));
+        let expected = Packet::Publish(Publish {
+            delivery: again(qos2(4)),
+            ..plain("t", "d")
+        });
+        // [MQTT-4.6.0-4]
+        assert_eq!(
+            frames.packets(),
+            [pubrel(3), pubrel(1), pubrel(2), expected]
+        );
+    }
+}
+
+#[test]
 fn repetitions_keep_to_the_new_receive_maximum() {
     let mut bench = pair(AT_LEAST_ONCE);
     for payload in ["a", "b", "c"] {

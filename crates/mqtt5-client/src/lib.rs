@@ -47,16 +47,16 @@ pub use error::{
 pub use filter::Filter;
 pub use handles::{
     Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Handling,
-    Message, MessageDraft, NextAttempt, NextEvent, OpenRequester, OpeningRequester, Preparation,
-    Progress, Publish, PublishDraft, Publishing, Receive, ReceiveMany, ReceiveTimeout, Request,
-    Requester, Requesting, Starting, Subscribe, Subscribing, Subscription, Unsubscribe,
-    Unsubscribed, Unsubscribing, Verdict, Watching,
+    Message, MessageDraft, NextAttempt, NextEvent, NextState, OpenRequester, OpeningRequester,
+    Preparation, Progress, Publish, PublishDraft, Publishing, Receive, ReceiveMany, ReceiveTimeout,
+    Request, Requester, Requesting, Starting, States, Subscribe, Subscribing, Subscription,
+    Unsubscribe, Unsubscribed, Unsubscribing, Verdict, Watching,
 };
 pub use mode::{Async, Blocking, Mode};
 pub use mqtt5_proto::Statistics as ProtocolStatistics;
 pub use mqtt5_proto::{
     ContentFaults, DisconnectCause, DisconnectReason, EncodeError, Incoming, Instant, Outgoing,
-    Properties, Property, PropertyBuffer, QoS, ReasonCode, RejectReason, RetainHandling,
+    PacketId, Properties, Property, PropertyBuffer, QoS, ReasonCode, RejectReason, RetainHandling,
     TopicAliases, TopicError, TopicFilter, TopicName, Violation,
 };
 pub use options::{

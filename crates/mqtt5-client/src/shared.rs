@@ -108,7 +108,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// The locked engine. Dropping it unlocks, then wakes whom the engine wants woken.
+/// The locked engine. Dropping it unlocks, then tells what is to be logged and wakes whom the engine wants woken.
 pub(crate) struct Guard<'a> {
     engine: Option<MutexGuard<'a, Engine>>,
     shared: &'a Shared,
@@ -136,6 +136,11 @@ impl Drop for Guard<'_> {
         };
         if !self.quiet {
             engine.notify_driver();
+        }
+        if let Some(log) = engine.log.take() {
+            drop(engine);
+            log.emit();
+            engine = self.shared.enter();
         }
         while !engine.wakes.is_empty() {
             let mut batch = [const { None::<Waker> }; 16];

@@ -23,6 +23,22 @@ pub fn wait_until(timeout: Duration, mut condition: impl FnMut() -> bool) -> boo
     true
 }
 
+/// How long something has taken so far.
+#[cfg(feature = "behaviour")]
+#[derive(Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+#[cfg(feature = "behaviour")]
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Spaces two writes so far apart that a reader which waits for them sees two.
 pub(crate) fn pause(duration: Duration) {
     thread::sleep(duration);

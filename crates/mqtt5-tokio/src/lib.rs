@@ -22,12 +22,14 @@
 //!
 //! There is nothing to poll: [`connect`] and [`start`] spawn one task for the connection, [`driver`] gives it to you
 //! instead. The handles are free of the runtime; they can be cloned, kept in other tasks and threads, and dropped
-//! anywhere. Whatever waits for something ends when the client stops: nothing hangs.
+//! anywhere. A connection that is lost is made again, as [`Reconnect`] says; subscriptions and accepted publishes go on.
+//! Whatever waits for something ends when the client stops: nothing hangs.
 //!
 //! # The runtime
 //!
 //! Current-thread and multi-thread runtimes both do; it needs I/O and time enabled. The task ends by itself: after
-//! [`disconnect`](Client::disconnect), when the connection is lost for good, or shortly after the last handle is dropped.
+//! [`disconnect`](Client::disconnect), when [`Reconnect`] or a server's reason forbids another attempt, or shortly after
+//! the last handle is dropped.
 //! A runtime that is shut down drops it with its socket, and every operation then ends with an error. On a multi-thread
 //! runtime do the work in a spawned task, not in `block_on`: the thread that blocks is none of the runtime's workers, and
 //! each message costs a change of threads.
@@ -50,15 +52,17 @@ use mqtt5_transport::AsyncDriver;
 use runtime::{Clock, Tokio};
 
 pub use mqtt5_client::{
-    AckMode, Bound, Bytes, ConnectionError, ConnectionErrorKind, ConnectionInfo, ContentFaults,
-    Delivered, DialError, DialErrorKind, DisconnectCause, DisconnectError, DisconnectErrorKind,
-    DisconnectReason, Ended, Endpoint, EndpointError, Error, ErrorKind, Event, Filter, Instant,
-    Interception, KeepAlive, Message, MessageDraft, Offline, OnDrop, Options, OptionsError,
-    Overflow, Password, Payload, Progress, Properties, Property, PublishDraft, PublishError,
-    PublishErrorKind, QoS, ReasonCode, Refusal, RejectReason, RequestError, RequestErrorKind,
-    Resume, RetainHandling, Scheme, State, Statistics, SubscribeError, SubscribeErrorKind,
-    SubscriptionId, TopicError, TopicFilter, TopicName, UnsubscribeError, UnsubscribeErrorKind,
-    Unsubscribed, Verdict, Will,
+    AckMode, Backoff, Bound, Bytes, Congestion, ConnectionError, ConnectionErrorKind,
+    ConnectionInfo, ContentFaults, Delivered, DialError, DialErrorKind, DisconnectCause,
+    DisconnectError, DisconnectErrorKind, DisconnectReason, Ended, Endpoint, EndpointError, Error,
+    ErrorKind, Event, Filter, Instant, Interception, KeepAlive, Message, MessageDraft, Offline,
+    OnDrop, OnSessionLost, Options, OptionsError, Overflow, PacketId, Password, Payload,
+    Preparation, Progress, Properties, Property, ProtocolStatistics, PublishDraft, PublishError,
+    PublishErrorKind, QoS, QueueFull, ReasonCode, Reconnect, Redirects, Refusal, RejectReason,
+    RequestError, RequestErrorKind, Resubscribe, Resume, RetainHandling, Retry, Scheme, State,
+    States, Statistics, SubscribeError, SubscribeErrorKind, SubscriptionId, TopicAliases,
+    TopicError, TopicFilter, TopicName, UnsubscribeError, UnsubscribeErrorKind, Unsubscribed,
+    Verdict, Will,
 };
 
 pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};
@@ -73,6 +77,8 @@ pub type Requester = mqtt5_client::Requester<Async>;
 pub type Delivery = mqtt5_client::Delivery<Async>;
 /// What happens to a client; see [`mqtt5_client::Events`].
 pub type Events = mqtt5_client::Events<Async>;
+/// The attempts to connect that the application prepares; see [`mqtt5_client::Attempts`].
+pub type Attempts = mqtt5_client::Attempts<Async>;
 
 /// Connects to a server, and returns when it has accepted the connection.
 ///
@@ -82,8 +88,9 @@ pub type Events = mqtt5_client::Events<Async>;
 ///
 /// # Errors
 ///
-/// What is wrong with the options, why the server cannot be reached, or why it refused. The first failure is final;
-/// [`Options::connect_timeout`] bounds the whole of it.
+/// What is wrong with the options, why the server cannot be reached, or why it refused. With several
+/// [servers](Options::server) each of them is asked once; then the failure is final, unless [`Reconnect::retry_first`]
+/// says otherwise. [`Options::connect_timeout`] bounds each attempt.
 ///
 /// # Panics
 ///

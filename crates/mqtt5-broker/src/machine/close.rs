@@ -109,7 +109,6 @@ impl Broker {
         connection.aliases = Vec::new();
         connection.topic_aliases = TopicAliases::default();
         connection.authentication = None;
-        connection.delayed = 0;
         if let Some(faults) = &mut self.outputs.faults {
             faults.forget(connection.number);
         }

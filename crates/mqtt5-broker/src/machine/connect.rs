@@ -8,6 +8,7 @@ use mqtt5_proto::{PacketType, Property, PropertyBuffer, QoS, ReasonCode, Role};
 
 use super::Broker;
 use super::authenticate::push_authentication;
+use super::publish::may_publish;
 use crate::access::Login;
 use crate::aliases::TopicAliases;
 use crate::connection::{ClientLimits, Phase};
@@ -62,7 +63,8 @@ impl Broker {
             return self.fail(slot, ReasonCode::QUOTA_EXCEEDED, "too many sessions");
         }
         if let Some(will) = &connect.will {
-            if let Err(reason) = self.may_publish(client_id, will.topic.as_str()) {
+            let access = &mut *self.config.access;
+            if let Err(reason) = may_publish(access, client_id, will.topic.as_str()) {
                 let reason = permitted(reason, PacketType::Connack);
                 return self.fail(slot, reason, "the topic of the will");
             }

@@ -33,9 +33,13 @@ impl Broker {
                     self.handle_packet(slot, packet);
                     input = rest;
                 }
-                _ => return self.keep_partial(slot, input),
+                _ => {
+                    self.keep_partial(slot, input);
+                    break;
+                }
             }
         }
+        self.settle_faults();
     }
 
     /// Handles the packet of which the beginning came earlier, if it is complete; gives what follows it.

@@ -1,13 +1,12 @@
 //! PUBLISH from a client (3.3.4).
 
-use std::sync::Arc;
-
 use mqtt5_proto::packet::{Acknowledgement, Packet, Publish};
 use mqtt5_proto::qos::Arrival;
 use mqtt5_proto::{PacketId, PacketType, QoS, ReasonCode, TopicName};
 
 use super::Broker;
 use super::connect::permitted;
+use crate::access::Access;
 use crate::message::{Fanout, Publication};
 use crate::timers::ConnectionSlot;
 use crate::trie::SessionSlot;
@@ -134,20 +133,11 @@ impl Broker {
         let Some(entry) = self.sessions.get(session) else {
             return ReasonCode::UNSPECIFIED_ERROR;
         };
-        let client_id = Arc::clone(&entry.client_id);
-        if let Err(reason) = self.may_publish(&client_id, publication.topic.as_str()) {
+        let topic = publication.topic.as_str();
+        if let Err(reason) = may_publish(&mut *self.config.access, &entry.client_id, topic) {
             return permitted(reason, PacketType::Puback);
         }
         self.route(Some(session), Fanout::new(self.now, publication))
-    }
-
-    /// Whether a client may publish to a topic, itself or by its will.
-    pub(super) fn may_publish(&mut self, client_id: &str, topic: &str) -> Result<(), ReasonCode> {
-        // Topics of the server itself are not for exchanging messages (4.7.2).
-        if topic == "$SYS" || topic.starts_with("$SYS/") {
-            return Err(ReasonCode::NOT_AUTHORIZED);
-        }
-        self.config.access.publish(client_id, topic)
     }
 
     /// Sends the PUBACK [MQTT-4.3.2-4] or PUBREC [MQTT-4.3.3-8] of a message.
@@ -183,6 +173,19 @@ impl Broker {
         };
         self.reply(slot, &packet);
     }
+}
+
+/// Whether a client may publish to a topic, itself or by its will.
+pub(super) fn may_publish(
+    access: &mut dyn Access,
+    client_id: &str,
+    topic: &str,
+) -> Result<(), ReasonCode> {
+    // Topics of the server itself are not for exchanging messages (4.7.2).
+    if topic == "$SYS" || topic.starts_with("$SYS/") {
+        return Err(ReasonCode::NOT_AUTHORIZED);
+    }
+    access.publish(client_id, topic)
 }
 
 /// The packet that answers a PUBLISH with this QoS (3.3.4).

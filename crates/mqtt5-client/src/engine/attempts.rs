@@ -121,7 +121,9 @@ impl Engine {
             credentials,
             ..
         } = &self.connecting;
-        let properties = self.config.connect_properties(credentials);
+        let properties = self
+            .config
+            .connect_properties(credentials, self.receive_maximum());
         let connect = self
             .config
             .connect_packet(client_id, clean_start, credentials, &properties);
@@ -209,7 +211,11 @@ impl Engine {
             self.servers.fail(retry == Retry::Stop)
         };
         let policy = &self.config.reconnect;
-        let may_retry = policy.enabled && (self.connecting.has_succeeded || policy.retry_first);
+        // The first attempt asks every server, whatever comes later.
+        let may_retry = match self.connecting.has_succeeded {
+            true => policy.enabled,
+            false => left == Left::Untried || (policy.enabled && policy.retry_first),
+        };
         if self.closing.is_some() || !may_retry || !self.pacing.may_go_on(policy) {
             return None;
         }

@@ -9,6 +9,7 @@ use crate::error::ConnectionErrorKind;
 use crate::options::{AckMode, OnDrop, Overflow};
 use crate::slab::Key;
 use crate::subscription_id::SubscriptionId;
+use core::num::NonZeroU16;
 use core::time::Duration;
 use mqtt5_proto::{AckToken, DisconnectReason, Instant, Message, Properties, RejectReason};
 use std::collections::VecDeque;
@@ -37,6 +38,8 @@ pub(super) struct Pause {
     is_on: bool,
     /// It has lasted too long, and the connection is being closed for it.
     has_stalled: bool,
+    /// What stalled did not fit: so many messages may be under way on the next connection.
+    window: Option<NonZeroU16>,
 }
 
 impl Engine {
@@ -158,7 +161,25 @@ impl Engine {
         self.supervisor
             .set_end(ConnectionErrorKind::ConsumerStalled.into());
         self.pause.has_stalled = true;
+        let fitted = u16::try_from(self.held.len().saturating_sub(1)).unwrap_or(u16::MAX);
+        self.pause.window = NonZeroU16::new(fitted).or(Some(NonZeroU16::MIN));
         self.begin_close(now, DisconnectReason::QuotaExceeded, Properties::EMPTY);
+    }
+
+    /// Our Receive Maximum on the next connection: the one of the options, or as many messages as fitted before the last one stalled. What
+    /// stalled comes again at once, and answers that the application waits for must not be stuck behind it again.
+    pub(super) fn receive_maximum(&self) -> NonZeroU16 {
+        let configured = self.config.receive_maximum;
+        self.pause
+            .window
+            .map_or(configured, |window| window.min(configured))
+    }
+
+    /// A connection is over: unless it stalled, the next one may have the whole window.
+    pub(super) fn forget_stall(&mut self) {
+        if self.connection.is_some() && !self.pause.has_stalled {
+            self.pause.window = None;
+        }
     }
 
     /// After a stall, what nobody has taken is discarded, since its redelivery hands it over; what will not be redelivered stays.

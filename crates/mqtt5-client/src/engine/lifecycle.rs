@@ -80,6 +80,9 @@ impl Engine {
                 Detail::Lost(cause, answer),
             ));
         }
+        self.fail_writing();
+        self.note_poison();
+        self.forget_stall();
         self.discard_untaken(now);
         self.discard_abandoned(now);
         self.attempt_ended(now);
@@ -151,7 +154,24 @@ impl Engine {
         .min()
     }
 
+    /// A PUBLISH may break the protocol each time that the server sends it: tells so after the third connection in a row.
+    fn note_poison(&mut self) {
+        let Some((packet_id, topic)) = self.machine.offending_publish() else {
+            self.poison = None;
+            return;
+        };
+        let known = self.poison.take();
+        let known = known.filter(|(id, known, _)| *id == packet_id && **known == *topic);
+        let count = known.map_or(0, |(_, _, count)| count).saturating_add(1);
+        self.poison = Some((packet_id, topic.into(), count));
+        if count == POISON {
+            let topic = String::from_utf8_lossy(topic).into();
+            self.tell(Event::PoisonMessage { topic, packet_id });
+        }
+    }
+
     pub(super) fn tell(&mut self, event: Event) {
+        self.log.event(&event);
         self.notices.push(event, &mut self.wakes);
     }
 
@@ -173,7 +193,7 @@ impl Engine {
 
     fn expire(&mut self, slot: Key) {
         let outcome = match self.operations.stage(slot) {
-            Some(Stage::Waiting(_) | Stage::InMachine(_)) => {
+            Some(Stage::Waiting(_) | Stage::InMachine(_) | Stage::Writing) => {
                 if self.withdraw(slot, PublishErrorKind::TimedOut) {
                     return;
                 }
@@ -237,3 +257,6 @@ fn kind_of(cause: DisconnectCause) -> Kind {
         _ => Kind::TransportClosed,
     }
 }
+
+/// How many connections in a row a message must cost to be called poison.
+const POISON: u8 = 3;

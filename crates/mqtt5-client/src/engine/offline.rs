@@ -1,5 +1,6 @@
 //! Messages that wait for a connection, or behind such.
 
+use super::publishing::Draft;
 use super::registry::Load;
 use crate::error::PublishErrorKind;
 use crate::options::Bound;
@@ -24,6 +25,8 @@ pub(super) struct Kept {
     expires: Option<Instant>,
     /// A newer retained message of its topic takes its place.
     is_superseded: bool,
+    /// It is QoS 0 and complete when it is written.
+    pub(super) until_written: bool,
     pub(super) slot: Key,
 }
 
@@ -43,10 +46,11 @@ impl Kept {
     /// A copy of a message, to wait under this slot.
     pub(super) fn new(
         now: Instant,
-        outbound: &Outbound<'_>,
+        draft: &Draft<'_>,
         properties: PropertyBuffer,
         slot: Key,
     ) -> Self {
+        let outbound = &draft.outbound;
         let interval = outbound.properties.message_expiry_interval();
         Self {
             number: 0,
@@ -61,6 +65,7 @@ impl Kept {
             },
             expires: interval.map(|interval| now + Duration::from_secs(interval.into())),
             is_superseded: false,
+            until_written: draft.until_written,
             slot,
         }
     }
@@ -104,6 +109,11 @@ impl Waiting {
 
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// The QoS of the first message.
+    pub(super) fn next_qos(&self) -> Option<QoS> {
+        self.queue.front().map(|kept| kept.qos)
     }
 
     /// Whether so many bytes more would pass the bound; a retained message of this topic would make room.

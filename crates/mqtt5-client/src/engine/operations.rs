@@ -37,6 +37,8 @@ pub(crate) enum Stage {
     Waiting(u64),
     /// A publish in the machine.
     InMachine(Op),
+    /// A QoS 0 publish that is encoded and complete when it is written.
+    Writing,
     /// A subscribe, sent or not.
     Subscribe,
     /// An unsubscribe, sent or not.

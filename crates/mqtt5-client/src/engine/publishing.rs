@@ -8,13 +8,15 @@ use crate::error::{Detail, PublishError, PublishErrorKind};
 use crate::options::{Congestion, Offline, QueueFull};
 use crate::slab::Key;
 use core::task::Waker;
-use mqtt5_proto::{EncodeError, Instant, Op, Outbound, PropertyBuffer, QoS, Refused};
+use mqtt5_proto::{EncodeError, Instant, Op, Outbound, Progress, PropertyBuffer, QoS, Refused};
 
 /// A message that a caller wants to publish, checked as far as that needs no lock.
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
     pub(crate) outbound: Outbound<'a>,
     pub(crate) deadline: Option<Instant>,
+    /// QoS 0 is complete when it is written, not when it is accepted.
+    pub(crate) until_written: bool,
 }
 
 /// What became of a message that was accepted.
@@ -53,7 +55,7 @@ impl Engine {
         }
         let outbound = &draft.outbound;
         let deadline = draft.deadline;
-        if self.state() == State::Online && self.waiting.is_empty() {
+        if self.is_open_for(outbound.qos) && self.waiting.is_empty() {
             // The caller keeps its message until it can be encoded at once: a copy would cost an allocation. Behind
             // others that wait it takes its place, so that they cannot hold it back for ever.
             if outbound.qos == QoS::AtMostOnce
@@ -68,11 +70,11 @@ impl Engine {
             let (op, encoded) = self
                 .enter(now, outbound)
                 .map_err(|refused| self.refused(refused))?;
-            if outbound.qos == QoS::AtMostOnce && encoded {
+            if outbound.qos == QoS::AtMostOnce && encoded && !draft.until_written {
                 return Ok(Accepted::Done);
             }
             let slot = self.open_timed(Stage::InMachine(op), deadline, waker.take());
-            self.owners.insert(op, Owner::Publish(slot));
+            self.entered(slot, outbound.qos, draft.until_written, op, encoded);
             return Ok(Accepted::Open(slot));
         }
         let policy = if outbound.qos == QoS::AtMostOnce {
@@ -111,18 +113,22 @@ impl Engine {
         withdrawn
     }
 
-    /// Whether a publish is accepted but not yet encoded.
-    pub(crate) fn is_unencoded(&self, op: Op) -> bool {
-        self.machine.is_pending(op)
+    /// How far a publish in the machine has come; `None` for a QoS 0 publish that is encoded.
+    pub(crate) fn progress(&self, op: Op) -> Option<Progress> {
+        self.machine.progress(op)
     }
 
     /// Moves waiting messages into the machine, as many as it takes.
     pub(super) fn pump_waiting(&mut self, now: Instant) {
-        if self.state() != State::Online {
-            return;
-        }
         let mut moved = false;
-        while let Some(mut kept) = self.waiting.pop() {
+        while self
+            .waiting
+            .next_qos()
+            .is_some_and(|qos| self.is_open_for(qos))
+        {
+            let Some(mut kept) = self.waiting.pop() else {
+                break;
+            };
             let outbound = match kept.outbound(now) {
                 Ok(outbound) => outbound,
                 Err(kind) => {
@@ -131,7 +137,9 @@ impl Engine {
                 }
             };
             match self.enter(now, &outbound) {
-                Ok((op, encoded)) => self.entered(&kept, op, encoded),
+                Ok((op, encoded)) => {
+                    self.entered(kept.slot, kept.qos, kept.until_written, op, encoded);
+                }
                 Err(Refused::Full | Refused::PacketIdsExhausted) => {
                     self.waiting.put_back(kept);
                     break;
@@ -180,12 +188,58 @@ impl Engine {
         Ok((op, encoded))
     }
 
-    fn entered(&mut self, kept: &Kept, op: Op, encoded: bool) {
-        if kept.qos == QoS::AtMostOnce && encoded {
-            self.finish_publish(kept.slot, Ok(Delivered::accepted()));
-        } else if self.operations.stage(kept.slot).is_some() {
-            self.operations.set_stage(kept.slot, Stage::InMachine(op));
-            self.owners.insert(op, Owner::Publish(kept.slot));
+    /// A message is in the machine: tells its slot what it waits for now.
+    fn entered(&mut self, slot: Key, qos: QoS, until_written: bool, op: Op, encoded: bool) {
+        if qos == QoS::AtMostOnce && encoded {
+            self.encoded(slot, until_written);
+        } else if self.operations.stage(slot).is_some() {
+            self.operations.set_stage(slot, Stage::InMachine(op));
+            let owner = Owner::Publish {
+                slot,
+                until_written,
+            };
+            self.owners.insert(op, owner);
+        }
+    }
+
+    /// A QoS 0 message is encoded, and it was the last to be.
+    pub(super) fn encoded(&mut self, slot: Key, until_written: bool) {
+        if until_written {
+            self.operations.set_stage(slot, Stage::Writing);
+            self.writing
+                .push_back((self.machine.queued_position(), slot));
+        } else {
+            self.finish_publish(slot, Ok(Delivered::accepted()));
+        }
+    }
+
+    /// Bytes have left: ends the QoS 0 publishes that waited for that.
+    pub(super) fn note_written(&mut self) {
+        let sent = self.machine.sent_position();
+        while let Some((_, slot)) = self
+            .writing
+            .front()
+            .copied()
+            .filter(|(end, _)| *end <= sent)
+        {
+            self.writing.pop_front();
+            self.finish_publish(slot, Ok(Delivered::accepted()));
+        }
+    }
+
+    /// The connection is over: what it has not written it never will.
+    pub(super) fn fail_writing(&mut self) {
+        for (_, slot) in core::mem::take(&mut self.writing) {
+            self.finish_publish(slot, Err(PublishErrorKind::NotSent.into()));
+        }
+    }
+
+    /// Whether messages of this QoS go to the machine now.
+    fn is_open_for(&self, qos: QoS) -> bool {
+        match self.state() {
+            State::Online => true,
+            State::Handshaking => self.config.publish_early && qos == QoS::AtMostOnce,
+            _ => false,
         }
     }
 
@@ -227,7 +281,7 @@ impl Engine {
         }
         let stage = Stage::Waiting(self.waiting.next_number());
         let slot = self.open_timed(stage, draft.deadline, waker.take());
-        let kept = Kept::new(now, outbound, properties, slot);
+        let kept = Kept::new(now, draft, properties, slot);
         if compacts {
             self.waiting.push_last_of_topic(kept);
         } else {

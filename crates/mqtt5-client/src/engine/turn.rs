@@ -76,6 +76,7 @@ impl Engine {
     ) {
         if written > 0 {
             self.machine.handle_sent(now, outgoing, written);
+            self.note_written();
             self.operations.wake(Watch::Room, &mut self.wakes);
         }
         self.machine.take_outgoing(outgoing);
@@ -167,8 +168,15 @@ impl Engine {
             }
             _ => {}
         }
-        if let Some(Owner::Publish(slot)) = self.owners.remove(&op) {
-            self.finish_publish(slot, result);
+        if let Some(Owner::Publish {
+            slot,
+            until_written,
+        }) = self.owners.remove(&op)
+        {
+            match result {
+                Ok(delivered) if !delivered.is_acknowledged() => self.encoded(slot, until_written),
+                result => self.finish_publish(slot, result),
+            }
         }
         self.operations.wake(Watch::Room, &mut self.wakes);
     }

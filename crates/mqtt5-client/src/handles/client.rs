@@ -1,7 +1,7 @@
 //! The handle of a client.
 
 use super::watching::{Watching, watches};
-use super::{Attempts, Disconnect, Events, Publish, Subscribe, Subscription, Unsubscribe};
+use super::{Attempts, Disconnect, Events, Publish, States, Subscribe, Subscription, Unsubscribe};
 use crate::connection_info::ConnectionInfo;
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::engine::{Engine, State, Watch};
@@ -159,6 +159,11 @@ impl<M: Mode> Client<M> {
     /// Where the client is in its life.
     pub fn state(&self) -> State {
         self.shared.lock().state()
+    }
+
+    /// Watches where the client is in its life, from now on.
+    pub fn states(&self) -> States<M> {
+        States::new(self.shared.clone())
     }
 
     /// Whether the server has accepted the connection and it has not ended.

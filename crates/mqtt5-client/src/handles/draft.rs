@@ -24,6 +24,7 @@ pub struct PublishDraft<'a> {
     pub(super) qos: QoS,
     pub(super) retain: bool,
     pub(super) alias: bool,
+    pub(super) until_written: bool,
     pub(super) properties: PropertyList,
     pub(super) timeout: Option<Duration>,
 }
@@ -36,6 +37,7 @@ impl<'a> PublishDraft<'a> {
             qos: QoS::AtMostOnce,
             retain: false,
             alias: false,
+            until_written: false,
             properties: PropertyList::default(),
             timeout: None,
         }

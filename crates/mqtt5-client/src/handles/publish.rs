@@ -58,6 +58,13 @@ impl<'a, M: Mode> Publish<'a, M> {
         self
     }
 
+    /// Lets a QoS 0 publish be complete when all of it is written to the transport, not already when it is accepted. If the connection
+    /// ends before that, it ends as [`NotSent`](PublishErrorKind::NotSent).
+    pub fn until_written(mut self) -> Self {
+        self.draft.until_written = true;
+        self
+    }
+
     /// Says whether the payload is UTF-8 text (3.3.2.3.2); one that is not, but is said to be, is not sent.
     pub fn payload_is_text(self, text: bool) -> Self {
         self.property(Property::PayloadFormatIndicator(u8::from(text)))
@@ -203,6 +210,7 @@ impl PublishDraft<'_> {
                 alias: self.alias,
             },
             deadline,
+            until_written: self.until_written,
         })
     }
 }

@@ -71,6 +71,7 @@ pub struct Options {
     pub(crate) offline_queue: Bound,
     pub(crate) compact_retained: bool,
     pub(crate) congestion_qos0: Congestion,
+    pub(crate) publish_early: bool,
     pub(crate) topic_alias_maximum: u16,
     pub(crate) topic_aliases: TopicAliases,
     pub(crate) subscription_queue: Bound,
@@ -144,6 +145,7 @@ impl Options {
             },
             compact_retained: false,
             congestion_qos0: Congestion::default(),
+            publish_early: false,
             topic_alias_maximum: 16,
             topic_aliases: TopicAliases::default(),
             subscription_queue: Bound {
@@ -208,6 +210,9 @@ impl Options {
         compact_retained: bool;
         /// Sets what a QoS 0 publish does while too much is unsent; [`Congestion::Wait`] by default.
         congestion_qos0: Congestion;
+        /// Sets whether QoS 0 messages leave right behind CONNECT, without waiting for CONNACK (3.1.4); no by default. They are lost if the
+        /// server refuses the connection, and one that its limits rule out may cost the connection.
+        publish_early: bool;
         /// Sets how many Topic Aliases the server may use towards us: 16 by default, 0 is none (3.1.2.11.5).
         topic_alias_maximum: u16;
         /// Sets when Topic Aliases are used towards the server, as far as it accepts them; never by default (3.3.2.3.4). A message keeps
@@ -223,7 +228,8 @@ impl Options {
         /// message cannot block itself while Receive Maximum × message size fits.
         inbound_bytes: usize;
         /// Sets how long reading may stand still because of [`inbound_bytes`](Self::inbound_bytes): 30 s by default. Then the
-        /// client disconnects with reason code 0x97.
+        /// client disconnects with reason code 0x97, and takes a smaller Receive Maximum to the next connection: as many messages as
+        /// fitted.
         stall_timeout: Duration;
         /// Sets how long a disconnect waits for accepted operations: 5 s by default.
         drain_timeout: Duration;

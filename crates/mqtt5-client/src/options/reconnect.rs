@@ -41,7 +41,7 @@ impl Reconnect {
         }
     }
 
-    /// Sets whether the very first connection is tried again, too; no by default: its failure stops the client.
+    /// Sets whether the very first connection is tried again, too; no by default: when every server was asked once, the client stops.
     pub fn retry_first(mut self, retry_first: bool) -> Self {
         self.retry_first = retry_first;
         self

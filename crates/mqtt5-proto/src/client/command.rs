@@ -289,6 +289,19 @@ impl<S: Storage> Machine<S> {
         self.acknowledge(now, token, reason.into());
     }
 
+    pub(crate) fn forget(&mut self, token: AckToken) -> bool {
+        let AckToken { id, arrival, .. } = token;
+        let receiver = &mut self.session.receiver;
+        if receiver.forget(id, arrival) {
+            return true;
+        }
+        if self.connection.state == State::Closing {
+            // Nothing is acknowledged on it any more.
+            receiver.handle_closed();
+        }
+        receiver.forget(id, arrival)
+    }
+
     pub(crate) fn disconnect(
         &mut self,
         now: Instant,

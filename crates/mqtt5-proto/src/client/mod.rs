@@ -132,10 +132,11 @@ macro_rules! face {
             self.0.abandon()
         }
 
-        /// Forgets a message that was received on an earlier connection and will not be acknowledged: its redelivery is
-        /// handed over again, as a new message. True if the message was still waited for.
+        /// Forgets a message that was received on a connection that is over, or is about to end after
+        /// [`disconnect`](Self::disconnect), and will not be acknowledged: its redelivery is handed over again, as a new
+        /// message. True if the message was still waited for. On a connection that goes on nothing is forgotten.
         pub fn forget(&mut self, token: AckToken) -> bool {
-            self.0.session.receiver.forget(token.id, token.arrival)
+            self.0.forget(token)
         }
 
         /// The next record to write, where [`Config::write_ahead`] asks for records; every record comes once, in the order

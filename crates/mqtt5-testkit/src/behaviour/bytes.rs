@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqtt5_client::{ConnectionErrorKind as Kind, Options, Property, QoS, ReasonCode};
+use mqtt5_client::{ConnectionErrorKind as Kind, Options, Property, QoS, ReasonCode, Reconnect};
 
 use super::{Setting, off_thread, receive};
 use crate::{Script, ScriptedPeer};
@@ -118,7 +118,8 @@ pub async fn every_end_closes_the_socket(setting: Setting) {
     for (answer, last, kind) in ends {
         let script = Script::new().skip_packet().send(answer).until_closed();
         let peer = ScriptedPeer::start(script);
-        let client = setting.start(Options::new(peer.url()).client_id("c"));
+        let options = Options::new(peer.url()).client_id("c");
+        let client = setting.start(options.reconnect(Reconnect::never()));
         if kind.is_none() {
             client.connected().await.unwrap();
             client.disconnect().await.unwrap();

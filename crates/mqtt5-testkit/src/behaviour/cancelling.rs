@@ -14,7 +14,7 @@ use super::{QOS, Server, Setting, eventually, receive, receive_until, yield_now}
 /// Polls a future so many times, or until it is ready; after each poll everybody else has a turn.
 ///
 /// It is polled whether it was woken or not, as it is beside others in one task.
-async fn poll_times<F: IntoFuture>(times: usize, future: F) -> Option<F::Output> {
+pub(super) async fn poll_times<F: IntoFuture>(times: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future.into_future());
     for _ in 0..times {
         let polled = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;

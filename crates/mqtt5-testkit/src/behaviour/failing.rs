@@ -1,14 +1,19 @@
-//! Ends that nobody asked for: everything ends with an error that says why, and nothing hangs.
+//! Ends that nobody asked for, to clients that do not connect again: everything ends with an error that says why, and nothing hangs.
 
 use std::time::Duration;
 
 use mqtt5_client::{
-    Client, ConnectionError, ConnectionErrorKind, KeepAlive, Options, PublishErrorKind, QoS, State,
-    SubscribeErrorKind,
+    Client, ConnectionError, ConnectionErrorKind, KeepAlive, Options, PublishErrorKind, QoS,
+    Reconnect, State, SubscribeErrorKind,
 };
 
 use super::{QOS, Setting, join, off_thread, receive};
 use crate::Direction;
+
+/// Options of a client for a single connection.
+fn once(url: String) -> Options {
+    Options::new(url).reconnect(Reconnect::never())
+}
 
 /// Nothing works any more, and everything says so.
 async fn assert_stopped(client: &Client) -> ConnectionError {
@@ -25,7 +30,8 @@ async fn assert_stopped(client: &Client) -> ConnectionError {
 
 /// The server goes away, politely or not.
 pub async fn the_server_closes(setting: Setting) {
-    let client = setting.connect().await;
+    let options = setting.options().reconnect(Reconnect::never());
+    let client = setting.connect_with(options).await;
     let mut inbox = client.subscribe("a").await.unwrap();
     let Setting { server, .. } = setting;
     let (ended, ()) = join(inbox.recv(), off_thread(|| server.stop())).await;
@@ -49,7 +55,7 @@ pub async fn the_server_closes(setting: Setting) {
 /// Nobody answers any more, and then the link is gone.
 pub async fn the_link_is_cut(setting: Setting) {
     let proxy = setting.server.proxy();
-    let client = setting.connect_with(Options::new(proxy.url())).await;
+    let client = setting.connect_with(once(proxy.url())).await;
     let mut inbox = client.subscribe("a").await.unwrap();
     proxy.stall(Direction::ToClient, true);
     let mut deliveries = Vec::new();
@@ -85,7 +91,7 @@ pub async fn the_link_is_cut_at_every_stage(setting: Setting) {
         let mut survived = 0;
         for bytes in (0..).step_by(3) {
             proxy.cut_after(direction, bytes);
-            let client = setting.start(Options::new(proxy.url()));
+            let client = setting.start(once(proxy.url()));
             let whole = exchange(&client).await;
             drop(client.disconnect().await);
             survived += u32::from(whole);
@@ -115,8 +121,8 @@ async fn exchange(client: &Client) -> bool {
 /// Silence for longer than the keep alive, after which nothing hangs.
 pub async fn a_silent_server_is_noticed(setting: Setting) {
     let proxy = setting.server.proxy();
-    let options = Options::new(proxy.url())
-        .keep_alive(KeepAlive::try_from(KEEP_ALIVE).expect("whole seconds"));
+    let options =
+        once(proxy.url()).keep_alive(KeepAlive::try_from(KEEP_ALIVE).expect("whole seconds"));
     let client = setting.connect_with(options).await;
     let mut inbox = client.subscribe("a").await.unwrap();
     proxy.stall(Direction::ToClient, true);

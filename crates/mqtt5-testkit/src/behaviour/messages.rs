@@ -137,7 +137,7 @@ pub async fn a_will_is_published_when_the_client_is_lost(setting: Setting) {
         message.properties().user_properties().collect::<Vec<_>>(),
         [("k", "v")]
     );
-    client.closed().await.unwrap_err();
+    client.disconnect().await.unwrap();
 }
 
 /// A client that says goodbye needs nobody to speak for it.

@@ -23,9 +23,12 @@ pub mod connecting;
 pub mod ending;
 pub mod failing;
 pub mod messages;
+pub mod reconnecting;
 pub mod requesting;
 mod server;
+pub mod soaking;
 pub mod subscriptions;
+pub mod surviving;
 
 use std::future::{Future, poll_fn};
 use std::mem;
@@ -36,7 +39,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use mqtt5_client::{Async, Client, Message, Options, OptionsError, QoS, Subscription};
+use mqtt5_client::{
+    Async, Backoff, Client, Event, Events, Message, Options, OptionsError, QoS, Reconnect,
+    Subscription,
+};
+
+use crate::Proxy;
 
 pub use allocating::messages_cost_no_allocation;
 pub use server::Server;
@@ -74,7 +82,27 @@ pub struct Setting {
 impl Setting {
     /// Options for a client of the server.
     pub fn options(&self) -> Options {
-        let options = Options::new(self.server.url());
+        self.at(self.server.url())
+    }
+
+    /// Options for a client that reaches the server through this link.
+    pub fn options_for(&self, proxy: &Proxy) -> Options {
+        self.at(proxy.url())
+    }
+
+    /// Options for a client that does so however often it fails, without long waits.
+    pub fn through(&self, proxy: &Proxy) -> Options {
+        self.options_for(proxy)
+            .reconnect(quickly().retry_first(true))
+    }
+
+    /// Options for a client of another server.
+    pub fn options_at(&self, server: &Server) -> Options {
+        self.at(server.url())
+    }
+
+    fn at(&self, url: String) -> Options {
+        let options = Options::new(url);
         match self.kind {
             // It must keep to the window.
             Kind::Embedded => options.inbound_margin(0),
@@ -235,6 +263,29 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) {
     .await;
 }
 
+/// Connects again without long waits, so that a test does not take long.
+fn quickly() -> Reconnect {
+    let (first, longest) = (Duration::from_millis(2), Duration::from_millis(50));
+    Reconnect::default().backoff(Backoff::exponential(first, longest))
+}
+
+/// The next event of this kind.
+async fn hear(events: &mut Events<Async>, is_wanted: impl Fn(&Event) -> bool) -> Event {
+    loop {
+        let event = events.recv().await.expect("the client lives");
+        if is_wanted(&event) {
+            return event;
+        }
+    }
+}
+
+/// Lets others have so many turns.
+async fn spin(turns: u32) {
+    for _ in 0..turns {
+        yield_now().await;
+    }
+}
+
 /// Runs two futures at once, on one task.
 async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
     let (mut a, mut b) = (pin!(a), pin!(b));
@@ -260,6 +311,31 @@ async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (
     })
     .await
 }
+
+/// Runs futures at once, on one task.
+async fn join_all<'a, T>(futures: impl IntoIterator<Item = BoxFuture<'a, T>>) -> Vec<T> {
+    let mut running: Vec<_> = futures.into_iter().map(Ok).collect();
+    poll_fn(|context| {
+        let mut is_over = true;
+        for slot in &mut running {
+            if let Ok(future) = slot {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(output) => *slot = Err(output),
+                    Poll::Pending => is_over = false,
+                }
+            }
+        }
+        if is_over {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    running.into_iter().filter_map(Result::err).collect()
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Runs `work` to its end, unless `alarm` panics first.
 async fn watched<T>(work: impl Future<Output = T>, alarm: impl Future<Output = ()>) -> T {
@@ -391,6 +467,38 @@ macro_rules! behaviour_tests {
                 a_silent_server_is_noticed
                 a_dribbling_link
                 a_stalled_link_holds_nobody_for_ever
+            }
+            reconnecting {
+                subscriptions_are_sent_again_when_they_are_lost
+                a_server_that_restarts_again_and_again
+                servers_take_turns
+                servers_can_be_replaced
+                failures_are_told_each_time
+                attempts_can_be_limited
+                attempts_are_prepared
+                a_new_client_after_the_end
+                a_disconnect_ends_the_wait
+                disconnecting_at_any_moment
+                a_dial_that_hangs_is_cancelled
+                a_link_that_was_left_does_not_disturb_the_next
+                a_silent_server_is_left
+                a_will_that_is_delayed
+            }
+            surviving {
+                a_publish_waits_for_the_next_connection
+                what_goes_over_the_wire_at_least_once
+                what_goes_over_the_wire_exactly_once
+                a_cut_after_the_server_has_a_message
+                a_cut_at_every_stage
+                a_queue_of_before_and_after_connecting
+                a_hundred_at_once_and_the_session_lives
+                a_hundred_at_once_and_the_session_is_lost
+                the_window_of_the_server_is_kept
+                a_consumer_that_publishes_is_never_stuck
+                cancelled_futures_lose_nothing
+            }
+            soaking {
+                a_link_that_breaks_all_the_time
             }
         }
     };

@@ -47,6 +47,38 @@ impl Server {
         }
     }
 
+    /// Stops it and starts it again at the same place; it remembers nothing.
+    pub fn restart(self) -> Self {
+        let address = self.address();
+        match self {
+            Self::Embedded(broker) => {
+                drop(broker);
+                let broker = Broker::new(Config::default()).listen(address);
+                Self::Embedded(broker.expect("the port is still free"))
+            }
+            Self::Mosquitto(mut broker) => {
+                broker.restart();
+                Self::Mosquitto(broker)
+            }
+        }
+    }
+
+    /// Starts a broker that accepts everybody and lets each client have so many messages unacknowledged.
+    pub fn with_window(kind: Kind, messages: u16) -> Self {
+        match kind {
+            Kind::Embedded => {
+                let mut config = Config::default();
+                config.receive_maximum = messages;
+                Self::embedded(config)
+            }
+            Kind::Mosquitto => {
+                let messages = messages.to_string();
+                let settings = mosquitto().option("max_inflight_messages", messages);
+                Self::Mosquitto(settings.start())
+            }
+        }
+    }
+
     /// Starts a link to it that can be disturbed.
     pub fn proxy(&self) -> Proxy {
         Proxy::start(self.address())
@@ -76,5 +108,6 @@ fn mosquitto() -> MosquittoSettings {
     MosquittoSettings::normal()
         .option("max_packet_size", "4194304")
         .option("max_queued_messages", "0")
+        .option("set_tcp_nodelay", "true")
         .option("max_inflight_messages", "100")
 }

@@ -201,6 +201,18 @@ fn servers_rotate_and_stop_means_all_of_them() {
     assert_eq!(link.dialed, ["mqtt://a:1883", "mqtt://b:1883"]);
 }
 
+/// T80: the first connection may be to any of them, even for a client that has only one.
+#[test]
+fn every_server_is_asked_for_the_first_connection() {
+    for policy in [Reconnect::default(), Reconnect::never()] {
+        let options = Options::new("mqtt://a").server("mqtt://b");
+        let (client, mut link) = Link::new::<Async>(options.reconnect(policy), Peer::Refusing);
+        link.pass(SECOND);
+        assert_eq!(client.state(), State::Stopped);
+        assert_eq!(link.dialed, ["mqtt://a:1883", "mqtt://b:1883"]);
+    }
+}
+
 /// S130, T91: other servers can be named while the client runs.
 #[test]
 fn servers_are_replaced_at_the_next_attempt() {
@@ -421,4 +433,30 @@ fn the_session_expiry_of_a_goodbye_is_that_of_the_application() {
         }
         packet => panic!("{packet:?}"),
     });
+}
+
+/// N21: a watcher sees where the client is, also when it was slow.
+#[test]
+fn the_state_can_be_watched() {
+    let (client, mut link) = scripted(reconnecting().reconnect(doubling()), Properties::EMPTY);
+    let mut states = client.states();
+    assert_eq!(now(states.recv()), Some(State::Online));
+    let mut next = Task::new(states.recv());
+    assert!(next.is_pending());
+    link.cut();
+    assert_eq!(next.woken(), Some(State::Waiting));
+    drop(next);
+    link.reconnect();
+    link.send(accepted(true));
+    assert_eq!(
+        now(states.recv()),
+        Some(State::Online),
+        "what was between is over"
+    );
+    let mut done = Task::new(client.disconnect());
+    assert!(done.is_pending());
+    link.run();
+    assert!(done.woken().is_ok());
+    assert_eq!(now(states.recv()), Some(State::Stopped));
+    assert_eq!(now(states.recv()), None);
 }

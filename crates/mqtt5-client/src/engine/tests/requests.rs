@@ -10,6 +10,7 @@ use core::error::Error;
 use core::time::Duration;
 use mqtt5_proto::packet::{Delivery, Publish};
 use mqtt5_proto::{Packet, PacketId, Properties, Property, RetainHandling, TopicName};
+use std::sync::{Arc, Mutex};
 
 const RESPONSES: &str = "me/responses/1";
 
@@ -322,6 +323,50 @@ fn open_requests_outlive_a_lost_connection() {
         answer(&mut link, &request, b"!");
         assert_eq!(task.woken().expect("answered").payload(), b"!");
     }
+}
+
+/// The next answer may arrive while the application looks at one that it discards.
+#[test]
+fn an_answer_that_comes_while_another_is_discarded_counts() {
+    type Hook = Box<dyn FnOnce() + Send>;
+    let hook: Arc<Mutex<Option<Hook>>> = Arc::default();
+    let called = hook.clone();
+    let options = options().intercept_message(move |message| {
+        if message.payload() != b"discard" {
+            return Interception::Pass;
+        }
+        let hook = called.lock().expect("fine").take();
+        hook.expect("called once")();
+        Interception::Discard
+    });
+    let (_client, requester, mut link) = requesting(options);
+    let mut task = Task::new(requester.request("t", ""));
+    assert!(task.is_pending());
+    let request = asked(&mut link);
+    answer(&mut link, &request, b"discard");
+    let link = Arc::new(Mutex::new(link));
+    let other_end = link.clone();
+    *hook.lock().expect("fine") = Some(Box::new(move || {
+        answer(&mut other_end.lock().expect("fine"), &request, b"!");
+    }));
+    assert_eq!(task.woken().expect("answered").payload(), b"!");
+    drop(link);
+}
+
+/// Whether the request has arrived is not known, so the answer may still come.
+#[test]
+fn a_request_whose_fate_is_unknown_waits_on() {
+    let (_client, requester, mut link) = requesting(reconnecting());
+    let request = requester.request("t", "").qos(QoS::ExactlyOnce);
+    let mut task = Task::new(request.timeout(Duration::from_secs(3600)));
+    assert!(task.is_pending());
+    let request = asked(&mut link);
+    link.resume(false);
+    assert_eq!(subscribed(&mut link), RESPONSES);
+    assert!(task.flag.take() > 0 && task.is_pending());
+    assert_eq!(link.sent_types(), Vec::<&str>::new());
+    answer(&mut link, &request, b"!");
+    assert_eq!(task.woken().expect("answered").payload(), b"!");
 }
 
 #[test]

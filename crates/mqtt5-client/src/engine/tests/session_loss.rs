@@ -13,7 +13,7 @@ use core::time::Duration;
 use mqtt5_proto::packet::Delivery;
 use mqtt5_proto::{Packet, Properties, Property};
 
-fn subscribed(options: Options) -> (crate::Client, Subscription, Link) {
+pub(super) fn subscribed(options: Options) -> (crate::Client, Subscription, Link) {
     let (client, mut link) = scripted(options, Properties::EMPTY);
     let mut task = Task::new(client.subscribe("#").qos(QoS::ExactlyOnce));
     assert!(task.is_pending());
@@ -25,7 +25,7 @@ fn subscribed(options: Options) -> (crate::Client, Subscription, Link) {
 }
 
 /// The next PUBLISH: identifier, DUP and payload.
-fn published(link: &mut Link) -> (u16, bool, String) {
+pub(super) fn published(link: &mut Link) -> (u16, bool, String) {
     link.sent(|packet| match packet {
         Packet::Publish(publish) => match publish.delivery {
             Delivery::AtLeastOnce { id, dup } | Delivery::ExactlyOnce { id, dup } => {

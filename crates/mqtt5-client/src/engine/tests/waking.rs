@@ -181,7 +181,7 @@ impl Wake for Owning {
 }
 
 /// Runs `f` on a thread, so that a deadlock fails the test instead of hanging it.
-fn without_deadlock(f: impl FnOnce() + Send + 'static) {
+pub(super) fn without_deadlock(f: impl FnOnce() + Send + 'static) {
     let (sender, receiver) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         f();
