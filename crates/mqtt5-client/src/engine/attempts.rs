@@ -111,6 +111,7 @@ impl Engine {
         if !self.supervisor.is_dialing(attempt) {
             return false;
         }
+        self.discard_abandoned(now);
         let clean_start = match self.config.resume {
             Resume::Never => true,
             Resume::AssumeSession => false,

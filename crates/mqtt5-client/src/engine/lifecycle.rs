@@ -84,7 +84,6 @@ impl Engine {
         self.note_poison();
         self.forget_stall();
         self.discard_untaken(now);
-        self.discard_abandoned(now);
         self.attempt_ended(now);
     }
 

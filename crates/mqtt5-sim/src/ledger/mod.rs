@@ -32,7 +32,9 @@ pub(crate) struct Ledger {
     /// Why a process may ask for a filter.
     reasons: BTreeMap<(ProcessId, String), Reasons>,
     /// Processes that were told to subscribe again at every connection.
-    eager: BTreeSet<ProcessId>,
+    pub(crate) eager: BTreeSet<ProcessId>,
+    /// Processes that publish QoS 2 messages again when the session is lost.
+    pub(crate) republishers: BTreeSet<ProcessId>,
 }
 
 impl Ledger {
@@ -48,6 +50,7 @@ impl Ledger {
             unsubscribed: Vec::new(),
             reasons: BTreeMap::new(),
             eager: BTreeSet::new(),
+            republishers: BTreeSet::new(),
         }
     }
 
@@ -69,26 +72,15 @@ impl Ledger {
 
     /// The operations that are open, in words.
     pub(crate) fn open_operations(&self) -> impl Iterator<Item = String> + '_ {
-        self.operations
-            .values()
-            .map(|(process, what)| format!("{process} {what}"))
+        self.operations.values().map(|(process, what)| format!("{process} {what}"))
     }
 
     /// The process is gone; nobody waits for anything of its.
     pub(crate) fn process_over(&mut self, process: ProcessId) {
         self.operations.retain(|_, (of, _)| *of != process);
-        for subscription in self
-            .subscriptions
-            .iter_mut()
-            .filter(|s| s.process == process)
-        {
+        for subscription in self.subscriptions.iter_mut().filter(|s| s.process == process) {
             subscription.over = true;
         }
-    }
-
-    /// The process shall subscribe again at every connection.
-    pub(crate) fn set_eager(&mut self, process: ProcessId) {
-        self.eager.insert(process);
     }
 
     pub(crate) fn always_resubscribes(&self, process: ProcessId) -> bool {
@@ -112,11 +104,7 @@ impl Ledger {
     /// The broker has subscribed a client.
     pub(crate) fn broker_subscribed(&mut self, client: usize, filter: &str) {
         let moment = self.moment();
-        self.at_broker
-            .entry(client)
-            .or_default()
-            .entry(filter.to_owned())
-            .or_insert(moment);
+        self.at_broker.entry(client).or_default().entry(filter.to_owned()).or_insert(moment);
     }
 
     pub(crate) fn broker_unsubscribed(&mut self, client: usize, filter: &str) {

@@ -227,10 +227,13 @@ fn a_message_that_is_held_when_dropped_comes_again() {
             on_drop: OnDrop::Hold,
         })
     };
-    for session_present in [true, false] {
+    for (session_present, connected) in [(true, true), (true, false), (false, true)] {
         for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
             let (client, mut subscription, mut link) = subscribed(options());
             link.send(publish("a", qos, 5, b"m"));
+            if !connected {
+                link.cut();
+            }
             drop(take(&mut subscription));
             link.resume(session_present);
             link.sent_types();
