@@ -26,13 +26,14 @@ pub(crate) struct Adapter {
     written: usize,
     /// Bytes that were read since the driver was told.
     read: Vec<u8>,
-    /// How many bytes of `outgoing` the referee has seen.
+    /// How many bytes of `outgoing` the referee has seen, and how many of those the transport has not taken.
     seen: usize,
+    unwritten: usize,
     link: Link,
     deadline: Option<Instant>,
     pub(crate) reading: bool,
-    /// When bytes last arrived, and when dials began.
-    pub(crate) heard: Instant,
+    /// When bytes last arrived or left, and when dials began.
+    pub(crate) moved: Instant,
     pub(crate) dials: Vec<Instant>,
     pub(crate) finished: bool,
     two_threads: bool,
@@ -73,10 +74,11 @@ impl Adapter {
             written: 0,
             read: Vec::new(),
             seen: 0,
+            unwritten: 0,
             link: Link::Closed,
             deadline: None,
             reading: false,
-            heard: hub.clock.now(),
+            moved: hub.clock.now(),
             dials: Vec::new(),
             finished: false,
             two_threads,
@@ -155,6 +157,7 @@ impl Adapter {
         }
         self.seen = self.outgoing.len();
         if let (Some(number), true) = (self.connection(), self.seen > 0) {
+            self.unwritten = self.seen;
             let mut slices = [std::io::IoSlice::new(&[]); 64];
             let count = self.outgoing.slices(&mut slices);
             let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
@@ -220,8 +223,9 @@ impl Adapter {
             Dialed::Open if self.driver.handle_dialed(attempt) => {
                 let number = outside.open(self.process);
                 self.link = Link::Open { attempt, number, deaf: false };
-                self.heard = outside.now();
+                self.moved = outside.now();
                 self.seen = 0;
+                self.unwritten = 0;
                 self.read.clear();
                 self.reader.ring();
             }
@@ -240,7 +244,9 @@ impl Adapter {
         match connection.client_write(now, bytes, waker) {
             Some(count) => {
                 self.written = count;
+                self.unwritten -= count;
                 if count > 0 {
+                    self.moved = now;
                     outside.referees.client_wrote(number);
                 }
                 count > 0
@@ -262,7 +268,7 @@ impl Adapter {
             Read::Some(count) => {
                 self.read.extend_from_slice(&space[..count]);
                 self.incoming.filled(count);
-                self.heard = outside.now();
+                self.moved = outside.now();
                 true
             }
             Read::Nothing => false,
@@ -310,7 +316,9 @@ impl Adapter {
     pub(crate) fn hang_up(&mut self, outside: &mut Outside) {
         let now = outside.now();
         if let Link::Open { number, .. } | Link::Leaving { number, .. } = self.link {
-            outside.referees.check_silence(number);
+            if self.unwritten == 0 {
+                outside.referees.check_silence(number);
+            }
             outside.referees.client_closed(number);
             outside.hub.transcript.say(self.process, || format!("#{number} closed"));
             if let Some(connection) = outside.network.get(number) {

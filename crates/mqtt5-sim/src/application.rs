@@ -173,6 +173,7 @@ impl Consumer {
                 Either::Right(Ok(Some(message))) => self.take(message),
                 Either::Right(Ok(None)) => self.answer(),
                 Either::Right(Err(_)) => {
+                    self.answer();
                     hub.ledger.borrow_mut().subscription_over(self.number);
                     return hub.transcript.say(self.place.process, || format!("s{} has ended", self.number));
                 }

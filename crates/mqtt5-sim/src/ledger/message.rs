@@ -22,6 +22,8 @@ pub(crate) struct Note {
     pub(crate) taken: Vec<u64>,
     /// The broker refused it.
     pub(crate) refused: bool,
+    /// The broker took it for a message of an earlier process.
+    swallowed: bool,
     /// Processes that dropped it unanswered: it comes again.
     pub(crate) held_back: Vec<ProcessId>,
     /// How often the publisher had lost its session when it was begun.
@@ -73,6 +75,7 @@ impl Ledger {
             ending: None,
             taken: Vec::new(),
             refused: false,
+            swallowed: false,
             held_back: Vec::new(),
             losses,
         });
@@ -95,7 +98,7 @@ impl Ledger {
         let taken = !note.taken.is_empty();
         let wrong = match ending {
             Ending::Accepted => note.qos != QoS::AtMostOnce,
-            Ending::Acknowledged => !taken || note.refused || note.qos == QoS::AtMostOnce,
+            Ending::Acknowledged => !(taken || note.swallowed) || note.refused || note.qos == QoS::AtMostOnce,
             Ending::Failed(PublishErrorKind::Rejected) => !note.refused,
             Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
             // One that was to be published again, since the session was lost, may have arrived before.
@@ -127,6 +130,20 @@ impl Ledger {
         self.transcript.check(Invariant::AtMostOnce, repeatable || times == 1, || {
             format!("the broker took m{number} of {:?} {times} times", note.qos)
         });
+    }
+
+    /// The broker took a PUBLISH of QoS 2 for a repetition of `before`, whose identifier it has.
+    ///
+    /// A process that takes over a session without what its predecessor knew cannot know which identifiers are in use.
+    pub(crate) fn broker_repeated(&mut self, number: usize, before: usize) {
+        let (Some(note), Some(first)) = (self.messages.get(number), self.messages.get(before)) else {
+            return;
+        };
+        let inherited = note.publisher != first.publisher;
+        self.transcript.check(Invariant::Identifiers, number == before || inherited, || {
+            format!("m{number} was published under the identifier of m{before}, which is not finished")
+        });
+        self.messages[number].swallowed |= inherited;
     }
 
     /// The broker answered a PUBLISH.

@@ -33,6 +33,7 @@ pub(crate) struct Outbound {
 /// A message that was received with QoS 2.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inbound {
+    pub(crate) number: Option<usize>,
     /// PUBREC was sent.
     pub(crate) answered: bool,
 }

@@ -24,7 +24,10 @@ impl Seat {
             Delivery::ExactlyOnce { id, .. } => {
                 let id = id.value();
                 is_new = !scene.memory.inbound.contains_key(&id);
-                let entry = scene.memory.inbound.entry(id).or_insert(Inbound { answered: false });
+                let entry = scene.memory.inbound.entry(id).or_insert(Inbound { number, answered: false });
+                if let (Role::Server, Some(number), Some(before)) = (self.role, number, entry.number) {
+                    scene.ledger.broker_repeated(number, before);
+                }
                 if entry.answered {
                     self.due.repeated.insert(id);
                 } else if !self.due.pubrec.contains(&id) {

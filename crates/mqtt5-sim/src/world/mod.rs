@@ -200,7 +200,7 @@ impl<'a> World<'a> {
             }
             let connection = process.adapter.connection().filter(|_| process.adapter.reading);
             let keep_alive = connection.and_then(|number| self.outside.referees.keep_alive(number));
-            let silence = now.saturating_duration_since(process.adapter.heard);
+            let silence = now.saturating_duration_since(process.adapter.moved);
             let overlooked = keep_alive.is_some_and(|time| silence > time + time / 2 + WRITE_PATIENCE);
             transcript.check(Invariant::KeepAlive, !overlooked, || format!("{} hears nothing for {silence:?} and does nothing", process.id));
         }
