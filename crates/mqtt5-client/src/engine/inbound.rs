@@ -50,10 +50,10 @@ impl Engine {
         if self.registry.targets().is_empty() {
             self.statistics.messages_unmatched += 1;
             let Some(unmatched) = self.unmatched else {
-                // Acknowledged in its turn all the same [MQTT-4.5.0-2].
-                token
-                    .into_iter()
-                    .for_each(|token| self.machine.ack(now, token));
+                // Acknowledged in its turn all the same [MQTT-4.5.0-2]. Whoever closes leaves it to the next connection.
+                if let Some(token) = token.filter(|_| !self.is_closed()) {
+                    self.machine.ack(now, token);
+                }
                 return;
             };
             self.registry.fall_back_to(unmatched);

@@ -313,18 +313,21 @@ fn hand_over(
     Some(Message::new(message, arrived, answer))
 }
 
+/// What is left is acknowledged in its turn [MQTT-4.5.0-2], but not by a client that is closing: a session that is kept sends it again.
 impl Drop for Inbox {
     fn drop(&mut self) {
         let last = self.shared.remove_handle();
         let now = self.shared.now();
         let mut engine = self.shared.lock();
-        for hold in self.batch.iter().filter_map(|entry| entry.hold) {
-            engine.answer(now, hold, None);
-        }
-        let waker = engine.drop_subscription(now, self.local, self.keep || last);
         if last {
             engine.last_handle_dropped(now);
         }
+        if !engine.is_closed() {
+            for hold in self.batch.iter().filter_map(|entry| entry.hold) {
+                engine.answer(now, hold, None);
+            }
+        }
+        let waker = engine.drop_subscription(now, self.local, self.keep);
         drop(engine);
         drop(waker);
     }

@@ -26,7 +26,8 @@ use std::sync::Arc;
 /// were unsubscribed or the client has stopped, and all that arrived before was taken.
 ///
 /// Dropping it unsubscribes the filters that nobody else in this client wants. It does not when the client is closing, when this was its
-/// last handle, or after [`durable`](crate::Subscribe::durable) or [`detach`](Self::detach). What was not taken is acknowledged.
+/// last handle, or after [`durable`](crate::Subscribe::durable) or [`detach`](Self::detach). What was not taken is acknowledged, except by
+/// a client that is closing: a session that is kept sends it again.
 #[must_use = "dropping a subscription unsubscribes it"]
 pub struct Subscription<M: Mode = Async> {
     inbox: Inbox,

@@ -13,6 +13,7 @@ use core::panic::AssertUnwindSafe;
 use core::task::{Poll, Waker};
 use mqtt5_broker::{Broker, Config};
 use mqtt5_proto::Packet;
+use mqtt5_proto::packet::Delivery;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -118,6 +119,52 @@ fn a_cancelled_handler_leaves_its_message_with_the_subscription() {
     assert_eq!(*seen.borrow(), [1, 2, 3]);
     assert_eq!(answers(&mut link).len(), 3);
     assert_eq!(events.try_recv(), None);
+}
+
+/// The connection is lost while a handler is at work: its verdict answers the redelivery, which no handler sees.
+#[test]
+fn a_verdict_outlives_the_connection_if_the_session_does() {
+    let (_client, mut subscription, mut link) = subscribed(super::reconnecting());
+    send(&mut link, [1]);
+    let (gate, begun) = (Gate::default(), Cell::new(0));
+    let mut task = Task::new(subscription.handle_each(|_| {
+        begun.set(begun.get() + 1);
+        gate.pass()
+    }));
+    assert!(task.is_pending());
+    link.resume(true);
+    let mut again = publish("a", QoS::AtLeastOnce, 1, &[1]);
+    if let Packet::Publish(publish) = &mut again {
+        publish.delivery = Delivery::AtLeastOnce {
+            id: super::id(1),
+            dup: true,
+        };
+    }
+    link.send(again);
+    assert!(task.is_pending());
+    assert_eq!((begun.get(), answers(&mut link)), (1, vec![]));
+    gate.open();
+    assert!(task.is_pending());
+    assert_eq!(
+        (begun.get(), answers(&mut link)),
+        (1, vec![("PUBACK", 1, OK)])
+    );
+}
+
+/// In a new session nobody knows of the message any more, and what the server sends now is another one.
+#[test]
+fn a_verdict_of_a_lost_session_says_nothing() {
+    let (_client, mut subscription, mut link) = subscribed(super::reconnecting());
+    send(&mut link, [1, 2]);
+    let gate = Gate::default();
+    let mut task = Task::new(subscription.handle_each(|_| gate.pass()));
+    assert!(task.is_pending());
+    link.resume(false);
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+    send(&mut link, [1]);
+    gate.open();
+    assert!(task.is_pending());
+    assert_eq!(answers(&mut link), [("PUBACK", 1, OK)]);
 }
 
 #[test]
