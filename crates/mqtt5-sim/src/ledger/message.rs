@@ -118,7 +118,7 @@ impl Ledger {
         note.taken.push(moment);
         let times = note.taken.len();
         let lost = self.losses.get(&note.publisher).copied().unwrap_or_default() > note.losses;
-        let unsent = note.ending.is_some_and(Ending::is_unsent);
+        let unsent = !lost && note.ending.is_some_and(Ending::is_unsent);
         self.transcript.check(Invariant::Outcome, !unsent, || {
             format!("the broker received m{number}, which ended as {:?}", note.ending)
         });

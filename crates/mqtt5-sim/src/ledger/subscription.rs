@@ -163,9 +163,9 @@ impl Ledger {
         let first = receipt.times.iter().sum::<usize>() == 1;
         // What one of a group did not answer for goes to another, late.
         let shared = to.filters.iter().any(|filter| filter.is_shared() && filter.matches(topic));
-        // One that the broker took again since its answer was lost may have come too early for the subscription at first.
+        // What the broker took before may come again, late, since an answer was lost.
         let from_the_start = !comes_again && !shared
-            && (note.taken.len() == 1 || note.taken.first().is_some_and(|taken| *taken > to.opened));
+            && note.taken.first().is_some_and(|taken| *taken > to.opened);
         if let (true, Some(accepted)) = (first && from_the_start, note.accepted) {
             let key = (note.publisher, note.topic, note.qos as u8, qos as u8);
             let last = to.last.insert(key, (accepted, number));

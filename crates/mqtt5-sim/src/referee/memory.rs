@@ -11,6 +11,8 @@ pub(crate) struct Memory {
     pub(crate) inbound: BTreeMap<u16, Inbound>,
     /// Exchanges as they were before packets that were read last and perhaps never looked at: then they are so still.
     pub(crate) doubtful: BTreeMap<u16, Outbound>,
+    /// How many CONNECTs were sent since the last connection: a session may have begun with one that was not answered.
+    pub(crate) asked: usize,
     /// How many connections the server has accepted.
     pub(crate) connections: usize,
     /// How many messages were begun.

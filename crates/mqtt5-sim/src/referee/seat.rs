@@ -114,7 +114,7 @@ impl Seat {
     pub(crate) fn sent(&mut self, scene: &mut Scene<'_>, packet: &Packet<'_>) -> Judged {
         self.check_frame(scene, packet)?;
         match packet {
-            Packet::Connect(connect) => self.asked(connect),
+            Packet::Connect(connect) => self.asked(scene, connect),
             Packet::Connack(connack) => self.answered(scene, connack),
             Packet::Publish(publish) => return self.sends_publish(scene, publish),
             Packet::Pubrel(answer) => return self.sends_pubrel(scene, answer),
@@ -169,7 +169,8 @@ impl Seat {
         rule(Invariant::Wire, scene.length <= allowed, || format!("{name} has {} bytes, {allowed} are allowed", scene.length))
     }
 
-    fn asked(&mut self, connect: &Connect<'_>) {
+    fn asked(&mut self, scene: &mut Scene<'_>, connect: &Connect<'_>) {
+        scene.memory.asked += 1;
         self.keep_alive = connect.keep_alive;
         self.session_expiry = connect.properties.session_expiry_interval().unwrap_or(0);
     }
@@ -196,9 +197,11 @@ impl Seat {
             scene.memory.forget();
             scene.ledger.session_lost(scene.process);
         }
-        if scene.memory.connections > 0 && (!connack.session_present || scene.ledger.always_resubscribes(scene.process)) {
+        let unseen = scene.memory.asked > 1;
+        if scene.memory.connections > 0 && (!connack.session_present || unseen || scene.ledger.always_resubscribes(scene.process)) {
             scene.ledger.may_resubscribe(scene.process);
         }
         scene.memory.connections += 1;
+        scene.memory.asked = 0;
     }
 }
