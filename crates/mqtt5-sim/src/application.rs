@@ -195,10 +195,10 @@ impl Consumer {
             return;
         }
         if on_drop != Dropping::Never && self.taken % 4 == 0 && !hub.healing.get() {
-            match on_drop {
-                Dropping::Rejects => hub.ledger.borrow_mut().answered(self.number, number),
-                _ => hub.ledger.borrow_mut().held_back(self.place.process, number),
+            if on_drop == Dropping::Rejects {
+                hub.ledger.borrow_mut().answered(self.number, number);
             }
+            hub.ledger.borrow_mut().held_back(self.place.process, number);
             return hub.transcript.say(self.place.process, || format!("s{} drops m{number}", self.number));
         }
         self.kept.push((number, message));
@@ -218,6 +218,8 @@ impl Consumer {
         for (number, message) in self.kept.drain(..) {
             self.place.hub.ledger.borrow_mut().answered(self.number, number);
             if rejects && number % 3 == 0 {
+                // When the refusal is lost with its connection, the message comes again.
+                self.place.hub.ledger.borrow_mut().held_back(self.place.process, number);
                 message.reject(RejectReason::UnspecifiedError);
             } else {
                 message.ack();
@@ -230,6 +232,8 @@ impl Consumer {
 pub(crate) async fn unsubscribe(place: Place, filter: &'static str) {
     place.hub.ledger.borrow_mut().unsubscribing(place.process, filter);
     let answered = place.operation(format!("unsubscribe {filter}"), place.client.unsubscribe(filter).into_future()).await;
+    // It may have waited for room, and been overtaken by a subscribe meanwhile.
+    place.hub.ledger.borrow_mut().unsubscribing(place.process, filter);
     place.hub.transcript.say(place.process, || format!("unsubscribed {filter}: {}", answered.is_ok()));
 }
 

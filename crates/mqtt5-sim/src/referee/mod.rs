@@ -84,7 +84,11 @@ impl Referees {
                 connection.before = self.processes.get(&connection.process).cloned();
             }
         }
+        let before = self.is_accepted(number);
         self.observe(number, Role::Client, false, bytes);
+        if !before && self.is_accepted(number) {
+            self.client_wrote(number);
+        }
     }
 
     pub(crate) fn broker_sent(&mut self, number: u64, bytes: &[u8]) {
@@ -113,7 +117,7 @@ impl Referees {
     }
 
     /// Whether the broker has accepted the connection and the client knows.
-    pub(crate) fn is_accepted(&self, number: u64) -> bool {
+    fn is_accepted(&self, number: u64) -> bool {
         self.connections.get(&number).is_some_and(|c| c.client.is_accepted())
     }
 
