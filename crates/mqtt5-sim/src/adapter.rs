@@ -26,13 +26,14 @@ pub(crate) struct Adapter {
     written: usize,
     /// Bytes that were read since the driver was told.
     read: Vec<u8>,
-    /// How many bytes of `outgoing` the referee has seen.
+    /// How many bytes of `outgoing` the referee has seen, and how many of those the transport has not taken.
     seen: usize,
+    unwritten: usize,
     link: Link,
     deadline: Option<Instant>,
     pub(crate) reading: bool,
-    /// When bytes last arrived, and when dials began.
-    pub(crate) heard: Instant,
+    /// When bytes last arrived or left, and when dials began.
+    pub(crate) moved: Instant,
     pub(crate) dials: Vec<Instant>,
     pub(crate) finished: bool,
     two_threads: bool,
@@ -47,17 +48,9 @@ pub(crate) struct Adapter {
 enum Link {
     Closed,
     Dialing(Attempt, Dialed, Instant),
-    Open {
-        attempt: Attempt,
-        number: u64,
-        deaf: bool,
-    },
+    Open { attempt: Attempt, number: u64, deaf: bool },
     /// Nothing more is sent, and what arrives is thrown away.
-    Leaving {
-        attempt: Attempt,
-        number: u64,
-        until: Instant,
-    },
+    Leaving { attempt: Attempt, number: u64, until: Instant },
 }
 
 /// Which side is awake.
@@ -69,13 +62,7 @@ struct Awake {
 
 impl Adapter {
     /// The numbers are those under which its two sides can be woken.
-    pub(crate) fn new(
-        hub: &Hub,
-        process: ProcessId,
-        driver: Driver,
-        two_threads: bool,
-        sides: [usize; 2],
-    ) -> Self {
+    pub(crate) fn new(hub: &Hub, process: ProcessId, driver: Driver, two_threads: bool, sides: [usize; 2]) -> Self {
         let [reader, writer] = sides.map(|side| Alarm::new(side, &hub.ready));
         reader.ring();
         writer.ring();
@@ -87,10 +74,11 @@ impl Adapter {
             written: 0,
             read: Vec::new(),
             seen: 0,
+            unwritten: 0,
             link: Link::Closed,
             deadline: None,
             reading: false,
-            heard: hub.clock.now(),
+            moved: hub.clock.now(),
             dials: Vec::new(),
             finished: false,
             two_threads,
@@ -115,11 +103,7 @@ impl Adapter {
             Link::Dialing(_, Dialed::Never, _) | Link::Closed | Link::Open { .. } => None,
             Link::Dialing(_, _, at) | Link::Leaving { until: at, .. } => Some(at),
         };
-        self.deadline
-            .filter(|_| !self.finished)
-            .into_iter()
-            .chain(link)
-            .min()
+        self.deadline.filter(|_| !self.finished).into_iter().chain(link).min()
     }
 
     /// The time has come that it sleeps until.
@@ -131,52 +115,31 @@ impl Adapter {
 
     /// One of its sides was woken.
     pub(crate) fn poll(&mut self, outside: &mut Outside, is_reader: bool) {
-        if is_reader {
-            self.reader.reset()
-        } else {
-            self.writer.reset()
-        }
+        if is_reader { self.reader.reset() } else { self.writer.reset() }
         let awake = match self.two_threads {
-            true => Awake {
-                reader: is_reader,
-                writer: !is_reader,
-            },
-            false => Awake {
-                reader: true,
-                writer: true,
-            },
+            true => Awake { reader: is_reader, writer: !is_reader },
+            false => Awake { reader: true, writer: true },
         };
         for _ in 0..TURNS {
             if self.finished || !self.turn(outside, awake) {
                 return;
             }
         }
-        outside.hub.transcript.fail(
-            Invariant::Rest,
-            format!("the driver of {} never comes to rest", self.process),
-        );
+        outside.hub.transcript.fail(Invariant::Rest, format!("the driver of {} never comes to rest", self.process));
     }
 
     /// Tells whether there may be more to do.
     fn turn(&mut self, outside: &mut Outside, awake: Awake) -> bool {
         if awake.reader {
-            self.reading = self
-                .driver
-                .turn_read(&mut self.incoming, &self.reader_waker);
+            self.reading = self.driver.turn_read(&mut self.incoming, &self.reader_waker);
             if let Some(number) = self.connection() {
-                outside.referees.client_received(
-                    number,
-                    &core::mem::take(&mut self.read),
-                    self.reading,
-                );
+                outside.referees.client_received(number, &core::mem::take(&mut self.read), self.reading);
             }
         }
         if awake.writer {
             let written = core::mem::take(&mut self.written);
             let before = self.outgoing.len().saturating_sub(written);
-            let turn = self
-                .driver
-                .turn_write(&mut self.outgoing, written, &self.writer_waker);
+            let turn = self.driver.turn_write(&mut self.outgoing, written, &self.writer_waker);
             self.deadline = turn.deadline;
             self.show(outside, before);
             if let Some(action) = turn.action {
@@ -194,22 +157,17 @@ impl Adapter {
         }
         self.seen = self.outgoing.len();
         if let (Some(number), true) = (self.connection(), self.seen > 0) {
+            self.unwritten = self.seen;
             let mut slices = [std::io::IoSlice::new(&[]); 64];
             let count = self.outgoing.slices(&mut slices);
-            let bytes: Vec<u8> = slices[..count]
-                .iter()
-                .flat_map(|slice| slice.iter().copied())
-                .collect();
+            let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
             assert_eq!(bytes.len(), self.seen, "more parts than were asked for");
             outside.referees.client_sent(number, &bytes);
         }
     }
 
     fn obey(&mut self, outside: &mut Outside, action: Action) {
-        outside
-            .hub
-            .transcript
-            .say(self.process, || format!("is told: {action:?}"));
+        outside.hub.transcript.say(self.process, || format!("is told: {action:?}"));
         match action {
             Action::Dial { attempt, .. } => {
                 self.dials.push(outside.now());
@@ -230,29 +188,16 @@ impl Adapter {
     }
 
     fn leave(&mut self, outside: &mut Outside, left: Attempt) {
-        let Link::Open {
-            attempt,
-            number,
-            deaf,
-        } = self.link
-        else {
+        let Link::Open { attempt, number, deaf } = self.link else {
             return;
         };
         if attempt != left {
             return;
         }
-        match outside
-            .network
-            .get(number)
-            .filter(|connection| !deaf && !connection.broken)
-        {
+        match outside.network.get(number).filter(|connection| !deaf && !connection.broken) {
             Some(connection) => {
                 connection.client_finish(outside.hub.clock.now());
-                self.link = Link::Leaving {
-                    attempt,
-                    number,
-                    until: outside.now() + LEAVE,
-                };
+                self.link = Link::Leaving { attempt, number, until: outside.now() + LEAVE };
             }
             None => self.gone(outside, attempt),
         }
@@ -262,23 +207,13 @@ impl Adapter {
     fn move_bytes(&mut self, outside: &mut Outside, awake: Awake) -> bool {
         match self.link {
             Link::Closed => false,
-            Link::Dialing(attempt, dialed, at) => {
-                awake.writer && at <= outside.now() && self.dialed(outside, attempt, dialed)
-            }
-            Link::Open {
-                attempt,
-                number,
-                deaf,
-            } => {
+            Link::Dialing(attempt, dialed, at) => awake.writer && at <= outside.now() && self.dialed(outside, attempt, dialed),
+            Link::Open { attempt, number, deaf } => {
                 let wrote = awake.writer && !deaf && self.write(outside, number);
                 let read = awake.reader && self.reading && self.read(outside, attempt, number);
                 wrote | read | self.is_deaf_for_good(outside)
             }
-            Link::Leaving {
-                attempt,
-                number,
-                until,
-            } => self.linger(outside, attempt, number, until),
+            Link::Leaving { attempt, number, until } => self.linger(outside, attempt, number, until),
         }
     }
 
@@ -287,20 +222,15 @@ impl Adapter {
         match dialed {
             Dialed::Open if self.driver.handle_dialed(attempt) => {
                 let number = outside.open(self.process);
-                self.link = Link::Open {
-                    attempt,
-                    number,
-                    deaf: false,
-                };
-                self.heard = outside.now();
+                self.link = Link::Open { attempt, number, deaf: false };
+                self.moved = outside.now();
                 self.seen = 0;
+                self.unwritten = 0;
                 self.read.clear();
                 self.reader.ring();
             }
             Dialed::Open | Dialed::Never => {}
-            Dialed::Refused => self
-                .driver
-                .handle_dial_failed(attempt, DialError::new(DialErrorKind::ConnectionRefused)),
+            Dialed::Refused => self.driver.handle_dial_failed(attempt, DialError::new(DialErrorKind::ConnectionRefused)),
         }
         true
     }
@@ -314,7 +244,9 @@ impl Adapter {
         match connection.client_write(now, bytes, waker) {
             Some(count) => {
                 self.written = count;
+                self.unwritten -= count;
                 if count > 0 {
+                    self.moved = now;
                     outside.referees.client_wrote(number);
                 }
                 count > 0
@@ -331,14 +263,12 @@ impl Adapter {
 
     fn read(&mut self, outside: &mut Outside, attempt: Attempt, number: u64) -> bool {
         let space = self.incoming.space();
-        let read = outside.network.get(number).map_or(Read::End, |connection| {
-            connection.client_read(space, &self.reader_waker)
-        });
+        let read = outside.network.get(number).map_or(Read::End, |connection| connection.client_read(space, &self.reader_waker));
         match read {
             Read::Some(count) => {
                 self.read.extend_from_slice(&space[..count]);
                 self.incoming.filled(count);
-                self.heard = outside.now();
+                self.moved = outside.now();
                 true
             }
             Read::Nothing => false,
@@ -352,11 +282,7 @@ impl Adapter {
     /// Nothing can be written, and it may be long before reading is wanted again.
     fn is_deaf_for_good(&mut self, outside: &mut Outside) -> bool {
         match self.link {
-            Link::Open {
-                attempt,
-                deaf: true,
-                ..
-            } if !self.reading => {
+            Link::Open { attempt, deaf: true, .. } if !self.reading => {
                 self.gone(outside, attempt);
                 true
             }
@@ -364,18 +290,10 @@ impl Adapter {
         }
     }
 
-    fn linger(
-        &mut self,
-        outside: &mut Outside,
-        attempt: Attempt,
-        number: u64,
-        until: Instant,
-    ) -> bool {
+    fn linger(&mut self, outside: &mut Outside, attempt: Attempt, number: u64, until: Instant) -> bool {
         let mut unwanted = [0; 4096];
         let waker = &self.reader_waker;
-        let read = outside.network.get(number).map_or(Read::End, |connection| {
-            connection.client_read(&mut unwanted, waker)
-        });
+        let read = outside.network.get(number).map_or(Read::End, |connection| connection.client_read(&mut unwanted, waker));
         if read == Read::End || until <= outside.now() {
             self.gone(outside, attempt);
             return true;
@@ -398,12 +316,11 @@ impl Adapter {
     pub(crate) fn hang_up(&mut self, outside: &mut Outside) {
         let now = outside.now();
         if let Link::Open { number, .. } | Link::Leaving { number, .. } = self.link {
-            outside.referees.check_silence(number);
+            if self.unwritten == 0 {
+                outside.referees.check_silence(number);
+            }
             outside.referees.client_closed(number);
-            outside
-                .hub
-                .transcript
-                .say(self.process, || format!("#{number} closed"));
+            outside.hub.transcript.say(self.process, || format!("#{number} closed"));
             if let Some(connection) = outside.network.get(number) {
                 connection.client_finish(now);
                 connection.client_left = true;

@@ -20,10 +20,7 @@ pub(crate) struct BrokerSide {
 
 impl BrokerSide {
     pub(crate) fn new(broker: Broker) -> Self {
-        Self {
-            broker,
-            pending: BTreeMap::new(),
-        }
+        Self { broker, pending: BTreeMap::new() }
     }
 
     pub(crate) fn open(&mut self, now: Instant, connection: u64) {
@@ -49,12 +46,7 @@ impl BrokerSide {
     }
 
     /// Does everything that there is to do now; tells whether that was anything.
-    pub(crate) fn run(
-        &mut self,
-        now: Instant,
-        network: &mut Network,
-        referees: &mut Referees,
-    ) -> bool {
+    pub(crate) fn run(&mut self, now: Instant, network: &mut Network, referees: &mut Referees) -> bool {
         if self.next().is_some_and(|at| at <= now) {
             self.broker.handle_timeout(now);
         }
@@ -67,17 +59,8 @@ impl BrokerSide {
         moved
     }
 
-    fn read(
-        &mut self,
-        now: Instant,
-        number: u64,
-        network: &mut Network,
-        referees: &mut Referees,
-    ) -> bool {
-        let Some(connection) = network
-            .get(number)
-            .filter(|connection| !connection.broker_left)
-        else {
+    fn read(&mut self, now: Instant, number: u64, network: &mut Network, referees: &mut Referees) -> bool {
+        let Some(connection) = network.get(number).filter(|connection| !connection.broker_left) else {
             return false;
         };
         let bytes = connection.broker_read();
@@ -103,10 +86,7 @@ impl BrokerSide {
                 Action::Close(number) => {
                     let mut bytes = Vec::new();
                     let pending = self.pending.remove(&number);
-                    for mut outgoing in pending
-                        .into_iter()
-                        .chain([self.broker.take_outgoing(number)])
-                    {
+                    for mut outgoing in pending.into_iter().chain([self.broker.take_outgoing(number)]) {
                         drain(&mut outgoing, |chunk| {
                             bytes.extend_from_slice(chunk);
                             chunk.len()
@@ -138,25 +118,13 @@ impl BrokerSide {
     }
 
     /// Moves bytes into the link while it has room.
-    fn write(
-        &mut self,
-        now: Instant,
-        number: u64,
-        network: &mut Network,
-        referees: &mut Referees,
-    ) -> bool {
-        let Some(connection) = network
-            .get(number)
-            .filter(|connection| !connection.broker_left)
-        else {
+    fn write(&mut self, now: Instant, number: u64, network: &mut Network, referees: &mut Referees) -> bool {
+        let Some(connection) = network.get(number).filter(|connection| !connection.broker_left) else {
             return false;
         };
         let mut moved = false;
         loop {
-            let mut outgoing = self
-                .pending
-                .remove(&number)
-                .unwrap_or_else(|| self.broker.take_outgoing(number));
+            let mut outgoing = self.pending.remove(&number).unwrap_or_else(|| self.broker.take_outgoing(number));
             if outgoing.is_empty() {
                 return moved;
             }
@@ -193,8 +161,6 @@ fn drain(outgoing: &mut Outgoing, mut take: impl FnMut(&[u8]) -> usize) -> bool 
 
 impl fmt::Debug for BrokerSide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BrokerSide")
-            .field("pending", &self.pending)
-            .finish_non_exhaustive()
+        f.debug_struct("BrokerSide").field("pending", &self.pending).finish_non_exhaustive()
     }
 }

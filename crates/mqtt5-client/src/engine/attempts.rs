@@ -25,6 +25,10 @@ pub(super) struct Connecting {
     is_asked: bool,
     /// There has been a connection.
     pub(super) has_succeeded: bool,
+    /// The last CONNECT was not answered.
+    pub(super) is_unanswered: bool,
+    /// Since the last connection a CONNECT was not answered.
+    pub(super) is_session_in_doubt: bool,
 }
 
 impl Connecting {
@@ -35,6 +39,8 @@ impl Connecting {
             client_id: config.client_id.as_str().into(),
             is_asked: false,
             has_succeeded: false,
+            is_unanswered: false,
+            is_session_in_doubt: false,
         }
     }
 }
@@ -134,6 +140,9 @@ impl Engine {
             self.attempt_ended(now);
             return false;
         }
+        // An earlier CONNECT that was not answered may have begun a session that we know nothing of.
+        self.connecting.is_session_in_doubt |= self.connecting.is_unanswered;
+        self.connecting.is_unanswered = true;
         self.change(Input::Dialed)
     }
 

@@ -272,10 +272,14 @@ impl Engine {
             self.machine.ack(now, token);
             return None;
         };
-        Some(
-            self.held
-                .insert(now, token, open, message.encoded_len(), first),
-        )
+        let is_seen = open < registry.targets().len();
+        let held = self
+            .held
+            .insert(now, token, open, message.encoded_len(), first);
+        if is_seen {
+            self.held.touch(held);
+        }
+        Some(held)
     }
 
     fn enqueue(&mut self, now: Instant, index: usize, message: Message, hold: Option<Key>) {

@@ -45,7 +45,9 @@ impl Engine {
         }
         self.connecting.has_succeeded = true;
         self.connection = Some(info.clone());
-        self.resubscribe(info.session_present());
+        self.connecting.is_unanswered = false;
+        let in_doubt = core::mem::take(&mut self.connecting.is_session_in_doubt);
+        self.resubscribe(info.session_present(), in_doubt);
         self.change(Input::Accepted);
         self.continue_pause(now);
         self.tell(Event::Connected(info));

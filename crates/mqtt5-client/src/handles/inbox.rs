@@ -264,7 +264,14 @@ impl Inbox {
     /// Ends the subscription by itself, and gives the slot of the answer.
     pub(super) fn end(&mut self, waker: &mut Option<Waker>) -> Result<Key, UnsubscribeErrorKind> {
         let now = self.shared.now();
-        self.shared.lock().end_subscription(now, self.local, waker)
+        let mut engine = self.shared.lock();
+        let slot = engine.end_subscription(now, self.local, waker)?;
+        for hold in self.batch.iter().filter_map(|entry| entry.hold) {
+            engine.answer(now, hold, None);
+        }
+        drop(engine);
+        self.batch.clear();
+        Ok(slot)
     }
 }
 

@@ -72,19 +72,13 @@ impl Ledger {
 
     /// The operations that are open, in words.
     pub(crate) fn open_operations(&self) -> impl Iterator<Item = String> + '_ {
-        self.operations
-            .values()
-            .map(|(process, what)| format!("{process} {what}"))
+        self.operations.values().map(|(process, what)| format!("{process} {what}"))
     }
 
     /// The process is gone; nobody waits for anything of its.
     pub(crate) fn process_over(&mut self, process: ProcessId) {
         self.operations.retain(|_, (of, _)| *of != process);
-        for subscription in self
-            .subscriptions
-            .iter_mut()
-            .filter(|s| s.process == process)
-        {
+        for subscription in self.subscriptions.iter_mut().filter(|s| s.process == process) {
             subscription.over = true;
         }
     }
@@ -110,11 +104,7 @@ impl Ledger {
     /// The broker has subscribed a client.
     pub(crate) fn broker_subscribed(&mut self, client: usize, filter: &str) {
         let moment = self.moment();
-        self.at_broker
-            .entry(client)
-            .or_default()
-            .entry(filter.to_owned())
-            .or_insert(moment);
+        self.at_broker.entry(client).or_default().entry(filter.to_owned()).or_insert(moment);
     }
 
     pub(crate) fn broker_unsubscribed(&mut self, client: usize, filter: &str) {

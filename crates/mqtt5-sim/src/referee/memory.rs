@@ -11,6 +11,8 @@ pub(crate) struct Memory {
     pub(crate) inbound: BTreeMap<u16, Inbound>,
     /// Exchanges as they were before packets that were read last and perhaps never looked at: then they are so still.
     pub(crate) doubtful: BTreeMap<u16, Outbound>,
+    /// How many CONNECTs were sent since the last connection: a session may have begun with one that was not answered.
+    pub(crate) asked: usize,
     /// How many connections the server has accepted.
     pub(crate) connections: usize,
     /// How many messages were begun.
@@ -33,6 +35,7 @@ pub(crate) struct Outbound {
 /// A message that was received with QoS 2.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inbound {
+    pub(crate) number: Option<usize>,
     /// PUBREC was sent.
     pub(crate) answered: bool,
 }
@@ -47,24 +50,12 @@ impl Memory {
 
     /// The connection was lost before packets were looked at that had been read since `before`.
     pub(crate) fn doubt(&mut self, before: Self) {
-        let same = |id: &u16, was: &Outbound| {
-            self.outbound
-                .get(id)
-                .is_some_and(|now| now.released == was.released)
-        };
-        self.doubtful = before
-            .outbound
-            .into_iter()
-            .filter(|(id, was)| !same(id, was))
-            .collect();
+        let same = |id: &u16, was: &Outbound| self.outbound.get(id).is_some_and(|now| now.released == was.released);
+        self.doubtful = before.outbound.into_iter().filter(|(id, was)| !same(id, was)).collect();
     }
 
     /// The exchange under this identifier, or how it may still be.
-    pub(crate) fn believe(
-        &mut self,
-        id: u16,
-        is_so: impl Fn(&Outbound) -> bool,
-    ) -> Option<Outbound> {
+    pub(crate) fn believe(&mut self, id: u16, is_so: impl Fn(&Outbound) -> bool) -> Option<Outbound> {
         let known = self.outbound.get(&id).copied();
         if known.as_ref().is_none_or(|known| !is_so(known)) {
             if let Some(was) = self.doubtful.remove(&id).filter(is_so) {

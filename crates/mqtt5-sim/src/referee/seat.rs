@@ -21,11 +21,7 @@ pub(crate) type Judged = Result<(), Broken>;
 
 /// Fails with this invariant unless `holds`.
 pub(crate) fn rule(invariant: Invariant, holds: bool, text: impl FnOnce() -> String) -> Judged {
-    if holds {
-        Ok(())
-    } else {
-        Err(Broken(invariant, text()))
-    }
+    if holds { Ok(()) } else { Err(Broken(invariant, text())) }
 }
 
 /// What a packet meets when it passes.
@@ -78,11 +74,7 @@ pub(crate) struct Due {
 
 impl Seat {
     pub(crate) fn new(role: Role, connection: u64) -> Self {
-        let other = if role == Role::Client {
-            Role::Server
-        } else {
-            Role::Client
-        };
+        let other = if role == Role::Client { Role::Server } else { Role::Client };
         Self {
             role,
             connection,
@@ -103,11 +95,7 @@ impl Seat {
     }
 
     pub(crate) fn frames(&mut self, sent: bool) -> &mut Frames {
-        if sent {
-            &mut self.sent
-        } else {
-            &mut self.received
-        }
+        if sent { &mut self.sent } else { &mut self.received }
     }
 
     pub(crate) fn is_accepted(&self) -> bool {
@@ -126,7 +114,7 @@ impl Seat {
     pub(crate) fn sent(&mut self, scene: &mut Scene<'_>, packet: &Packet<'_>) -> Judged {
         self.check_frame(scene, packet)?;
         match packet {
-            Packet::Connect(connect) => self.asked(connect),
+            Packet::Connect(connect) => self.asked(scene, connect),
             Packet::Connack(connack) => self.answered(scene, connack),
             Packet::Publish(publish) => return self.sends_publish(scene, publish),
             Packet::Pubrel(answer) => return self.sends_pubrel(scene, answer),
@@ -154,12 +142,8 @@ impl Seat {
             Packet::Pubrec(answer) => self.reads_pubrec(scene, answer),
             Packet::Pubrel(answer) => self.due.pubcomp.push_back(answer.packet_id.value()),
             Packet::Subscribe(subscribe) => {
-                let names = subscribe
-                    .filters
-                    .iter()
-                    .map(|filter| filter.filter.as_str().to_owned());
-                self.requests
-                    .insert(subscribe.packet_id.value(), names.collect());
+                let names = subscribe.filters.iter().map(|filter| filter.filter.as_str().to_owned());
+                self.requests.insert(subscribe.packet_id.value(), names.collect());
             }
             Packet::Unsubscribe(unsubscribe) => self.reads_unsubscribe(scene, unsubscribe),
             Packet::Suback(answer) | Packet::Unsuback(answer) => {
@@ -175,26 +159,18 @@ impl Seat {
         let name = packet.packet_type().name();
         let first = matches!(
             (self.role, packet),
-            (Role::Client, Packet::Connect(_))
-                | (Role::Server, Packet::Connack(_) | Packet::Disconnect(_))
+            (Role::Client, Packet::Connect(_)) | (Role::Server, Packet::Connack(_) | Packet::Disconnect(_))
         );
         let repeated = self.begun && matches!(packet, Packet::Connect(_) | Packet::Connack(_));
-        rule(Invariant::Wire, (self.begun || first) && !repeated, || {
-            format!("{name} at the wrong time")
-        })?;
-        rule(Invariant::Wire, !self.ended, || {
-            format!("{name} after DISCONNECT")
-        })?;
+        rule(Invariant::Wire, (self.begun || first) && !repeated, || format!("{name} at the wrong time"))?;
+        rule(Invariant::Wire, !self.ended, || format!("{name} after DISCONNECT"))?;
         self.begun = true;
-        let allowed = self
-            .peer
-            .map_or(usize::MAX, |peer| peer.maximum_packet_size);
-        rule(Invariant::Wire, scene.length <= allowed, || {
-            format!("{name} has {} bytes, {allowed} are allowed", scene.length)
-        })
+        let allowed = self.peer.map_or(usize::MAX, |peer| peer.maximum_packet_size);
+        rule(Invariant::Wire, scene.length <= allowed, || format!("{name} has {} bytes, {allowed} are allowed", scene.length))
     }
 
-    fn asked(&mut self, connect: &Connect<'_>) {
+    fn asked(&mut self, scene: &mut Scene<'_>, connect: &Connect<'_>) {
+        scene.memory.asked += 1;
         self.keep_alive = connect.keep_alive;
         self.session_expiry = connect.properties.session_expiry_interval().unwrap_or(0);
     }
@@ -215,23 +191,17 @@ impl Seat {
         }
         self.accepted = true;
         self.peer = Some(Limits::of(connack.properties));
-        self.keep_alive = connack
-            .properties
-            .server_keep_alive()
-            .unwrap_or(self.keep_alive);
-        self.session_expiry = connack
-            .properties
-            .session_expiry_interval()
-            .unwrap_or(self.session_expiry);
+        self.keep_alive = connack.properties.server_keep_alive().unwrap_or(self.keep_alive);
+        self.session_expiry = connack.properties.session_expiry_interval().unwrap_or(self.session_expiry);
         if !connack.session_present {
             scene.memory.forget();
             scene.ledger.session_lost(scene.process);
         }
-        if scene.memory.connections > 0
-            && (!connack.session_present || scene.ledger.always_resubscribes(scene.process))
-        {
+        let unseen = scene.memory.asked > 1;
+        if scene.memory.connections > 0 && (!connack.session_present || unseen || scene.ledger.always_resubscribes(scene.process)) {
             scene.ledger.may_resubscribe(scene.process);
         }
         scene.memory.connections += 1;
+        scene.memory.asked = 0;
     }
 }

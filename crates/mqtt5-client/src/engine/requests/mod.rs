@@ -170,6 +170,10 @@ impl Engine {
             self.requests.put(Request::Unsubscribe(call));
             self.pump_requests(now);
         }
+        // Nobody will take what is left: it must not keep the answer from being read.
+        let left = self.registry.local_mut(local);
+        let left = left.map(|local| core::mem::take(&mut local.queue));
+        self.release(now, &left.unwrap_or_default());
         Ok(slot)
     }
 

@@ -55,7 +55,9 @@ impl Engine {
     }
 
     /// A connection was accepted: asks again for what the server does not have any more, in the order of the calls.
-    pub(in crate::engine) fn resubscribe(&mut self, session_present: bool) {
+    ///
+    /// A session that is `in_doubt` may have begun with a CONNACK that was lost: Session Present says nothing about our subscriptions then.
+    pub(in crate::engine) fn resubscribe(&mut self, session_present: bool, in_doubt: bool) {
         if !session_present {
             self.registry.forget_session();
             // What nobody wants the server does not have.
@@ -65,10 +67,10 @@ impl Engine {
         }
         match self.config.resubscribe {
             Resubscribe::Always => {}
-            Resubscribe::WhenSessionLost if !session_present => {}
+            Resubscribe::WhenSessionLost if !session_present || in_doubt => {}
             Resubscribe::WhenSessionLost | Resubscribe::Never => return,
         }
-        if self.config.resubscribe == Resubscribe::Always {
+        if session_present {
             self.registry.forget_grants();
         }
         let waiting: HashSet<Key> = self.requests.subscribing().collect();

@@ -254,6 +254,25 @@ fn a_message_that_is_held_when_dropped_comes_again() {
     }
 }
 
+/// The CONNACK that tells of a new session is lost with its connection; the next one tells that there is a session, and it is that one.
+#[test]
+fn a_session_that_may_have_begun_unseen_is_subscribed_again() {
+    let (_client, _subscription, mut link) = subscribed(reconnecting());
+    link.resume(true);
+    assert!(link.sent_types().is_empty());
+    link.cut();
+    link.reconnect();
+    assert_eq!(link.sent_types(), ["CONNECT"]);
+    link.resume(true);
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+    link.resume(true);
+    assert_eq!(
+        link.sent_types(),
+        ["SUBSCRIBE"],
+        "it was not answered; the doubt is over"
+    );
+}
+
 /// Messages that were queued and not taken when the session was lost are not lost with it: nobody will send them again.
 #[test]
 fn queued_messages_outlive_a_lost_session() {

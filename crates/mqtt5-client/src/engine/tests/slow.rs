@@ -114,6 +114,24 @@ fn reading_goes_on_while_a_subscribe_is_unanswered() {
     assert!(link.reading);
 }
 
+/// What an ending subscription has not handed over must not keep UNSUBACK from being read.
+#[test]
+fn a_subscription_that_unsubscribes_lets_go_of_what_it_holds() {
+    for fetched in [false, true] {
+        let (_client, mut subscription, mut link) = subscribed(options().inbound_bytes(10));
+        link.send(publish("a", QoS::AtMostOnce, 0, b""));
+        link.send(publish("a", QoS::AtLeastOnce, 1, &[0; 20]));
+        assert!(!link.reading);
+        if fetched {
+            drop(take(&mut subscription));
+        }
+        let mut unsubscribe = Task::new(subscription.unsubscribe());
+        assert!(unsubscribe.is_pending());
+        assert_eq!(link.sent_types(), ["UNSUBSCRIBE", "PUBACK"]);
+        assert!(link.reading);
+    }
+}
+
 #[test]
 fn a_paused_subscription_that_is_dropped_lets_the_others_go_on() {
     let bound = Bound {
