@@ -52,6 +52,8 @@ pub type Client = mqtt5_client::Client<Blocking>;
 pub type AsyncClient = mqtt5_client::Client<Async>;
 /// The messages of one or several filters: an [`Iterator`].
 pub type Subscription = mqtt5_client::Subscription<Blocking>;
+/// Sends requests and waits for their answers.
+pub type Requester = mqtt5_client::Requester<Blocking>;
 /// How an accepted publish ends.
 pub type Delivery = mqtt5_client::Delivery<Blocking>;
 /// What happens to a client: an [`Iterator`].

@@ -137,11 +137,11 @@ pub trait Access: Send {
         Verdict::Refuse(ReasonCode::BAD_AUTHENTICATION_METHOD)
     }
 
-    /// Decides about a PUBLISH. At QoS 0 a refused message is discarded without a word.
+    /// Decides about a PUBLISH, and about the will in a CONNECT. At QoS 0 a refused message is discarded without a word.
     ///
     /// # Errors
     ///
-    /// The reason code of the PUBACK or PUBREC that refuses it.
+    /// The reason code of the PUBACK or PUBREC that refuses it, or of the CONNACK.
     fn publish(&mut self, client_id: &str, topic: &str) -> Result<(), ReasonCode> {
         let _ = (client_id, topic);
         Ok(())

@@ -69,9 +69,12 @@ pub struct Config {
     pub maximum_queued: usize,
     /// How many bytes these messages may hold. Default: 64 MiB.
     pub maximum_queued_bytes: usize,
-    /// How many bytes may wait to be written to one client before QoS 0 messages for it are discarded. Default: 16 MiB.
+    /// How many bytes may wait to be written to one client before QoS 0 messages for it are discarded. One that leaves
+    /// twice as many and a packet of the maximum size unread, and still sends what is to be answered, is cut off.
+    /// Default: 16 MiB.
     pub maximum_unsent_bytes: usize,
-    /// Distinguishes the client identifiers that this broker assigns from those of others. Default: 0.
+    /// Distinguishes the client identifiers that this broker assigns from those of others, and decides when a
+    /// [`Fault`](crate::Fault) strikes that does so by chance. Default: 0.
     pub seed: u64,
 }
 

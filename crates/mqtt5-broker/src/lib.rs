@@ -41,6 +41,20 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! It also makes things go wrong when it is asked to ([`Fault`]): connects are refused, packets dropped, delayed, or sent
+//! twice, connections cut at a packet, sessions lost.
+//!
+//! ```
+//! use mqtt5_broker::{Farewell, Fault, Mishap, On};
+//! use mqtt5_proto::{PacketType, ReasonCode};
+//!
+//! let broker = mqtt5_broker::spawn()?;
+//! let elsewhere = Farewell::from(ReasonCode::USE_ANOTHER_SERVER).server_reference("mqtt://localhost:1884");
+//! broker.inject(Fault::new(On::Received(PacketType::Connect), Mishap::Refuse(elsewhere)));
+//! broker.inject(Fault::new(On::Sent(PacketType::Puback), Mishap::Drop).client("anna").times(3));
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! # What it is not
 //!
 //! It speaks neither TLS nor WebSocket nor MQTT 3.1.1, keeps everything in memory, and has never met the internet. In
@@ -60,9 +74,11 @@ mod aliases;
 mod clock;
 mod config;
 mod connection;
+mod faults;
 mod machine;
 mod message;
 mod outgoing;
+mod outputs;
 mod retained;
 mod server;
 mod session;
@@ -73,6 +89,7 @@ mod trie;
 
 pub use access::{Access, AuthenticationStep, Everybody, Login, Users, Verdict};
 pub use config::Config;
+pub use faults::{Farewell, Fault, Mishap, On};
 pub use machine::{Action, Broker};
 pub use outgoing::Outgoing;
 pub use server::{Server, spawn};

@@ -63,6 +63,15 @@ impl Outgoing {
         self.shared.push_back((self.bytes.len(), segment));
     }
 
+    /// Appends what another one has, of which nothing was read.
+    pub(crate) fn append(&mut self, other: Self) {
+        for (at, segment) in other.shared {
+            self.shared_len += segment.len();
+            self.shared.push_back((self.bytes.len() + at, segment));
+        }
+        self.bytes.extend_from_slice(&other.bytes);
+    }
+
     /// Gives back the memory, empty.
     pub(crate) fn into_memory(self) -> Vec<u8> {
         let mut bytes = self.bytes;

@@ -58,23 +58,12 @@ impl Session {
         self.queue.len() + self.sender.in_flight()
     }
 
-    /// The unfinished exchanges in their original order; true for those that wait for PUBCOMP.
-    pub(crate) fn exchanges(&mut self) -> Vec<(PacketId, bool)> {
-        let all: Vec<_> = std::iter::from_fn(|| self.sender.pop_front()).collect();
-        let mut exchanges = Vec::with_capacity(all.len());
-        for (id, exchange) in all {
-            let is_released = exchange.phase == Phase::AwaitPubcomp;
-            let qos = exchange.body.qos;
-            exchanges.push((id, is_released));
-            self.sender
-                .begin(id, exchange.tag, qos, exchange.body)
-                .expect("it was there before");
-            if is_released {
-                self.sender
-                    .acknowledge(PacketType::Pubrec, id, exchange.received);
-            }
-        }
-        exchanges
+    /// The connection is gone; what it left unfinished is kept for the next one.
+    pub(crate) fn detach(&mut self) {
+        self.connection = None;
+        // Whatever was encoded may have arrived, so that it is sent again with DUP 1.
+        self.sender.handle_closed(u64::MAX);
+        self.receiver.handle_closed();
     }
 
     /// The message of an exchange whose PUBLISH was not answered.

@@ -24,6 +24,8 @@ pub struct Statistics {
     pub messages_dropped: u64,
     /// Messages discarded because their Message Expiry Interval had passed.
     pub messages_expired: u64,
+    /// How often a [`Fault`](crate::Fault) struck.
+    pub faults: u64,
     /// Bytes received.
     pub bytes_received: u64,
     /// Bytes written, as far as reported.

@@ -46,6 +46,8 @@ pub enum TimerReason {
     SessionExpiry,
     /// A retained message expires.
     MessageExpiry,
+    /// A packet that a [`Fault`](crate::Fault) held back is due.
+    Fault,
 }
 
 /// All deadlines. Setting and clearing one costs the logarithm of their number.

@@ -403,6 +403,20 @@ fn a_client_that_does_not_close_is_aborted() {
 }
 
 #[test]
+fn the_number_of_a_lost_connection_may_be_used_again() {
+    let mut bench = Bench::new();
+    bench.connect(1, "a");
+    bench.send(1, &Packet::Pingreq);
+    bench.lose(1);
+    // Nothing is left to write or to close: it would hit the wrong one.
+    assert_eq!(bench.broker.poll_action(), None);
+    bench.open(1);
+    bench.send(1, &Packet::Connect(Connect::new("b")));
+    assert_eq!(bench.broker.poll_action(), Some(Action::Write(1)));
+    assert_eq!(bench.broker.poll_action(), None);
+}
+
+#[test]
 fn commands_of_the_operator() {
     let mut bench = Bench::new();
     bench.connect(1, "a");

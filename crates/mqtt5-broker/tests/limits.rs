@@ -300,6 +300,33 @@ fn a_slow_client_keeps_qos_1_in_its_queue() {
 }
 
 #[test]
+fn who_asks_and_never_reads_is_cut_off() {
+    let mut bench = Bench::with(|config| {
+        config.maximum_unsent_bytes = 1_000;
+        config.maximum_packet_size = 1_000;
+    });
+    bench.connect(1, "a");
+    bench.resume(2, &returning("b"));
+    while bench.broker.poll_action().is_some() {}
+    for connection in [1, 2] {
+        // Two bytes each: within the bounds, and taken.
+        (0..1_500).for_each(|_| bench.send(connection, &Packet::Pingreq));
+        assert_eq!(
+            bench.broker.poll_action(),
+            Some(mqtt5_broker::Action::Write(connection))
+        );
+        assert_eq!(bench.broker.poll_action(), None);
+        bench.send(connection, &Packet::Pingreq);
+        assert_eq!(
+            bench.broker.poll_action(),
+            Some(mqtt5_broker::Action::Abort(connection))
+        );
+        assert_eq!(bench.broker.poll_action(), None);
+    }
+    assert_eq!(bench.broker.statistics().sessions, 1);
+}
+
+#[test]
 fn sessions_are_bounded() {
     let mut bench = Bench::with(|config| config.maximum_sessions = 1);
     bench.resume(1, &returning("a"));

@@ -7,9 +7,9 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use common::*;
-use mqtt5_broker::{Broker, Config, Server};
+use mqtt5_broker::{Broker, Config, Fault, Mishap, On, Server};
 use mqtt5_proto::packet::{Connect, List, Packet, Publish, Subscribe, SubscribeFilter};
-use mqtt5_proto::{Decoding, FixedHeader, Properties, Property, QoS, ReasonCode, Role};
+use mqtt5_proto::{Decoding, FixedHeader, PacketType, Properties, Property, QoS, ReasonCode, Role};
 use mqtt5_testkit::{thread_count, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -190,6 +190,27 @@ fn commands_reach_the_client() {
     let mut third = Client::open(&broker);
     third.send(&Packet::Connect(returning("a")));
     third.expect(|packet| matches!(packet, Packet::Connack(c) if !c.session_present));
+}
+
+#[test]
+fn faults_reach_the_client() {
+    let broker = mqtt5_broker::spawn().expect("a broker");
+    let on = On::Sent(PacketType::Pingresp);
+    let late = Mishap::Delay(Duration::from_millis(50));
+    broker.inject(Fault::new(on, late));
+    broker.inject(Fault::new(on, Mishap::CutAfter));
+    let mut client = Client::connect(&broker, "a");
+    client.send(&Packet::Pingreq);
+    client.expect(|packet| packet == Packet::Pingresp);
+    client.send(&Packet::Pingreq);
+    client.expect(|packet| packet == Packet::Pingresp);
+    client.expect_end();
+    broker.inject(Fault::new(on, Mishap::Cut));
+    broker.clear_faults();
+    let mut client = Client::connect(&broker, "a");
+    client.send(&Packet::Pingreq);
+    client.expect(|packet| packet == Packet::Pingresp);
+    assert_eq!(broker.statistics().faults, 2);
 }
 
 #[test]

@@ -3,8 +3,9 @@
 mod common;
 
 use common::*;
-use mqtt5_proto::packet::{Connect, List, Packet, Subscribe, SubscribeFilter};
-use mqtt5_proto::{Properties, Property, QoS, ReasonCode};
+use mqtt5_broker::{Fault, Mishap, On};
+use mqtt5_proto::packet::{Connect, Disconnect, List, Packet, Subscribe, SubscribeFilter};
+use mqtt5_proto::{PacketType, Properties, Property, QoS, ReasonCode};
 
 const OK: ReasonCode = ReasonCode::SUCCESS;
 
@@ -180,6 +181,72 @@ fn what_a_member_did_not_finish_goes_to_another_when_its_session_ends() {
     assert_eq!(bench.received(3).payloads(), ["1"]);
     bench.send(3, &puback(2, OK));
     assert_eq!(bench.received(3).payloads(), ["3"]);
+}
+
+/// However the session of a member ends, what it had not acknowledged goes to another, under that one's identifier.
+#[test]
+fn nothing_is_lost_with_a_session() {
+    let goodbye = Disconnect {
+        reason: OK,
+        properties: list(&[Property::SessionExpiryInterval(0)]),
+    };
+    let endings: [fn(&mut Bench, &Disconnect<'_>); 4] = [
+        |bench, goodbye| bench.send(3, &Packet::Disconnect(*goodbye)),
+        |bench, _| drop(bench.try_connect(5, &Connect::new("b"))),
+        |bench, _| assert!(bench.broker.forget(bench.now, "b")),
+        |bench, _| {
+            let lose = Fault::new(On::Received(PacketType::Connect), Mishap::LoseSession);
+            bench.broker.inject(lose);
+            bench.try_connect(5, &returning("b"));
+        },
+    ];
+    for ending in endings {
+        let mut bench = Bench::new();
+        bench.connect(1, "publisher");
+        let properties = [
+            Property::ReceiveMaximum(1),
+            Property::SessionExpiryInterval(3_600),
+        ];
+        let connect = Connect {
+            properties: list(&properties),
+            ..Connect::new("b")
+        };
+        bench.resume(3, &connect);
+        bench.subscribe(3, "$share/g/t", AT_LEAST_ONCE);
+        for payload in ["sent", "queued"] {
+            bench.publish_1(1, "t", payload, OK);
+        }
+        assert_eq!(bench.received(3).payloads(), ["sent"]);
+        bench.connect(2, "a");
+        let item = SubscribeFilter::new(filter("$share/g/t"), AT_LEAST_ONCE);
+        bench.subscribe_with(2, &[item], &[Property::SubscriptionIdentifier(5)]);
+        ending(&mut bench, &goodbye);
+        let frames = bench.received(2);
+        assert_eq!(frames.payloads(), ["sent", "queued"]);
+        for publish in frames.publishes() {
+            assert!(!publish.delivery.dup()); // it is new to this one
+            let identifiers = publish.properties.subscription_identifiers();
+            assert_eq!(identifiers.collect::<Vec<_>>(), [5]);
+        }
+        assert_eq!(bench.broker.statistics().waiting, 2);
+    }
+}
+
+#[test]
+fn a_message_stays_with_a_member_whose_session_lives() {
+    let mut bench = group(2, AT_LEAST_ONCE);
+    bench.publish_1(1, "t/1", "x", OK);
+    assert_eq!(bench.received(2).payloads(), ["x"]);
+    bench.lose(2);
+    bench.unsubscribe(3, "$share/g/t/+", OK);
+    bench.expect_nothing(3);
+    let (_, frames) = bench.resume(4, &returning("2"));
+    assert_eq!(frames.publishes()[0].delivery, again(qos1(1)));
+    // It is delivered even when the subscription ends before.
+    bench.unsubscribe(4, "$share/g/t/+", OK);
+    bench.lose(4);
+    let (_, frames) = bench.resume(5, &returning("2"));
+    assert_eq!(frames.payloads(), ["x"]);
 }
 
 #[test]

@@ -285,6 +285,37 @@ fn wills_that_the_server_does_not_support_are_refused() {
 }
 
 #[test]
+fn a_will_for_a_forbidden_topic_is_refused() {
+    let mut bench = watched();
+    bench.subscribe(1, "$SYS/#", AT_MOST_ONCE);
+    let mut connect = mortal(&[], &HOUR);
+    bench.resume(2, &connect);
+    connect.will = Some(will("$SYS/lies", "x"));
+    let frames = bench.try_connect(3, &connect);
+    assert!(matches!(frames.one(), Packet::Connack(c) if c.reason == ReasonCode::NOT_AUTHORIZED));
+    bench.expect_closed(3);
+    // It did not take over the connection of who had a better one.
+    bench.send(2, &Packet::Pingreq);
+    bench.expect(2, &[Packet::Pingresp]);
+    bench.expect_nothing(1);
+}
+
+#[test]
+fn who_was_never_connected_has_no_will() {
+    let mut bench = watched();
+    let properties = [
+        Property::MaximumPacketSize(4),
+        Property::SessionExpiryInterval(3_600),
+    ];
+    let frames = bench.try_connect(2, &mortal(&[], &properties));
+    assert!(frames.packets().is_empty()); // no CONNACK is as small
+    bench.expect_closed(2);
+    bench.expect_nothing(1);
+    bench.advance(4_000.0);
+    bench.expect_nothing(1);
+}
+
+#[test]
 fn the_delay_of_an_earlier_will_does_not_touch_a_later_one() {
     // The same client comes back with a will of its own.
     let mut bench = watched();

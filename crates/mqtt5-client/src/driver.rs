@@ -90,7 +90,7 @@ pub trait Host: Send + Sync + 'static {
     fn now(&self) -> Instant;
 
     /// Where the randomness of a client begins, which spreads the attempts of many clients: the same seed and the same events give the
-    /// same times. Asked once, when the client is built; a number of the standard library's random state by default.
+    /// same times. Asked when the client is built and for each requester; a number of the standard library's random state by default.
     fn seed(&self) -> u64 {
         RandomState::new().build_hasher().finish()
     }

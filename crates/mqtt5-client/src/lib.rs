@@ -22,6 +22,10 @@ mod handles;
 mod mode;
 mod options;
 mod payload;
+#[cfg(not(mqtt5_planted))]
+mod planted;
+#[cfg(mqtt5_planted)]
+pub mod planted;
 mod properties;
 mod secret;
 mod shared;
@@ -37,25 +41,28 @@ pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use engine::{Event, State};
 pub use error::{
     ConnectionError, ConnectionErrorKind, DialError, DialErrorKind, DisconnectError,
-    DisconnectErrorKind, Error, ErrorKind, PublishError, PublishErrorKind, SubscribeError,
-    SubscribeErrorKind, UnsubscribeError, UnsubscribeErrorKind,
+    DisconnectErrorKind, Error, ErrorKind, PublishError, PublishErrorKind, RequestError,
+    RequestErrorKind, SubscribeError, SubscribeErrorKind, UnsubscribeError, UnsubscribeErrorKind,
 };
 pub use filter::Filter;
 pub use handles::{
-    Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Message,
-    NextAttempt, NextEvent, Preparation, Progress, Publish, Publishing, Receive, ReceiveTimeout,
-    Starting, Subscribe, Subscribing, Subscription, Unsubscribe, Unsubscribed, Unsubscribing,
-    Watching,
+    Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Handling,
+    Message, MessageDraft, NextAttempt, NextEvent, NextState, OpenRequester, OpeningRequester,
+    Preparation, Progress, Publish, PublishDraft, Publishing, Receive, ReceiveMany, ReceiveTimeout,
+    Request, Requester, Requesting, Starting, States, Subscribe, Subscribing, Subscription,
+    Unsubscribe, Unsubscribed, Unsubscribing, Verdict, Watching,
 };
 pub use mode::{Async, Blocking, Mode};
+pub use mqtt5_proto::Statistics as ProtocolStatistics;
 pub use mqtt5_proto::{
     ContentFaults, DisconnectCause, DisconnectReason, EncodeError, Incoming, Instant, Outgoing,
-    Properties, Property, PropertyBuffer, QoS, ReasonCode, RejectReason, RetainHandling,
-    TopicError, TopicFilter, TopicName, Violation,
+    PacketId, Properties, Property, PropertyBuffer, QoS, ReasonCode, RejectReason, RetainHandling,
+    TopicAliases, TopicError, TopicFilter, TopicName, Violation,
 };
 pub use options::{
-    AckMode, Backoff, Bound, KeepAlive, Offline, OnDrop, OnSessionLost, Options, OptionsError,
-    Overflow, Reconnect, Redirects, Resubscribe, Resume, Retry, Will,
+    AckMode, Backoff, Bound, Congestion, Interception, KeepAlive, Offline, OnDrop, OnSessionLost,
+    Options, OptionsError, Overflow, QueueFull, Reconnect, Redirects, Refusal, Resubscribe, Resume,
+    Retry, Will,
 };
 pub use payload::Payload;
 pub use secret::Password;

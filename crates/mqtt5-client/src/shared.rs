@@ -6,10 +6,11 @@
 
 use crate::driver::Host;
 use crate::engine::Engine;
+use crate::options::LocalPolicy;
 use bytes::Bytes;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::task::Waker;
 use mqtt5_proto::Instant;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,20 +22,29 @@ pub(crate) struct Shared {
     /// How many `Client`s and `Subscription`s live; the driver and deliveries do not count.
     handles: AtomicUsize,
     trash: Arc<Trash>,
+    policy: LocalPolicy,
+    requesters: AtomicU64,
 }
 
 impl Shared {
     pub(crate) fn new(engine: Engine, host: impl Host) -> Self {
         Self {
+            policy: engine.config().local_policy(),
             engine: Mutex::new(engine),
             host: Box::new(host),
             handles: AtomicUsize::new(0),
             trash: Arc::default(),
+            requesters: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn host(&self) -> &dyn Host {
         &*self.host
+    }
+
+    /// What is decided without the lock.
+    pub(crate) fn policy(&self) -> &LocalPolicy {
+        &self.policy
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -72,6 +82,11 @@ impl Shared {
         self.trash.empty();
     }
 
+    /// Tells the requesters of a client apart: 1 for the first.
+    pub(crate) fn number_requester(&self) -> u64 {
+        self.requesters.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     pub(crate) fn add_handle(&self) {
         self.handles.fetch_add(1, Ordering::Relaxed);
     }
@@ -93,7 +108,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// The locked engine. Dropping it unlocks, then wakes whom the engine wants woken.
+/// The locked engine. Dropping it unlocks, then tells what is to be logged and wakes whom the engine wants woken.
 pub(crate) struct Guard<'a> {
     engine: Option<MutexGuard<'a, Engine>>,
     shared: &'a Shared,
@@ -121,6 +136,11 @@ impl Drop for Guard<'_> {
         };
         if !self.quiet {
             engine.notify_driver();
+        }
+        if let Some(log) = engine.log.take() {
+            drop(engine);
+            log.emit();
+            engine = self.shared.enter();
         }
         while !engine.wakes.is_empty() {
             let mut batch = [const { None::<Waker> }; 16];

@@ -3,6 +3,8 @@
 use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::HashMap;
 
+use crate::planted::planted;
+
 /// The filters of all subscriptions, found by topic [MQTT-4.7].
 ///
 /// Values are the registry's keys. A match neither recurses nor allocates once the trie has seen its deepest
@@ -89,7 +91,8 @@ impl<V: Copy + PartialEq> Trie<V> {
             let current = &self.nodes[node as usize];
             // A filter that starts with a wildcard does not match a topic that starts with `$` [MQTT-4.7.2-1].
             let wildcards = node != ROOT || !topic.starts_with('$');
-            if wildcards {
+            let parent = offset.is_none() && planted!(MissParentLevel);
+            if wildcards && !parent {
                 current.below.iter().copied().for_each(&mut found);
             }
             let Some(offset) = offset else {

@@ -71,6 +71,7 @@ fn storm<F: Face>(choice: u8, input: &mut Unstructured<'_>) {
         config.content = ContentPolicy::Strict;
     }
     config.write_ahead = choice & 32 != 0;
+    config.publish_before_connack = choice & 64 != 0;
     let steps = steps(input, chaos);
 
     let vectors = &*VECTORS;

@@ -37,6 +37,10 @@ mod frame;
 #[cfg(feature = "alloc")]
 mod message;
 pub mod packet;
+#[cfg(not(mqtt5_planted))]
+mod planted;
+#[cfg(mqtt5_planted)]
+pub mod planted;
 mod property;
 pub mod qos;
 mod reason;
@@ -54,8 +58,8 @@ mod wire;
 pub use client::Client;
 pub use client::{
     AckToken, Authenticate, Config, ContentPolicy, DisconnectCause, DisconnectReason, Event, Op,
-    Outbound, Outcome, Payload, Refused, RejectReason, SessionLoss, Statistics, TopicAliases,
-    Violation, fixed,
+    Outbound, Outcome, Payload, Progress, Refused, RejectReason, SessionLoss, Statistics,
+    TopicAliases, Violation, fixed,
 };
 pub use connection::{Negotiated, State, TimerReason};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};

@@ -5,8 +5,12 @@ use core::str;
 
 use bytes::Bytes;
 
-use crate::packet::{Delivery, PublishLayout};
-use crate::{PacketId, Properties, QoS, TopicName};
+use crate::packet::{Delivery, Publish, PublishLayout};
+use crate::wire::Reader;
+use crate::{
+    Decoding, EncodeError, FixedHeader, Packet, PacketId, PacketType, Properties, ProtocolVersion,
+    QoS, Role, TopicName,
+};
 
 /// A received application message: one shared slice of the receive chunk, and where its parts are. Cloning it copies
 /// no data.
@@ -108,6 +112,31 @@ impl Message {
             alias: self.alias.clone(),
         }
     }
+}
+
+/// A message with memory of its own, as if the packet had been received: for what changes messages, and for tests.
+///
+/// # Errors
+///
+/// As for encoding the packet, and [`EncodeError::NoTopic`] when a Topic Alias stands for the topic.
+impl TryFrom<&Publish<'_>> for Message {
+    type Error = EncodeError;
+
+    fn try_from(publish: &Publish<'_>) -> Result<Self, EncodeError> {
+        publish.topic.ok_or(EncodeError::NoTopic)?;
+        let mut frame = alloc::vec::Vec::new();
+        Packet::Publish(*publish).encode_to_vec(ProtocolVersion::V5, &mut frame)?;
+        let layout = layout_of(&frame).ok_or(EncodeError::PropertyNotAllowed(PacketType::Publish));
+        Ok(Self::new(Bytes::from(frame), layout?, None))
+    }
+}
+
+fn layout_of(frame: &[u8]) -> Option<PublishLayout> {
+    let decoding = Decoding::new(Role::Server);
+    let header = FixedHeader::parse(frame, &decoding).ok()??;
+    let mut body = Reader::new(frame.get(header.header_len..)?, header.header_len);
+    let (_, layout) = Publish::read(&mut body, &header, &decoding).ok()?;
+    Some(layout)
 }
 
 impl fmt::Debug for Message {

@@ -68,10 +68,13 @@ proptest! {
     })]
 
     #[test]
-    fn nothing_breaks_the_machine(steps in chaos(), sessions: bool, write_ahead: bool) {
+    fn nothing_breaks_the_machine(
+        steps in chaos(), sessions: bool, write_ahead: bool, early: bool,
+    ) {
         let vectors: Vec<_> = golden::vectors().iter().map(|v| &v.bytes[..]).collect();
         let mut config = Config::default();
         config.write_ahead = write_ahead;
+        config.publish_before_connack = early;
         #[cfg(feature = "alloc")]
         {
             Storm::<machine::Borrowing>::new(config, sessions, &vectors).run(&steps);

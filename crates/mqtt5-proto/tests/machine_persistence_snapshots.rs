@@ -23,6 +23,7 @@ every_storage!(
     a_snapshot_before_the_ends_are_told,
     a_snapshot_of_a_session_that_is_over_keeps_its_order,
     a_snapshot_becomes_records,
+    a_snapshot_keeps_a_pubrec_behind_what_waits,
 );
 
 /// Connects to the session that is kept; all that the machine wants to write is durable.
@@ -211,4 +212,28 @@ fn a_snapshot_becomes_records<F: Face>() {
 
     resumed(&mut bed, &mut store);
     bed.expect_sent(&[again(AtLeastOnce, 1, "a"), publish(AtLeastOnce, 2, "b")]);
+}
+
+/// PUBREC moves its exchange behind those that were not sent yet; so do the records, and so does the snapshot.
+fn a_snapshot_keeps_a_pubrec_behind_what_waits<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    bed.lose();
+    bed.resume(true, &[Property::ReceiveMaximum(1)]);
+    store.save(&mut bed);
+    let sent = bed.publish(ExactlyOnce, "sent").unwrap();
+    let waits = bed.publish(AtLeastOnce, "waits").unwrap();
+    store.save(&mut bed);
+    bed.expect_sent(&[publish(ExactlyOnce, 1, "sent")]);
+    bed.tell(&pubrec(1));
+    store.save(&mut bed);
+    let snapshot = bed.client.records();
+    let expected = [
+        Kind::Session(3_600),
+        Kind::Publish(waits, 2),
+        Kind::Publish(sent, 1),
+        Kind::Released(sent, 1),
+    ];
+    assert_eq!(kinds(&snapshot), expected);
+    let bed = restarted::<F>(write_ahead(), &store.durable());
+    assert_eq!(bed.client.records(), snapshot);
 }

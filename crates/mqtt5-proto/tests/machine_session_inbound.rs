@@ -2,9 +2,11 @@
 
 mod machine;
 
-use mqtt5_proto::{DisconnectCause, PacketType, Properties, QoS, RejectReason, Violation};
+use mqtt5_proto::{
+    DisconnectCause, DisconnectReason, PacketType, Properties, QoS, RejectReason, Violation,
+};
 
-use machine::packets::{ack_with, again, puback, pubcomp, publish, pubrec, pubrel};
+use machine::packets::{ack_with, again, disconnect, puback, pubcomp, publish, pubrec, pubrel};
 use machine::{Bed, Face, Told, WINDOW, every_storage};
 
 use QoS::{AtLeastOnce, ExactlyOnce};
@@ -30,6 +32,7 @@ every_storage!(
     no_session_makes_tokens_stale_at_the_end,
     forgotten_messages_are_handed_over_again,
     only_what_waits_can_be_forgotten,
+    messages_can_be_forgotten_as_soon_as_their_connection_ends,
     receive_maximum_counts_this_connection_only,
     receive_maximum_counts_redeliveries,
     what_is_never_delivered_again_takes_no_room,
@@ -346,6 +349,37 @@ fn forgotten_messages_are_handed_over_again<F: Face>() {
         bed.expect_sent(&[]);
         bed.ack(new);
         assert!(bed.client.unsent() > 0);
+    }
+}
+
+/// Those that are kept are acknowledged all the same when they come again.
+fn messages_can_be_forgotten_as_soon_as_their_connection_ends<F: Face>() {
+    for (qos, acknowledgements) in [
+        (AtLeastOnce, [7, 8, 9].map(puback)),
+        (ExactlyOnce, [7, 8, 9].map(pubrec)),
+    ] {
+        let mut bed = Bed::<F>::keeping();
+        let [forgotten, answered, kept] =
+            [7, 8, 9].map(|value| bed.token(&publish(qos, value, "x")));
+        assert!(!bed.client.forget(forgotten), "the connection goes on");
+        let reason = DisconnectReason::QuotaExceeded;
+        let ended = bed.client.disconnect(bed.now, reason, Properties::EMPTY);
+        ended.unwrap();
+        assert!(bed.client.forget(forgotten));
+        assert!(!bed.client.forget(forgotten));
+        bed.ack(answered);
+        bed.expect_sent(&[disconnect(0x97)]);
+        bed.lose();
+        bed.resume(true, &[]);
+        let new = bed.token(&again(qos, 7, "x"));
+        for value in [8, 9] {
+            assert_eq!(bed.tell(&again(qos, value, "x")), []);
+        }
+        bed.ack(forgotten);
+        bed.ack(kept);
+        bed.expect_sent(&[]);
+        bed.ack(new);
+        bed.expect_sent(&acknowledgements);
     }
 }
 

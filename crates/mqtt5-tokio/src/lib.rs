@@ -52,15 +52,17 @@ use mqtt5_transport::AsyncDriver;
 use runtime::{Clock, Tokio};
 
 pub use mqtt5_client::{
-    AckMode, Backoff, Bound, Bytes, ConnectionError, ConnectionErrorKind, ConnectionInfo,
-    ContentFaults, Delivered, DialError, DialErrorKind, DisconnectCause, DisconnectError,
-    DisconnectErrorKind, DisconnectReason, Ended, Endpoint, EndpointError, Error, ErrorKind, Event,
-    Filter, Instant, KeepAlive, Message, Offline, OnDrop, OnSessionLost, Options, OptionsError,
-    Overflow, Password, Payload, Preparation, Progress, Properties, Property, PublishError,
-    PublishErrorKind, QoS, ReasonCode, Reconnect, Redirects, RejectReason, Resubscribe, Resume,
-    RetainHandling, Retry, Scheme, State, Statistics, SubscribeError, SubscribeErrorKind,
-    SubscriptionId, TopicError, TopicFilter, TopicName, UnsubscribeError, UnsubscribeErrorKind,
-    Unsubscribed, Will,
+    AckMode, Backoff, Bound, Bytes, Congestion, ConnectionError, ConnectionErrorKind,
+    ConnectionInfo, ContentFaults, Delivered, DialError, DialErrorKind, DisconnectCause,
+    DisconnectError, DisconnectErrorKind, DisconnectReason, Ended, Endpoint, EndpointError, Error,
+    ErrorKind, Event, Filter, Instant, Interception, KeepAlive, Message, MessageDraft, Offline,
+    OnDrop, OnSessionLost, Options, OptionsError, Overflow, PacketId, Password, Payload,
+    Preparation, Progress, Properties, Property, ProtocolStatistics, PublishDraft, PublishError,
+    PublishErrorKind, QoS, QueueFull, ReasonCode, Reconnect, Redirects, Refusal, RejectReason,
+    RequestError, RequestErrorKind, Resubscribe, Resume, RetainHandling, Retry, Scheme, State,
+    States, Statistics, SubscribeError, SubscribeErrorKind, SubscriptionId, TopicAliases,
+    TopicError, TopicFilter, TopicName, UnsubscribeError, UnsubscribeErrorKind, Unsubscribed,
+    Verdict, Will,
 };
 
 pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, WebSocketSettings};
@@ -69,6 +71,8 @@ pub use mqtt5_transport::{Identity, Settings, Setup, TcpSettings, TlsSettings, W
 pub type Client = mqtt5_client::Client<Async>;
 /// The messages of one or several filters; see [`mqtt5_client::Subscription`].
 pub type Subscription = mqtt5_client::Subscription<Async>;
+/// Sends requests and gets their answers; see [`mqtt5_client::Requester`].
+pub type Requester = mqtt5_client::Requester<Async>;
 /// A publish that was accepted; see [`mqtt5_client::Delivery`].
 pub type Delivery = mqtt5_client::Delivery<Async>;
 /// What happens to a client; see [`mqtt5_client::Events`].

@@ -180,6 +180,23 @@ mod tests {
         assert_eq!(dial.poll(START), Step::Wait { until });
     }
 
+    /// The first address swallows everything, and the second does: those behind them are tried all the same, each a little later.
+    #[test]
+    fn pitfall_32_a_silent_address_holds_up_nobody() {
+        let addresses = [v6(1), v4(1), v6(2), v4(2)];
+        let mut dial = StaggeredDial::new(addresses);
+        let mut now = START;
+        for address in addresses {
+            assert_eq!(dial.poll(now), Step::Start(address));
+            if address != addresses[3] {
+                let until = Some(now + STAGGER);
+                assert_eq!(dial.poll(now), Step::Wait { until });
+            }
+            now = now + STAGGER;
+        }
+        assert_eq!(dial.poll(now), Step::Wait { until: None });
+    }
+
     #[test]
     fn the_last_one_is_waited_for_without_limit() {
         let mut dial = StaggeredDial::new([v4(1)]);

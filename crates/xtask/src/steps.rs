@@ -16,7 +16,7 @@ struct Step {
 }
 
 /// None is ever left out: a step that cannot run fails.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     step("tools", tools::ensure),
     step("format", format),
     step("clippy", || {
@@ -29,6 +29,7 @@ const STEPS: [Step; 16] = [
         run_cargo("test -p mqtt5-proto --no-default-features --features alloc")
     }),
     step("proto-scram", scram),
+    step("client-tracing", client_tracing),
     step("single-transports", single_transports),
     step("tests", workspace_tests),
     step("conformance", conformance::check),
@@ -125,6 +126,12 @@ fn scram() -> Result<()> {
     run_cargo("test -p mqtt5-proto --all-features --test scram --test machine_scram")?;
     run_cargo("test -p mqtt5-proto --all-features --doc")?;
     documented("doc -p mqtt5-proto --all-features --no-deps")
+}
+
+/// No other crate asks for this feature either.
+fn client_tracing() -> Result<()> {
+    run_cargo("clippy -p mqtt5-client --features tracing --all-targets -- -D warnings")?;
+    run_cargo("test -p mqtt5-client --features tracing --lib")
 }
 
 /// The tests against real brokers ask for every transport, so that the steps for the workspace build them all.

@@ -145,7 +145,7 @@ impl Broker {
         connection.authentication = Some(authentication);
         let properties = properties.as_properties();
         let auth = Packet::Auth(Auth { reason, properties });
-        if !self.outputs.write(connection, &auth) {
+        if !self.outputs.write(self.now, connection, &auth) {
             let text = "the AUTH is larger than the client accepts";
             self.fail(slot, ReasonCode::PACKET_TOO_LARGE, text);
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt5_proto::packet::{Connack, Disconnect, Packet};
-use mqtt5_proto::{Properties, Property, PropertyBuffer, QoS, ReasonCode, TopicFilter};
+use mqtt5_proto::{Property, PropertyBuffer, QoS, ReasonCode, TopicFilter};
 
 use super::deliver::Target;
 use super::{Action, Broker};
@@ -42,27 +42,44 @@ impl Broker {
     /// Ends a connection for a reason that the client is told: in CONNACK before it is accepted, in DISCONNECT after
     /// [MQTT-3.14.0-1]. An empty text is not sent.
     pub(super) fn fail(&mut self, slot: ConnectionSlot, reason: ReasonCode, text: &str) {
+        self.fail_with(slot, reason, None, text);
+    }
+
+    /// Ends a connection as [`fail`](Self::fail) does, naming another server.
+    pub(super) fn fail_with(
+        &mut self,
+        slot: ConnectionSlot,
+        reason: ReasonCode,
+        server_reference: Option<&str>,
+        text: &str,
+    ) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let phase = connection.phase;
+        let (phase, is_ungreeted) = (connection.phase, connection.is_ungreeted);
         let packet = |properties| match phase {
-            Phase::Waiting | Phase::Authenticating => Some(Packet::Connack(Connack {
+            Phase::Closing => None,
+            Phase::Live(_) if !is_ungreeted => {
+                Some(Packet::Disconnect(Disconnect { reason, properties }))
+            }
+            _ => Some(Packet::Connack(Connack {
                 session_present: false,
                 reason,
                 properties,
             })),
-            Phase::Live(_) => Some(Packet::Disconnect(Disconnect { reason, properties })),
-            Phase::Closing => None,
         };
         let mut explanation = PropertyBuffer::new();
+        if let Some(reference) = server_reference {
+            let _ = explanation.push(Property::ServerReference(reference));
+        }
+        let reference = explanation.clone();
         if connection.limits.wants_problem_information && !text.is_empty() {
             let _ = explanation.push(Property::ReasonString(text));
         }
-        // The Reason String is left out when the packet would be too large with it [MQTT-3.14.2-3].
-        for properties in [explanation.as_properties(), Properties::EMPTY] {
-            match packet(properties) {
-                Some(packet) if self.outputs.write(connection, &packet) => break,
+        // What does not fit is left out, the Reason String first [MQTT-3.14.2-3].
+        for properties in [&explanation, &reference, &PropertyBuffer::new()] {
+            match packet(properties.as_properties()) {
+                Some(packet) if self.outputs.write(self.now, connection, &packet) => break,
                 _ => {}
             }
         }
@@ -92,6 +109,9 @@ impl Broker {
         connection.aliases = Vec::new();
         connection.topic_aliases = TopicAliases::default();
         connection.authentication = None;
+        if let Some(faults) = &mut self.outputs.faults {
+            faults.forget(connection.number);
+        }
         self.outputs.relieve(connection);
         self.outputs.actions.push_back(action(connection.number));
         self.set_deadline(slot, self.now + LINGER);
@@ -105,11 +125,10 @@ impl Broker {
         let Phase::Live(session) = connection.phase else {
             return;
         };
-        connection.resend.clear();
         let Some(entry) = self.sessions.get_mut(session) else {
             return;
         };
-        entry.connection = None;
+        entry.detach();
         let expiry = entry.expiry;
         if expiry == 0 {
             return self.end_session(session);

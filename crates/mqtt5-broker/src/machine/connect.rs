@@ -8,6 +8,7 @@ use mqtt5_proto::{PacketType, Property, PropertyBuffer, QoS, ReasonCode, Role};
 
 use super::Broker;
 use super::authenticate::push_authentication;
+use super::publish::may_publish;
 use crate::access::Login;
 use crate::aliases::TopicAliases;
 use crate::connection::{ClientLimits, Phase};
@@ -23,13 +24,14 @@ impl Broker {
         connect: &Connect<'_>,
         frame: &[u8],
     ) {
-        if let Some(connection) = self.connections.get_mut(slot) {
-            connection.limits = ClientLimits::new(connect.properties);
-        }
         let client_id: Arc<str> = match connect.client_id {
             "" => self.assign_client_id(),
             client_id => client_id.into(),
         };
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.limits = ClientLimits::new(connect.properties);
+            connection.client_id = Some(Arc::clone(&client_id));
+        }
         if let Err((reason, text)) = self.check_will(connect) {
             return self.fail(slot, reason, text);
         }
@@ -60,17 +62,30 @@ impl Broker {
         if old.is_none() && self.sessions.len() >= self.config.maximum_sessions {
             return self.fail(slot, ReasonCode::QUOTA_EXCEEDED, "too many sessions");
         }
+        if let Some(will) = &connect.will {
+            let access = &mut *self.config.access;
+            if let Err(reason) = may_publish(access, client_id, will.topic.as_str()) {
+                let reason = permitted(reason, PacketType::Connack);
+                return self.fail(slot, reason, "the topic of the will");
+            }
+        }
         if let Some(old) = old.and_then(|session| self.sessions.get(session)?.connection) {
             // [MQTT-3.1.4-3]
             self.fail(old, ReasonCode::SESSION_TAKEN_OVER, "");
         }
-        let session = self.session_for(client_id, connect.clean_start);
+        let connection = self.connections.get_mut(slot);
+        let is_lost = connection.is_some_and(|connection| connection.loses_session);
+        let session = self.session_for(client_id, connect.clean_start || is_lost);
         let (session, is_present) = match session {
             Some(session) => (session, true),
             None => (self.new_session(Arc::clone(client_id)), false),
         };
         self.attach(slot, session, connect);
         if !self.accept(slot, session, connect, is_present, client_id, data) {
+            // It was never connected, so that its will is none [MQTT-3.1.2-7].
+            if let Some(entry) = self.sessions.get_mut(session) {
+                entry.will = None;
+            }
             return self.abort(slot);
         }
         self.resume(session);
@@ -130,7 +145,6 @@ impl Broker {
         self.timers
             .clear(entry.ends_at.take(), Timer::Session(session));
         connection.phase = Phase::Live(session);
-        connection.inherited = entry.receiver.held();
         let maximum = connection.limits.topic_alias_maximum;
         connection.topic_aliases =
             TopicAliases::new(maximum.min(self.config.maximum_topic_aliases));
@@ -174,12 +188,12 @@ impl Broker {
             // [MQTT-3.1.2-28]
             push(&mut with, Some(Property::ResponseInformation(response)));
             let connack = connack(session_present, &with);
-            if self.outputs.write(connection, &connack) {
+            if self.outputs.write(self.now, connection, &connack) {
                 return true;
             }
         }
         let connack = connack(session_present, &properties);
-        self.outputs.write(connection, &connack)
+        self.outputs.write(self.now, connection, &connack)
     }
 
     /// The properties of CONNACK: what differs from what the specification says without them.

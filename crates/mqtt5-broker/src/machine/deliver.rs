@@ -6,8 +6,9 @@ use mqtt5_proto::packet::Delivery as Envelope;
 use mqtt5_proto::{Instant, QoS, ReasonCode};
 
 use super::Broker;
-use crate::connection::{Address, Connection, Outputs, envelope};
+use crate::connection::Connection;
 use crate::message::{Delivery, Fanout, Identifiers};
+use crate::outputs::{Address, Outputs, envelope};
 use crate::session::{Bounds, Session};
 use crate::slab::Slab;
 use crate::timers::{ConnectionSlot, Timer};
@@ -270,14 +271,11 @@ impl Broker {
         else {
             return;
         };
-        connection.resend.clear();
-        for (id, is_released) in entry.exchanges() {
-            if is_released {
-                let pubrel = super::acknowledge::pubrel(id, ReasonCode::SUCCESS);
-                self.outputs.write(connection, &pubrel);
-            } else {
-                connection.resend.push_back(id);
-            }
+        entry.sender.resume();
+        while let Some(id) = entry.sender.next_release() {
+            let pubrel = super::acknowledge::pubrel(id, ReasonCode::SUCCESS);
+            self.outputs.write(self.now, connection, &pubrel);
+            entry.sender.note_released(id);
         }
         self.pump(session);
     }
@@ -298,46 +296,46 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return false;
         };
-        if connection.unsent() >= HIGH_WATER.min(self.config.maximum_unsent_bytes) {
+        let is_full = connection.unsent() >= HIGH_WATER.min(self.config.maximum_unsent_bytes);
+        if is_full || connection.is_mute {
             return false;
         }
-        if connection.resend.is_empty() {
-            send_queued(self.now, &mut self.outputs, entry, connection)
-        } else {
+        if entry.sender.next_publish().is_some() {
             send_again(self.now, &mut self.outputs, entry, connection)
+        } else {
+            send_queued(self.now, &mut self.outputs, entry, connection)
         }
     }
 }
 
-/// Sends the oldest message that an earlier connection left unacknowledged; false when it has to wait.
-///
-/// Exchanges that this connection took over count, so that there are never more than the client accepts
+/// Whether one more message may be on its way [MQTT-4.9.0-2]. What was sent on this connection counts
 /// [MQTT-3.3.4-9].
+fn has_quota(session: &Session, connection: &Connection) -> bool {
+    session.sender.sent_here() < connection.limits.receive_maximum
+}
+
+/// Sends the oldest message that an earlier connection left unacknowledged; false when it has to wait.
 fn send_again(
     now: Instant,
     outputs: &mut Outputs,
     session: &mut Session,
     connection: &mut Connection,
 ) -> bool {
-    let sent = session
-        .sender
-        .in_flight()
-        .saturating_sub(connection.resend.len());
-    if sent >= connection.limits.receive_maximum {
+    if !has_quota(session, connection) {
         return false;
     }
-    let Some(id) = connection.resend.pop_front() else {
+    let Some((id, exchange)) = session.sender.next_publish() else {
         return false;
     };
-    let Some(delivery) = session.unanswered(id) else {
-        return true;
-    };
+    let delivery = &exchange.body;
     let address = Address {
         envelope: envelope(delivery.qos, id, true),
         retain: delivery.retain,
         identifiers: delivery.identifiers.as_slice(),
     };
-    if !outputs.publish(now, connection, delivery.message.content(), address) {
+    if outputs.publish(now, connection, delivery.message.content(), address) {
+        session.sender.note_start(id, 0);
+    } else {
         // The client accepts less than before: as good as sent [MQTT-3.1.2-25].
         session.give_up(id);
     }
@@ -354,9 +352,7 @@ fn send_queued(
     let Some(next) = session.queue.front() else {
         return false;
     };
-    let has_quota = session.sender.in_flight() < connection.limits.receive_maximum;
-    // [MQTT-4.9.0-2]
-    if next.qos > QoS::AtMostOnce && !has_quota {
+    if next.qos > QoS::AtMostOnce && !has_quota(session, connection) {
         return false;
     }
     let id = if next.qos == QoS::AtMostOnce {
@@ -388,8 +384,9 @@ fn send_queued(
         Some(id) if is_written => session.sender.begin(id, 0, delivery.qos, delivery).is_ok(),
         _ => false,
     };
-    if !is_begun {
-        session.waiting_bytes -= size;
+    match id {
+        Some(id) if is_begun => session.sender.note_start(id, 0),
+        _ => session.waiting_bytes -= size,
     }
     true
 }

@@ -33,9 +33,13 @@ impl Broker {
                     self.handle_packet(slot, packet);
                     input = rest;
                 }
-                _ => return self.keep_partial(slot, input),
+                _ => {
+                    self.keep_partial(slot, input);
+                    break;
+                }
             }
         }
+        self.settle_faults();
     }
 
     /// Handles the packet of which the beginning came earlier, if it is complete; gives what follows it.
@@ -123,7 +127,11 @@ impl Broker {
             return;
         };
         let phase = connection.phase;
-        match (phase, Packet::decode(frame, &DECODING)) {
+        let packet = Packet::decode(frame, &DECODING);
+        if self.outputs.faults.is_some() && !self.withstands(slot, &packet) {
+            return self.settle_faults();
+        }
+        match (phase, packet) {
             (Phase::Closing, _) => {}
             (_, Err(error)) => self.fail(slot, error.reason_code(), &error.to_string()),
             (Phase::Waiting, Ok(Packet::Connect(connect))) => {
@@ -140,6 +148,7 @@ impl Broker {
             }
             (Phase::Live(session), Ok(packet)) => self.dispatch(slot, session, &packet),
         }
+        self.settle_faults();
     }
 
     fn dispatch(&mut self, slot: ConnectionSlot, session: SessionSlot, packet: &Packet<'_>) {
@@ -168,9 +177,18 @@ impl Broker {
     }
 
     /// Answers a packet; an answer that is too large for the client is left out.
+    ///
+    /// A client that goes on asking without ever reading the answers is cut off.
     pub(super) fn reply(&mut self, slot: ConnectionSlot, packet: &Packet<'_>) {
-        if let Some(connection) = self.connections.get_mut(slot) {
-            self.outputs.write(connection, packet);
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        self.outputs.write(self.now, connection, packet);
+        // Messages alone never come to more than once the bound and one packet.
+        let bound = self.config.maximum_unsent_bytes.saturating_mul(2);
+        let bound = bound.saturating_add(self.config.maximum_packet_size as usize);
+        if connection.unsent() > bound {
+            self.abort(slot);
         }
     }
 }

@@ -5,6 +5,7 @@ mod authenticate;
 mod close;
 mod connect;
 mod deliver;
+mod faults;
 mod frames;
 mod publish;
 mod subscribe;
@@ -17,8 +18,10 @@ use bytes::Buf;
 use mqtt5_proto::{Instant, ReasonCode};
 
 use crate::config::Config;
-use crate::connection::{Connection, Outputs, Phase};
+use crate::connection::{Connection, Phase};
+use crate::faults::Farewell;
 use crate::outgoing::Outgoing;
+use crate::outputs::Outputs;
 use crate::retained::Retained;
 use crate::session::Session;
 use crate::slab::Slab;
@@ -43,6 +46,15 @@ pub enum Action {
     Abort(u64),
 }
 
+impl Action {
+    /// The number of the connection that it is about.
+    pub const fn connection(self) -> u64 {
+        match self {
+            Self::Write(number) | Self::Close(number) | Self::Abort(number) => number,
+        }
+    }
+}
+
 /// An MQTT 5 broker without sockets, threads and clock.
 ///
 /// Connections are numbers that the driver chooses; a number must not be used again before its
@@ -55,7 +67,7 @@ pub enum Action {
 /// * **Outputs** are asked for after each input: [`poll_action`](Self::poll_action) until `None`, which tells what to
 ///   write and close; [`poll_timeout`](Self::poll_timeout) for the next call of `handle_timeout`.
 /// * **Commands** act on clients: [`disconnect`](Self::disconnect), [`cut`](Self::cut), [`forget`](Self::forget),
-///   [`shut_down`](Self::shut_down).
+///   [`shut_down`](Self::shut_down); [`inject`](Self::inject) makes things go wrong on purpose.
 ///
 /// The same configuration and the same inputs give the same outputs.
 ///
@@ -107,15 +119,26 @@ impl Broker {
         }
     }
 
-    /// Disconnects a client with a reason, as an administrator does; false when it has no connection.
+    /// Disconnects a client, as an administrator does; false when it has no connection.
     ///
-    /// Its will is published, since it did not say goodbye [MQTT-3.1.2-8].
-    pub fn disconnect(&mut self, now: Instant, client_id: &str, reason: ReasonCode) -> bool {
+    /// Takes a reason code, or a [`Farewell`] that names another server. Its will is published, since it did not say
+    /// goodbye [MQTT-3.1.2-8].
+    pub fn disconnect(
+        &mut self,
+        now: Instant,
+        client_id: &str,
+        farewell: impl Into<Farewell>,
+    ) -> bool {
         self.advance(now);
         let Some(slot) = self.connection_of(client_id) else {
             return false;
         };
-        self.fail(slot, reason, "disconnected by the operator");
+        let farewell = farewell.into();
+        let text = farewell.reason_string.as_deref();
+        let text = text.unwrap_or("disconnected by the operator");
+        let reference = farewell.server_reference.as_deref();
+        self.fail_with(slot, farewell.reason, reference, text);
+        self.settle_faults();
         true
     }
 
@@ -126,6 +149,7 @@ impl Broker {
             return false;
         };
         self.abort(slot);
+        self.settle_faults();
         true
     }
 
@@ -137,6 +161,7 @@ impl Broker {
         if let Some(session) = session {
             self.end_session(session);
         }
+        self.settle_faults();
         session.is_some()
     }
 
@@ -147,6 +172,7 @@ impl Broker {
         for slot in slots {
             self.fail(slot, ReasonCode::SERVER_SHUTTING_DOWN, "");
         }
+        self.settle_faults();
     }
 
     /// A client has opened a connection. Ignored when the number is in use.
@@ -177,6 +203,7 @@ impl Broker {
         if let Phase::Live(session) = connection.phase {
             self.pump(session);
         }
+        self.settle_faults();
     }
 
     /// The connection is gone, whoever closed it. Its number may be used again.
@@ -188,6 +215,10 @@ impl Broker {
         self.close(slot);
         self.clear_deadline(slot);
         self.connections.remove(slot);
+        // Nothing is left to do for it, and its number may soon be that of another.
+        let actions = &mut self.outputs.actions;
+        actions.retain(|action| action.connection() != connection);
+        self.settle_faults();
     }
 
     /// Does what is due. Harmless when nothing is.
@@ -204,6 +235,7 @@ impl Broker {
                 }
             }
         }
+        self.settle_faults();
     }
 
     /// The next thing that the driver has to do; `None` until the next input.
@@ -215,7 +247,14 @@ impl Broker {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, and why.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
-        self.timers.next()
+        let faults = self.outputs.faults.as_ref();
+        let late = faults.and_then(|faults| faults.next());
+        let late = late.map(|at| (at, TimerReason::Fault));
+        self.timers
+            .next()
+            .into_iter()
+            .chain(late)
+            .min_by_key(|(at, _)| *at)
     }
 
     /// Takes the bytes for a connection; they go back to [`handle_sent`](Self::handle_sent) when they are written.

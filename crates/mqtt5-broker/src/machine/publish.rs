@@ -6,6 +6,7 @@ use mqtt5_proto::{PacketId, PacketType, QoS, ReasonCode, TopicName};
 
 use super::Broker;
 use super::connect::permitted;
+use crate::access::Access;
 use crate::message::{Fanout, Publication};
 use crate::timers::ConnectionSlot;
 use crate::trie::SessionSlot;
@@ -106,11 +107,7 @@ impl Broker {
         let Some(entry) = self.sessions.get_mut(session) else {
             return;
         };
-        let Some(connection) = self.connections.get(slot) else {
-            return;
-        };
-        // What earlier connections left does not count for this one.
-        let maximum = usize::from(self.config.receive_maximum.max(1)) + connection.inherited;
+        let maximum = usize::from(self.config.receive_maximum.max(1));
         // Everything is acknowledged on the connection on which it arrives, so that DUP never matters.
         match entry.receiver.publish(id, publication.qos, false, maximum) {
             Arrival::New(arrival) => {
@@ -137,11 +134,7 @@ impl Broker {
             return ReasonCode::UNSPECIFIED_ERROR;
         };
         let topic = publication.topic.as_str();
-        // Topics of the server itself are not for exchanging messages (4.7.2).
-        if topic == "$SYS" || topic.starts_with("$SYS/") {
-            return ReasonCode::NOT_AUTHORIZED;
-        }
-        if let Err(reason) = self.config.access.publish(&entry.client_id, topic) {
+        if let Err(reason) = may_publish(&mut *self.config.access, &entry.client_id, topic) {
             return permitted(reason, PacketType::Puback);
         }
         self.route(Some(session), Fanout::new(self.now, publication))
@@ -180,6 +173,19 @@ impl Broker {
         };
         self.reply(slot, &packet);
     }
+}
+
+/// Whether a client may publish to a topic, itself or by its will.
+pub(super) fn may_publish(
+    access: &mut dyn Access,
+    client_id: &str,
+    topic: &str,
+) -> Result<(), ReasonCode> {
+    // Topics of the server itself are not for exchanging messages (4.7.2).
+    if topic == "$SYS" || topic.starts_with("$SYS/") {
+        return Err(ReasonCode::NOT_AUTHORIZED);
+    }
+    access.publish(client_id, topic)
 }
 
 /// The packet that answers a PUBLISH with this QoS (3.3.4).

@@ -65,7 +65,7 @@ impl Links {
     /// Takes every action from the machine, and every buffer that nobody writes yet.
     pub(super) fn collect(&mut self, broker: &mut Broker, jobs: &mut Vec<Job>) {
         while let Some(action) = broker.poll_action() {
-            let (Action::Write(number) | Action::Close(number) | Action::Abort(number)) = action;
+            let number = action.connection();
             let Some(link) = self.links.get_mut(&number) else {
                 continue;
             };

@@ -15,10 +15,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mqtt5_proto::{Instant, ReasonCode};
+use mqtt5_proto::Instant;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::faults::{Farewell, Fault};
 use crate::machine::Broker;
 use crate::statistics::Statistics;
 use links::Links;
@@ -146,8 +147,18 @@ impl Server {
     /// Sends a client DISCONNECT with this reason and closes its connection; false when it has none.
     ///
     /// See [`Broker::disconnect`].
-    pub fn disconnect(&self, client_id: &str, reason: ReasonCode) -> bool {
-        self.command(|broker, now| broker.disconnect(now, client_id, reason))
+    pub fn disconnect(&self, client_id: &str, farewell: impl Into<Farewell>) -> bool {
+        self.command(|broker, now| broker.disconnect(now, client_id, farewell))
+    }
+
+    /// Makes something go wrong on purpose.
+    pub fn inject(&self, fault: Fault) {
+        self.shared.lock().broker.inject(fault);
+    }
+
+    /// Forgets all rules of what goes wrong; see [`Broker::clear_faults`].
+    pub fn clear_faults(&self) {
+        self.shared.lock().broker.clear_faults();
     }
 
     /// Closes the connection of a client without a word, as a broken network does; false when it has none.

@@ -1,5 +1,7 @@
 //! A client machine and a broker machine with a link between them, in virtual time.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::time::Duration;
 
 use mqtt5_broker::{Action, Broker, Config as BrokerConfig};
@@ -13,10 +15,10 @@ const MOST_STEPS: usize = 100_000;
 
 pub(crate) struct Pair<C> {
     pub(crate) client: C,
-    broker: Broker,
+    pub(crate) broker: Broker,
     now: Instant,
     connection: u64,
-    open: bool,
+    pub(crate) open: bool,
     /// How many bytes the link carries at a time.
     chunk: usize,
     told: Vec<Told>,
@@ -36,14 +38,25 @@ impl<C: Embedded> Pair<C> {
     }
 
     pub(crate) fn connect(&mut self) {
+        self.connect_with(true, 0);
+    }
+
+    /// Goes on with the session, which lasts for an hour after each connection.
+    pub(crate) fn resume(&mut self) {
+        self.connect_with(false, 3_600);
+    }
+
+    fn connect_with(&mut self, clean_start: bool, session_expiry: u32) {
         self.connection += 1;
         self.open = true;
         self.broker.handle_open(self.now, self.connection);
         let limits = [
             Property::ReceiveMaximum(4),
             Property::MaximumPacketSize(1024),
+            Property::SessionExpiryInterval(session_expiry),
         ];
         let connect = Connect {
+            clean_start,
             properties: Properties::new(&limits).unwrap(),
             ..Connect::new("pair")
         };

@@ -111,6 +111,7 @@ impl Engine {
         if !self.supervisor.is_dialing(attempt) {
             return false;
         }
+        self.discard_abandoned(now);
         let clean_start = match self.config.resume {
             Resume::Never => true,
             Resume::AssumeSession => false,
@@ -121,7 +122,9 @@ impl Engine {
             credentials,
             ..
         } = &self.connecting;
-        let properties = self.config.connect_properties(credentials);
+        let properties = self
+            .config
+            .connect_properties(credentials, self.receive_maximum());
         let connect = self
             .config
             .connect_packet(client_id, clean_start, credentials, &properties);

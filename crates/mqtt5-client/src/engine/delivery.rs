@@ -19,6 +19,8 @@ pub(super) struct HeldMessage {
     told: bool,
     /// Somebody has taken it.
     touched: bool,
+    /// Somebody who has taken it will not answer.
+    abandoned: bool,
 }
 
 /// What an answer led to.
@@ -58,6 +60,7 @@ impl Held {
             subscription,
             told: false,
             touched: false,
+            abandoned: false,
         });
         self.forget_settled();
         self.order.push_back(key);
@@ -117,15 +120,27 @@ impl Held {
         message.map(|message| message.touched = true).is_some()
     }
 
+    /// Notes that somebody has taken a message and will not answer for it.
+    pub(super) fn abandon(&mut self, key: Key) {
+        if let Some(message) = self.messages.get_mut(key) {
+            message.abandoned = true;
+        }
+    }
+
     /// Takes out what nobody has taken.
     pub(super) fn take_untouched(&mut self) -> Vec<AckToken> {
+        self.take(|message| !message.touched)
+    }
+
+    /// Takes out what somebody has taken who will not answer.
+    pub(super) fn take_abandoned(&mut self) -> Vec<AckToken> {
+        self.take(|message| message.abandoned)
+    }
+
+    fn take(&mut self, which: impl Fn(&HeldMessage) -> bool) -> Vec<AckToken> {
         let mut tokens = Vec::new();
         for key in &self.order {
-            if self
-                .messages
-                .get(*key)
-                .is_some_and(|message| !message.touched)
-            {
+            if self.messages.get(*key).is_some_and(&which) {
                 if let Some(message) = self.messages.remove(*key) {
                     self.bytes = self.bytes.saturating_sub(message.bytes);
                     tokens.push(message.token);

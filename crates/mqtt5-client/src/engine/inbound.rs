@@ -9,6 +9,7 @@ use crate::error::ConnectionErrorKind;
 use crate::options::{AckMode, OnDrop, Overflow};
 use crate::slab::Key;
 use crate::subscription_id::SubscriptionId;
+use core::num::NonZeroU16;
 use core::time::Duration;
 use mqtt5_proto::{AckToken, DisconnectReason, Instant, Message, Properties, RejectReason};
 use std::collections::VecDeque;
@@ -31,10 +32,14 @@ pub(super) struct Pause {
     since: Option<Instant>,
     /// How many queues with [`Overflow::Pause`] are full.
     full_queues: usize,
+    /// How many SUBSCRIBEs are unanswered: until SUBACK is read nobody can take what their subscriptions hold.
+    pub(super) unanswered: usize,
     /// What the machine was told.
     is_on: bool,
     /// It has lasted too long, and the connection is being closed for it.
     has_stalled: bool,
+    /// What stalled did not fit: so many messages may be under way on the next connection.
+    window: Option<NonZeroU16>,
 }
 
 impl Engine {
@@ -45,10 +50,10 @@ impl Engine {
         if self.registry.targets().is_empty() {
             self.statistics.messages_unmatched += 1;
             let Some(unmatched) = self.unmatched else {
-                // Acknowledged in its turn all the same [MQTT-4.5.0-2].
-                token
-                    .into_iter()
-                    .for_each(|token| self.machine.ack(now, token));
+                // Acknowledged in its turn all the same [MQTT-4.5.0-2]. Whoever closes leaves it to the next connection.
+                if let Some(token) = token.filter(|_| !self.is_closed()) {
+                    self.machine.ack(now, token);
+                }
                 return;
             };
             self.registry.fall_back_to(unmatched);
@@ -127,9 +132,18 @@ impl Engine {
             return;
         }
         self.tell(Event::Unanswered { subscription });
-        if let OnDrop::Reject(reason) = on_drop {
-            self.answer(now, hold, Some(reason));
+        match on_drop {
+            OnDrop::Reject(reason) => drop(self.answer(now, hold, Some(reason))),
+            OnDrop::Hold => self.held.abandon(hold),
         }
+    }
+
+    /// What was dropped unanswered is held no more: its redelivery hands it over again.
+    pub(super) fn discard_abandoned(&mut self, now: Instant) {
+        for token in self.held.take_abandoned() {
+            self.machine.forget(token);
+        }
+        self.update_pause(now);
     }
 
     /// Answers for what a subscription leaves behind [MQTT-4.5.0-2].
@@ -147,7 +161,25 @@ impl Engine {
         self.supervisor
             .set_end(ConnectionErrorKind::ConsumerStalled.into());
         self.pause.has_stalled = true;
+        let fitted = u16::try_from(self.held.len().saturating_sub(1)).unwrap_or(u16::MAX);
+        self.pause.window = NonZeroU16::new(fitted).or(Some(NonZeroU16::MIN));
         self.begin_close(now, DisconnectReason::QuotaExceeded, Properties::EMPTY);
+    }
+
+    /// Our Receive Maximum on the next connection: the one of the options, or as many messages as fitted before the last one stalled. What
+    /// stalled comes again at once, and answers that the application waits for must not be stuck behind it again.
+    pub(super) fn receive_maximum(&self) -> NonZeroU16 {
+        let configured = self.config.receive_maximum;
+        self.pause
+            .window
+            .map_or(configured, |window| window.min(configured))
+    }
+
+    /// A connection is over: unless it stalled, the next one may have the whole window.
+    pub(super) fn forget_stall(&mut self) {
+        if self.connection.is_some() && !self.pause.has_stalled {
+            self.pause.window = None;
+        }
     }
 
     /// After a stall, what nobody has taken is discarded, since its redelivery hands it over; what will not be redelivered stays.
@@ -207,7 +239,7 @@ impl Engine {
 
     /// Brings the machine's pause in line with what is held and queued.
     pub(super) fn update_pause(&mut self, now: Instant) {
-        let over = self.held.bytes() > self.config.inbound_bytes;
+        let over = self.held.bytes() > self.config.inbound_bytes && self.pause.unanswered == 0;
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
         let pause = over || self.pause.full_queues > 0;
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {
@@ -219,6 +251,12 @@ impl Engine {
                 Event::ReadingResumed
             });
         }
+    }
+
+    /// A SUBSCRIBE was answered, or will not be.
+    pub(super) fn subscribe_over(&mut self, now: Instant) {
+        self.pause.unanswered = self.pause.unanswered.saturating_sub(1);
+        self.update_pause(now);
     }
 
     /// Holds the acknowledgement until all who wait for it have answered; `None` when none does.
@@ -251,15 +289,20 @@ impl Engine {
         let bytes = message.encoded_len();
         let bound = local.behaviour.bound;
         if hold.is_none() && local.load.is_full_for(bytes, bound) && local.load.messages > 0 {
-            let made_room = match local.behaviour.overflow {
-                Overflow::DropNewest => false,
+            let oldest = match local.behaviour.overflow {
                 Overflow::DropOldest => local.drop_oldest(),
-                Overflow::Pause => true,
+                _ => None,
             };
+            let drops_itself = oldest.is_none() && local.behaviour.overflow != Overflow::Pause;
+            if drops_itself {
+                local.dropped.keep(&message, now);
+            } else if let Some(oldest) = oldest {
+                local.dropped.keep(&oldest.message, oldest.arrived);
+            }
             if local.behaviour.overflow != Overflow::Pause {
                 self.count_dropped(now, key);
             }
-            if !made_room {
+            if drops_itself {
                 return;
             }
         }
@@ -295,12 +338,7 @@ impl Engine {
         let Some(local) = self.registry.local_mut(subscription) else {
             return;
         };
-        local.dropped += 1;
-        if local
-            .told_dropped
-            .is_none_or(|told| told + BETWEEN_TELLINGS <= now)
-        {
-            local.told_dropped = Some(now);
+        if local.dropped.count(now) {
             self.tell_slow(subscription);
         }
     }
@@ -309,7 +347,7 @@ impl Engine {
         let dropped = self
             .registry
             .local(subscription)
-            .map_or(0, |local| local.dropped);
+            .map_or(0, |local| local.dropped.total());
         let held = self.held.len();
         self.tell(Event::SlowConsumer {
             subscription: SubscriptionId::new(subscription),
@@ -345,20 +383,16 @@ impl Local {
         }
     }
 
-    /// Drops the oldest message that no acknowledgement waits for; `false` when there is none.
-    fn drop_oldest(&mut self) -> bool {
-        let Some(at) = self.queue.iter().position(|entry| entry.hold.is_none()) else {
-            return false;
-        };
-        let Some(entry) = self.queue.remove(at) else {
-            return false;
-        };
+    /// Takes the oldest message out that no acknowledgement waits for, if there is one.
+    fn drop_oldest(&mut self) -> Option<Entry> {
+        let at = self.queue.iter().position(|entry| entry.hold.is_none())?;
+        let entry = self.queue.remove(at)?;
         let bytes = entry.message.encoded_len();
         self.load
             .remove(super::registry::Load { messages: 1, bytes });
         self.chunks.used = self.chunks.used.saturating_sub(bytes);
         self.chunks.detached = self.chunks.detached.saturating_sub(1);
-        true
+        Some(entry)
     }
 }
 
@@ -377,7 +411,5 @@ pub(super) struct Chunks {
 
 /// How long a message may block others before its subscription is called slow.
 const BLOCKING_IS_SLOW: Duration = Duration::from_secs(1);
-/// The shortest time between two reports of dropped messages of one subscription.
-const BETWEEN_TELLINGS: Duration = Duration::from_secs(1);
 /// The size of the largest receive chunk that holds several packets.
 const CHUNK: usize = 256 * 1024;

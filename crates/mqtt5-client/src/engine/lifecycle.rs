@@ -40,6 +40,7 @@ impl Engine {
         self.pacing.accept(now);
         self.servers.accept();
         if !info.session_present() && core::mem::replace(&mut self.connecting.has_succeeded, true) {
+            self.statistics.sessions_lost += 1;
             self.tell(Event::SessionLost);
         }
         self.connecting.has_succeeded = true;
@@ -62,6 +63,12 @@ impl Engine {
         self.requests
             .note_loss(matches!(cause, DisconnectCause::ByServer { .. }));
         self.statistics.disconnects += u64::from(self.connection.is_some());
+        match cause {
+            DisconnectCause::ByServer { .. } => self.statistics.server_disconnects += 1,
+            DisconnectCause::KeepAliveTimeout => self.statistics.keep_alive_timeouts += 1,
+            DisconnectCause::Violation(_) => self.statistics.protocol_errors += 1,
+            _ => {}
+        }
         if cause != DisconnectCause::Requested {
             let answer = Answer {
                 reason: code_of_server(&cause).unwrap_or(ReasonCode::SUCCESS),
@@ -73,6 +80,9 @@ impl Engine {
                 Detail::Lost(cause, answer),
             ));
         }
+        self.fail_writing();
+        self.note_poison();
+        self.forget_stall();
         self.discard_untaken(now);
         self.attempt_ended(now);
     }
@@ -143,7 +153,24 @@ impl Engine {
         .min()
     }
 
+    /// A PUBLISH may break the protocol each time that the server sends it: tells so after the third connection in a row.
+    fn note_poison(&mut self) {
+        let Some((packet_id, topic)) = self.machine.offending_publish() else {
+            self.poison = None;
+            return;
+        };
+        let known = self.poison.take();
+        let known = known.filter(|(id, known, _)| *id == packet_id && **known == *topic);
+        let count = known.map_or(0, |(_, _, count)| count).saturating_add(1);
+        self.poison = Some((packet_id, topic.into(), count));
+        if count == POISON {
+            let topic = String::from_utf8_lossy(topic).into();
+            self.tell(Event::PoisonMessage { topic, packet_id });
+        }
+    }
+
     pub(super) fn tell(&mut self, event: Event) {
+        self.log.event(&event);
         self.notices.push(event, &mut self.wakes);
     }
 
@@ -165,7 +192,7 @@ impl Engine {
 
     fn expire(&mut self, slot: Key) {
         let outcome = match self.operations.stage(slot) {
-            Some(Stage::Waiting | Stage::InMachine(_)) => {
+            Some(Stage::Waiting(_) | Stage::InMachine(_) | Stage::Writing) => {
                 if self.withdraw(slot, PublishErrorKind::TimedOut) {
                     return;
                 }
@@ -229,3 +256,6 @@ fn kind_of(cause: DisconnectCause) -> Kind {
         _ => Kind::TransportClosed,
     }
 }
+
+/// How many connections in a row a message must cost to be called poison.
+const POISON: u8 = 3;

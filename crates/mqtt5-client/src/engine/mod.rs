@@ -7,9 +7,12 @@
 mod attempts;
 mod closing;
 mod delivery;
+mod dropped;
 mod inbound;
 mod lifecycle;
+mod log;
 mod notices;
+mod offline;
 mod operations;
 mod pacing;
 mod publishing;
@@ -24,6 +27,7 @@ mod tests;
 
 pub(crate) use attempts::Prepared;
 pub(crate) use closing::Farewell;
+pub(crate) use log::Log;
 pub use notices::Event;
 pub(crate) use operations::{Outcome, Stage, Watch};
 pub(crate) use publishing::{Accepted, Draft, NotAccepted};
@@ -44,15 +48,15 @@ use core::task::Waker;
 use delivery::Held;
 pub(crate) use inbound::Fetched;
 use inbound::Pause;
-use mqtt5_proto::{Client as Machine, Config as MachineConfig, Instant, Op, SessionLoss};
+use mqtt5_proto::{Client as Machine, Config as MachineConfig, Instant, Op, PacketId, SessionLoss};
 use notices::Notices;
+use offline::Waiting;
 use operations::Operations;
 use pacing::Pacing;
-use publishing::Waiting;
 use registry::Registry;
 use requests::Requests;
 use servers::Servers;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use supervisor::Supervisor;
 
@@ -72,6 +76,8 @@ pub(crate) struct Engine {
     held: Held,
     pause: Pause,
     waiting: Waiting,
+    /// QoS 0 publishes that are complete when so many bytes are sent.
+    writing: VecDeque<(u64, Key)>,
     requests: Requests,
     next_identifier: u32,
     notices: Notices,
@@ -85,18 +91,22 @@ pub(crate) struct Engine {
     /// The subscription that gets what no other matches.
     unmatched: Option<Key>,
     unmatched_taken: bool,
+    /// The PUBLISH that broke the protocol last, and how many connections in a row it has cost.
+    poison: Option<(PacketId, Box<[u8]>, u8)>,
     /// Those that the options declared and nobody has taken yet, by their filters.
     declared: Vec<(Box<str>, Key)>,
     /// What the driver sleeps on, and what it knows.
     driver: DriverSide,
     /// To be woken by whoever holds the lock, after unlocking.
     pub(crate) wakes: Vec<Waker>,
+    /// To be told to `tracing` by whoever holds the lock, after unlocking.
+    pub(crate) log: Log,
 }
 
 /// Who waits for an operation of the machine.
 #[derive(Debug)]
 enum Owner {
-    Publish(Key),
+    Publish { slot: Key, until_written: bool },
     Subscribe(Box<requests::SentSubscribe>),
     Unsubscribe(Box<requests::SentUnsubscribe>),
 }
@@ -119,12 +129,15 @@ impl Engine {
         let mut machine = MachineConfig::default();
         machine.connect_timeout = config.connect_timeout;
         machine.inbound_margin = config.margin();
+        machine.topic_aliases = config.topic_aliases;
+        machine.publish_before_connack = config.publish_early;
         machine.assume_session = config.resume == Resume::AssumeSession;
         machine.session_loss = SessionLoss {
             republish_qos1: config.on_session_lost.republish_qos1,
             republish_qos2: config.on_session_lost.republish_qos2,
         };
         let servers = Servers::new(config.endpoints().to_vec());
+        let log = Log::new(&config.client_id);
         let mut engine = Self {
             machine: Machine::new(machine),
             connecting: Connecting::new(&config, servers.current()),
@@ -138,6 +151,7 @@ impl Engine {
             held: Held::default(),
             pause: Pause::default(),
             waiting: Waiting::default(),
+            writing: VecDeque::new(),
             requests: Requests::default(),
             next_identifier: 0,
             notices: Notices::default(),
@@ -146,11 +160,13 @@ impl Engine {
             closing: None,
             failing: false,
             patience: None,
+            poison: None,
             unmatched: None,
             unmatched_taken: false,
             declared: Vec::new(),
             driver: DriverSide::default(),
             wakes: Vec::new(),
+            log,
         };
         engine.declare();
         engine
@@ -196,11 +212,19 @@ impl Engine {
             filters,
             subscriptions,
             unacknowledged_publishes: self.machine.in_flight(),
+            send_quota: self.send_quota(),
+            protocol: *self.machine.statistics(),
             waiting_publishes: self.waiting.len() + self.machine.pending(),
             held_messages: self.held.len(),
             held_bytes: self.held.bytes(),
             ..self.statistics
         }
+    }
+
+    fn send_quota(&self) -> usize {
+        let negotiated = self.machine.negotiated();
+        let maximum = negotiated.map_or(0, |negotiated| negotiated.receive_maximum);
+        usize::from(maximum).saturating_sub(self.machine.in_flight())
     }
 
     /// The slots of everything that somebody waits for.
@@ -234,6 +258,12 @@ impl Engine {
     /// Opens a slot that waits for a condition, or for a deadline.
     pub(crate) fn watch(&mut self, watch: Watch, deadline: Option<Instant>, waker: Waker) -> Key {
         self.open_timed(Stage::Watch(watch), deadline, Some(waker))
+    }
+
+    /// Ends the wait in a slot that only a deadline would have ended.
+    pub(crate) fn wake_slot(&mut self, slot: Key) {
+        self.operations
+            .finish(slot, Outcome::Woken, &mut self.wakes);
     }
 
     /// Opens a slot and sees to it that the driver knows of its deadline.

@@ -8,7 +8,7 @@ use crate::slab::{Key, Slab};
 use crate::subscription_id::SubscriptionId;
 use core::task::Waker;
 use core::time::Duration;
-use mqtt5_proto::ReasonCode;
+use mqtt5_proto::{PacketId, ReasonCode};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -59,6 +59,14 @@ pub enum Event {
         filters: Vec<String>,
         /// Why.
         error: SubscribeError,
+    },
+    /// The same message has broken the protocol on three connections in a row, and the server will send it again. Attempts go on after
+    /// the backoff; somebody should look at the server, or let a clean start forget the message.
+    PoisonMessage {
+        /// Its topic, as far as it is text; empty if an alias stood for it. Escape it before it meets a terminal.
+        topic: Box<str>,
+        /// Its Packet Identifier.
+        packet_id: PacketId,
     },
     /// A subscription keeps others waiting, or loses messages.
     SlowConsumer {

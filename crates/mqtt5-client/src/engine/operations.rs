@@ -33,10 +33,12 @@ pub(crate) enum Watch {
 /// What a slot stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// A publish in the offline queue.
-    Waiting,
+    /// A publish in the offline queue, under this number.
+    Waiting(u64),
     /// A publish in the machine.
     InMachine(Op),
+    /// A QoS 0 publish that is encoded and complete when it is written.
+    Writing,
     /// A subscribe, sent or not.
     Subscribe,
     /// An unsubscribe, sent or not.

@@ -1,26 +1,22 @@
 //! Outbound messages: into the machine, or into the queue that waits for it.
 
+use super::offline::{Kept, size_of};
 use super::operations::{Outcome, Stage, Watch};
-use super::registry::Load;
 use super::{Engine, Owner, State};
 use crate::delivered::Delivered;
 use crate::error::{Detail, PublishError, PublishErrorKind};
-use crate::options::Offline;
-use crate::properties::seconds;
+use crate::options::{Congestion, Offline, QueueFull};
 use crate::slab::Key;
-use bytes::Bytes;
 use core::task::Waker;
-use core::time::Duration;
-use mqtt5_proto::{
-    EncodeError, Instant, Op, Outbound, Payload, Property, PropertyBuffer, QoS, Refused, TopicName,
-};
-use std::collections::{BTreeSet, VecDeque};
+use mqtt5_proto::{EncodeError, Instant, Op, Outbound, Progress, PropertyBuffer, QoS, Refused};
 
 /// A message that a caller wants to publish, checked as far as that needs no lock.
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
     pub(crate) outbound: Outbound<'a>,
     pub(crate) deadline: Option<Instant>,
+    /// QoS 0 is complete when it is written, not when it is accepted.
+    pub(crate) until_written: bool,
 }
 
 /// What became of a message that was accepted.
@@ -46,92 +42,6 @@ impl From<PublishErrorKind> for NotAccepted {
     }
 }
 
-/// Messages that wait for a connection, or behind such.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    queue: VecDeque<Kept>,
-    load: Load,
-    /// Those whose time ends.
-    expiries: BTreeSet<(Instant, Key)>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    topic: Box<str>,
-    qos: QoS,
-    retain: bool,
-    properties: PropertyBuffer,
-    payload: Bytes,
-    expires: Option<Instant>,
-    slot: Key,
-}
-
-impl Kept {
-    fn len(&self) -> usize {
-        size(&self.topic, &self.properties, &self.payload)
-    }
-}
-
-impl Waiting {
-    pub(super) fn len(&self) -> usize {
-        self.queue.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// When the first of them expires.
-    pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.expiries.first().map(|(expiry, _)| *expiry)
-    }
-
-    fn pop(&mut self) -> Option<Kept> {
-        let kept = self.queue.pop_front()?;
-        self.discount(&kept);
-        if self.queue.is_empty() && self.queue.capacity() > 1024 {
-            self.queue = VecDeque::new();
-        }
-        Some(kept)
-    }
-
-    fn push_back(&mut self, kept: Kept) {
-        self.count(&kept);
-        self.queue.push_back(kept);
-    }
-
-    fn push_front(&mut self, kept: Kept) {
-        self.count(&kept);
-        self.queue.push_front(kept);
-    }
-
-    fn count(&mut self, kept: &Kept) {
-        self.load.add(kept.len());
-        let expiry = kept.expires.map(|expiry| (expiry, kept.slot));
-        self.expiries.extend(expiry);
-    }
-
-    fn discount(&mut self, kept: &Kept) {
-        self.load.remove(Load {
-            messages: 1,
-            bytes: kept.len(),
-        });
-        if let Some(expiry) = kept.expires {
-            self.expiries.remove(&(expiry, kept.slot));
-        }
-    }
-
-    /// Takes one message out of its place.
-    fn remove(&mut self, slot: Key) -> bool {
-        let found = self.queue.iter().position(|kept| kept.slot == slot);
-        let Some(kept) = found.and_then(|at| self.queue.remove(at)) else {
-            return false;
-        };
-        self.discount(&kept);
-        true
-    }
-}
-
 impl Engine {
     /// Takes a message, or says why not. `waker` goes into the slot if there is one; otherwise it is left where it is.
     pub(crate) fn publish(
@@ -145,23 +55,26 @@ impl Engine {
         }
         let outbound = &draft.outbound;
         let deadline = draft.deadline;
-        if self.state() == State::Online && self.waiting.is_empty() {
+        if self.is_open_for(outbound.qos) && self.waiting.is_empty() {
             // The caller keeps its message until it can be encoded at once: a copy would cost an allocation. Behind
             // others that wait it takes its place, so that they cannot hold it back for ever.
             if outbound.qos == QoS::AtMostOnce
                 && self.machine.pending() == 0
                 && self.machine.unsent() >= UNSENT
             {
-                return Err(NotAccepted::NoRoom);
+                return Err(match self.config.congestion_qos0 {
+                    Congestion::Wait => NotAccepted::NoRoom,
+                    Congestion::Fail => PublishErrorKind::WouldBlock.into(),
+                });
             }
             let (op, encoded) = self
                 .enter(now, outbound)
                 .map_err(|refused| self.refused(refused))?;
-            if outbound.qos == QoS::AtMostOnce && encoded {
+            if outbound.qos == QoS::AtMostOnce && encoded && !draft.until_written {
                 return Ok(Accepted::Done);
             }
             let slot = self.open_timed(Stage::InMachine(op), deadline, waker.take());
-            self.owners.insert(op, Owner::Publish(slot));
+            self.entered(slot, outbound.qos, draft.until_written, op, encoded);
             return Ok(Accepted::Open(slot));
         }
         let policy = if outbound.qos == QoS::AtMostOnce {
@@ -172,14 +85,13 @@ impl Engine {
         if self.state() != State::Online && policy == Offline::Fail {
             return Err(PublishErrorKind::NotConnected.into());
         }
-        self.keep(now, outbound, deadline, waker)
-            .map(Accepted::Open)
+        self.keep(now, draft, policy, waker).map(Accepted::Open)
     }
 
     /// Takes a message back that was never encoded.
     pub(crate) fn withdraw(&mut self, slot: Key, outcome: PublishErrorKind) -> bool {
         let withdrawn = match self.operations.stage(slot) {
-            Some(Stage::Waiting) => self.waiting.remove(slot),
+            Some(Stage::Waiting(number)) => self.waiting.remove(number).is_some(),
             Some(Stage::InMachine(op)) => {
                 let withdrawn = self.machine.withdraw(op);
                 if withdrawn {
@@ -201,26 +113,35 @@ impl Engine {
         withdrawn
     }
 
-    /// Whether a publish is accepted but not yet encoded.
-    pub(crate) fn is_unencoded(&self, op: Op) -> bool {
-        self.machine.is_pending(op)
+    /// How far a publish in the machine has come; `None` for a QoS 0 publish that is encoded.
+    pub(crate) fn progress(&self, op: Op) -> Option<Progress> {
+        self.machine.progress(op)
     }
 
     /// Moves waiting messages into the machine, as many as it takes.
     pub(super) fn pump_waiting(&mut self, now: Instant) {
-        if self.state() != State::Online {
-            return;
-        }
         let mut moved = false;
-        while let Some(mut kept) = self.waiting.pop() {
-            if let Err(kind) = age(now, &mut kept) {
-                self.finish_publish(kept.slot, Err(kind.into()));
-                continue;
-            }
-            match self.hand_over(now, &kept) {
-                Ok((op, encoded)) => self.entered(&kept, op, encoded),
+        while self
+            .waiting
+            .next_qos()
+            .is_some_and(|qos| self.is_open_for(qos))
+        {
+            let Some(mut kept) = self.waiting.pop() else {
+                break;
+            };
+            let outbound = match kept.outbound(now) {
+                Ok(outbound) => outbound,
+                Err(kind) => {
+                    self.finish_publish(kept.slot, Err(kind.into()));
+                    continue;
+                }
+            };
+            match self.enter(now, &outbound) {
+                Ok((op, encoded)) => {
+                    self.entered(kept.slot, kept.qos, kept.until_written, op, encoded);
+                }
                 Err(Refused::Full | Refused::PacketIdsExhausted) => {
-                    self.waiting.push_front(kept);
+                    self.waiting.put_back(kept);
                     break;
                 }
                 Err(refused) => self.finish_publish(kept.slot, Err(error_of(refused))),
@@ -234,12 +155,8 @@ impl Engine {
 
     /// Ends the messages whose time has come while they wait.
     pub(super) fn expire_waiting(&mut self, now: Instant) {
-        while let Some(&(expiry, slot)) = self.waiting.expiries.first() {
-            if expiry > now {
-                return;
-            }
-            self.waiting.remove(slot);
-            self.finish_publish(slot, Err(PublishErrorKind::Expired.into()));
+        while let Some(kept) = self.waiting.pop_expired(now) {
+            self.finish_publish(kept.slot, Err(PublishErrorKind::Expired.into()));
             self.operations.wake(Watch::Room, &mut self.wakes);
         }
     }
@@ -271,66 +188,116 @@ impl Engine {
         Ok((op, encoded))
     }
 
-    fn hand_over(&mut self, now: Instant, kept: &Kept) -> Result<(Op, bool), Refused> {
-        let topic = TopicName::new(&kept.topic)
-            .unwrap_or_else(|_| unreachable!("checked before it was accepted"));
-        let outbound = Outbound {
-            topic,
-            qos: kept.qos,
-            retain: kept.retain,
-            properties: kept.properties.as_properties(),
-            payload: Payload::Shared(kept.payload.clone()),
-            alias: false,
-        };
-        self.enter(now, &outbound)
-    }
-
-    fn entered(&mut self, kept: &Kept, op: Op, encoded: bool) {
-        if kept.qos == QoS::AtMostOnce && encoded {
-            self.finish_publish(kept.slot, Ok(Delivered::accepted()));
-        } else if self.operations.stage(kept.slot).is_some() {
-            self.operations.set_stage(kept.slot, Stage::InMachine(op));
-            self.owners.insert(op, Owner::Publish(kept.slot));
+    /// A message is in the machine: tells its slot what it waits for now.
+    fn entered(&mut self, slot: Key, qos: QoS, until_written: bool, op: Op, encoded: bool) {
+        if qos == QoS::AtMostOnce && encoded {
+            self.encoded(slot, until_written);
+        } else if self.operations.stage(slot).is_some() {
+            self.operations.set_stage(slot, Stage::InMachine(op));
+            let owner = Owner::Publish {
+                slot,
+                until_written,
+            };
+            self.owners.insert(op, owner);
         }
     }
 
+    /// A QoS 0 message is encoded, and it was the last to be.
+    pub(super) fn encoded(&mut self, slot: Key, until_written: bool) {
+        if until_written {
+            self.operations.set_stage(slot, Stage::Writing);
+            self.writing
+                .push_back((self.machine.queued_position(), slot));
+        } else {
+            self.finish_publish(slot, Ok(Delivered::accepted()));
+        }
+    }
+
+    /// Bytes have left: ends the QoS 0 publishes that waited for that.
+    pub(super) fn note_written(&mut self) {
+        let sent = self.machine.sent_position();
+        while let Some((_, slot)) = self
+            .writing
+            .front()
+            .copied()
+            .filter(|(end, _)| *end <= sent)
+        {
+            self.writing.pop_front();
+            self.finish_publish(slot, Ok(Delivered::accepted()));
+        }
+    }
+
+    /// The connection is over: what it has not written it never will.
+    pub(super) fn fail_writing(&mut self) {
+        for (_, slot) in core::mem::take(&mut self.writing) {
+            self.finish_publish(slot, Err(PublishErrorKind::NotSent.into()));
+        }
+    }
+
+    /// Whether messages of this QoS go to the machine now.
+    fn is_open_for(&self, qos: QoS) -> bool {
+        match self.state() {
+            State::Online => true,
+            State::Handshaking => self.config.publish_early && qos == QoS::AtMostOnce,
+            _ => false,
+        }
+    }
+
+    /// Keeps a message until there is a connection, or behind others that wait.
     fn keep(
         &mut self,
         now: Instant,
-        outbound: &Outbound<'_>,
-        deadline: Option<Instant>,
+        draft: &Draft<'_>,
+        policy: Offline,
         waker: &mut Option<Waker>,
     ) -> Result<Key, NotAccepted> {
+        let outbound = &draft.outbound;
+        let topic = outbound.topic.as_str();
         let bound = self.config.offline_queue;
         let properties = PropertyBuffer::from(outbound.properties);
-        let bytes = size(
-            outbound.topic.as_str(),
-            &properties,
-            outbound.payload.as_slice(),
-        );
+        let bytes = size_of(topic, &properties, outbound.payload.as_slice());
         if bytes > bound.bytes {
             return Err(PublishErrorKind::TooLarge.into());
         }
-        if self.waiting.load.is_full_for(bytes, bound) {
-            return Err(NotAccepted::NoRoom);
+        let compacts = outbound.retain && self.config.compact_retained;
+        while self
+            .waiting
+            .is_full_for(bytes, bound, compacts.then_some(topic))
+        {
+            match policy {
+                Offline::Wait | Offline::Fail => return Err(NotAccepted::NoRoom),
+                Offline::Queue(QueueFull::Refuse) => {
+                    return Err(PublishErrorKind::QueueFull.into());
+                }
+                Offline::Queue(QueueFull::DropOldest) => {
+                    let oldest = self.waiting.pop().map(|kept| kept.slot);
+                    self.finish_kept(oldest, PublishErrorKind::Dropped);
+                }
+            }
         }
-        let slot = self.open_timed(Stage::Waiting, deadline, waker.take());
-        let expires = outbound.properties.message_expiry_interval();
-        let expires = expires.map(|interval| now + Duration::from_secs(interval.into()));
-        expires.into_iter().for_each(|expires| self.arm(expires));
-        self.waiting.push_back(Kept {
-            topic: outbound.topic.as_str().into(),
-            qos: outbound.qos,
-            retain: outbound.retain,
-            properties,
-            payload: match &outbound.payload {
-                Payload::Shared(bytes) => bytes.clone(),
-                Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-            },
-            expires,
-            slot,
-        });
+        if compacts {
+            let older = self.waiting.supersede(topic).map(|kept| kept.slot);
+            self.finish_kept(older, PublishErrorKind::Superseded);
+        }
+        let stage = Stage::Waiting(self.waiting.next_number());
+        let slot = self.open_timed(stage, draft.deadline, waker.take());
+        let kept = Kept::new(now, draft, properties, slot);
+        if compacts {
+            self.waiting.push_last_of_topic(kept);
+        } else {
+            self.waiting.push(kept);
+        }
+        self.waiting
+            .next_expiry()
+            .into_iter()
+            .for_each(|at| self.arm(at));
         Ok(slot)
+    }
+
+    fn finish_kept(&mut self, slot: Option<Key>, kind: PublishErrorKind) {
+        if let Some(slot) = slot {
+            self.finish_publish(slot, Err(kind.into()));
+        }
     }
 
     fn refused(&self, refused: Refused) -> NotAccepted {
@@ -343,26 +310,6 @@ impl Engine {
             refused => NotAccepted::Refused(error_of(refused)),
         }
     }
-}
-
-/// What a message that waits counts for.
-fn size(topic: &str, properties: &PropertyBuffer, payload: &[u8]) -> usize {
-    topic.len() + properties.encoded_len() + payload.len() + MESSAGE_OVERHEAD
-}
-
-/// Counts the Message Expiry Interval down by the time spent waiting (3.3.2.3.3).
-fn age(now: Instant, kept: &mut Kept) -> Result<(), PublishErrorKind> {
-    let Some(expires) = kept.expires else {
-        return Ok(());
-    };
-    if expires <= now {
-        return Err(PublishErrorKind::Expired);
-    }
-    let left = Property::MessageExpiryInterval(seconds(expires.saturating_duration_since(now)));
-    kept.properties
-        .push(left)
-        .map(drop)
-        .map_err(|_| PublishErrorKind::InvalidProperty)
 }
 
 pub(super) fn error_of(refused: Refused) -> PublishError {
@@ -389,5 +336,3 @@ fn kind_of(refused: Refused) -> PublishErrorKind {
 
 /// The machine encodes no PUBLISH while so many bytes are unsent.
 const UNSENT: usize = 64 * 1024;
-/// What a message costs beyond its own bytes, so that empty messages do not come for free.
-const MESSAGE_OVERHEAD: usize = 64;

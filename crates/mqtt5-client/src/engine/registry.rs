@@ -2,6 +2,7 @@
 //!
 //! A filter is subscribed once at the server, however many subscriptions of this client want it.
 
+use super::dropped::Dropped;
 use super::inbound::Chunks;
 use super::requests::SubscribeRequest;
 use crate::filter::Filter;
@@ -40,9 +41,7 @@ pub(crate) struct Local {
     properties: PropertyList,
     pub(super) behaviour: Behaviour,
     pub(super) ended: bool,
-    /// Messages dropped so far, and when that was last told.
-    pub(super) dropped: u64,
-    pub(super) told_dropped: Option<Instant>,
+    pub(crate) dropped: Dropped,
     stamp: u64,
 }
 
@@ -60,6 +59,8 @@ pub(crate) struct Behaviour {
     pub(crate) bound: Bound,
     pub(crate) overflow: Overflow,
     pub(crate) ack_mode: AckMode,
+    /// How many dropped messages are kept to be looked at.
+    pub(crate) observed_drops: usize,
 }
 
 /// Messages and bytes in a queue.
@@ -452,8 +453,7 @@ impl Local {
             properties: PropertyList::default(),
             behaviour,
             ended: false,
-            dropped: 0,
-            told_dropped: None,
+            dropped: Dropped::new(behaviour.observed_drops),
             stamp: 0,
         }
     }

@@ -163,6 +163,11 @@ impl Supervisor {
         }
     }
 
+    /// Whether the driver was asked to close the transport of this attempt.
+    pub(super) fn is_hung_up(&self) -> bool {
+        self.hung_up
+    }
+
     pub(super) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }

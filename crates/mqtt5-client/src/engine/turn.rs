@@ -56,6 +56,10 @@ impl Engine {
         incoming: &mut Incoming,
         waker: Waker,
     ) -> (bool, Option<Waker>) {
+        // The writer may sleep apart, until a deadline that is too late now: that of keep alive begins with CONNACK.
+        if let Some(deadline) = self.poll_timeout() {
+            self.arm(deadline);
+        }
         if self.machine.wants_read() {
             self.machine.take_incoming(incoming);
             return (true, Some(waker));
@@ -72,6 +76,7 @@ impl Engine {
     ) {
         if written > 0 {
             self.machine.handle_sent(now, outgoing, written);
+            self.note_written();
             self.operations.wake(Watch::Room, &mut self.wakes);
         }
         self.machine.take_outgoing(outgoing);
@@ -114,7 +119,9 @@ impl Engine {
         let driver = &mut self.driver;
         if driver.writer.is_some() {
             let bytes = !driver.writing && self.machine.unsent() > 0;
-            if bytes || driver.news || self.supervisor.has_action() || self.machine.wants_close() {
+            // Once it was told to hang up there is nothing that another turn would bring.
+            let hangup = self.machine.wants_close() && !self.supervisor.is_hung_up();
+            if bytes || driver.news || self.supervisor.has_action() || hangup {
                 self.wakes.extend(driver.writer.take());
             }
         }
@@ -132,12 +139,18 @@ impl Engine {
                 self.disconnected(now, cause, properties);
             }
             Happened::Answered(op, reasons, properties) => match self.owners.remove(&op) {
-                Some(Owner::Subscribe(sent)) => self.subscribed(now, *sent, &reasons, properties),
+                Some(Owner::Subscribe(sent)) => {
+                    self.subscribe_over(now);
+                    self.subscribed(now, *sent, &reasons, properties);
+                }
                 Some(Owner::Unsubscribe(sent)) => self.unsubscribed(*sent, &reasons, properties),
                 _ => {}
             },
             Happened::Lost(op) => match self.owners.remove(&op) {
-                Some(Owner::Subscribe(sent)) => self.subscribe_lost(now, *sent),
+                Some(Owner::Subscribe(sent)) => {
+                    self.subscribe_over(now);
+                    self.subscribe_lost(now, *sent);
+                }
                 Some(Owner::Unsubscribe(sent)) => self.unsubscribe_lost(*sent),
                 _ => {}
             },
@@ -155,8 +168,15 @@ impl Engine {
             }
             _ => {}
         }
-        if let Some(Owner::Publish(slot)) = self.owners.remove(&op) {
-            self.finish_publish(slot, result);
+        if let Some(Owner::Publish {
+            slot,
+            until_written,
+        }) = self.owners.remove(&op)
+        {
+            match result {
+                Ok(delivered) if !delivered.is_acknowledged() => self.encoded(slot, until_written),
+                result => self.finish_publish(slot, result),
+            }
         }
         self.operations.wake(Watch::Room, &mut self.wakes);
     }

@@ -90,10 +90,18 @@ kinds! {
         Unknown false "the message may or may not have been delivered",
         /// The message never left.
         NotSent true "the message was not sent",
+        /// The offline queue is full, and the policy is not to wait.
+        QueueFull true "the offline queue is full",
+        /// The message made room for a newer one in the offline queue.
+        Dropped false "the message was dropped for a newer one",
+        /// A newer retained message for the same topic took its place while it waited.
+        Superseded false "a newer retained message took its place",
         /// The message was withdrawn.
         Withdrawn false "the message was withdrawn",
         /// The message expired before it was first sent.
         Expired false "the message expired before it was sent",
+        /// An interceptor of this client refused the message; the source says why.
+        Intercepted false "an interceptor refused the message",
         /// The topic cannot be published to; the source says why.
         InvalidTopic false "invalid topic",
         /// A property cannot be sent; the source says why.
@@ -136,6 +144,18 @@ kinds! {
         WildcardsNotSupported false "the server does not support wildcard subscriptions",
         /// The server has no shared subscriptions.
         SharedSubscriptionsNotSupported false "the server does not support shared subscriptions",
+    }
+
+    /// Why a request has no answer.
+    RequestErrorKind {
+        /// The client has stopped, or the response subscription has ended.
+        Closed false "the requester has ended",
+        /// No answer came in time.
+        TimedOut true "no answer came in time",
+        /// The server says that nobody is subscribed to the topic of the request (3.4.2.1). Not every server says so.
+        NoResponder true "nobody is subscribed to the topic of the request",
+        /// The request could not be published; the source says why.
+        NotPublished false "the request could not be published",
     }
 
     /// Why an unsubscribe did not succeed.

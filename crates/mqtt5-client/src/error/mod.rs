@@ -7,11 +7,11 @@ mod kind;
 
 pub use dial::{DialError, DialErrorKind};
 pub use kind::{
-    ConnectionErrorKind, DisconnectErrorKind, ErrorKind, PublishErrorKind, SubscribeErrorKind,
-    UnsubscribeErrorKind,
+    ConnectionErrorKind, DisconnectErrorKind, ErrorKind, PublishErrorKind, RequestErrorKind,
+    SubscribeErrorKind, UnsubscribeErrorKind,
 };
 
-use crate::options::OptionsError;
+use crate::options::{OptionsError, Refusal};
 use core::fmt;
 use mqtt5_proto::{
     DisconnectCause, EncodeError, Properties, PropertyBuffer, ReasonCode, TopicError, Violation,
@@ -23,6 +23,8 @@ pub type ConnectionError = Error<ConnectionErrorKind>;
 pub type PublishError = Error<PublishErrorKind>;
 /// Why a subscribe did not succeed.
 pub type SubscribeError = Error<SubscribeErrorKind>;
+/// Why a request has no answer.
+pub type RequestError = Error<RequestErrorKind>;
 /// Why an unsubscribe did not succeed.
 pub type UnsubscribeError = Error<UnsubscribeErrorKind>;
 /// Why a disconnect was not as asked for.
@@ -50,6 +52,8 @@ pub(crate) enum Detail {
     Dial(DialError),
     Topic(TopicError),
     Encode(EncodeError),
+    Refusal(Refusal),
+    Publish(PublishError),
     Lost(DisconnectCause, Answer),
 }
 
@@ -76,9 +80,10 @@ impl<K: ErrorKind> Error<K> {
 
     /// Whether the same operation may succeed later without a change to it.
     pub fn is_retryable(&self) -> bool {
-        match self.reason_code() {
-            Some(reason) => is_passing(reason),
-            None => self.kind.is_retryable(),
+        match (self.detail.as_deref(), self.reason_code()) {
+            (Some(Detail::Publish(error)), _) => error.is_retryable(),
+            (_, Some(reason)) => is_passing(reason),
+            (_, None) => self.kind.is_retryable(),
         }
     }
 
@@ -108,6 +113,7 @@ impl<K: ErrorKind> Error<K> {
         match self.detail.as_deref()? {
             Detail::Answer(answer) => Some(answer),
             Detail::Lost(cause, answer) => code_of_server(cause).map(|_| answer),
+            Detail::Publish(error) => error.answer(),
             _ => None,
         }
     }
@@ -204,6 +210,8 @@ impl<K: ErrorKind> core::error::Error for Error<K> {
             Detail::Dial(error) => Some(error),
             Detail::Topic(error) => Some(error),
             Detail::Encode(error) => Some(error),
+            Detail::Refusal(refusal) => Some(refusal),
+            Detail::Publish(error) => Some(error),
             Detail::Lost(cause, _) => Some(cause),
         }
     }

@@ -1,14 +1,13 @@
 //! A say in each attempt, before it begins.
 
-use super::slot::{close_slot, poll_slot};
+use super::watching::Watcher;
 use crate::driver::Attempt;
 use crate::endpoint::Endpoint;
-use crate::engine::{Prepared, State, Watch};
+use crate::engine::{Prepared, State};
 use crate::mode::{Async, Blocking, Mode, wait};
 use crate::options::{OptionsError, Will};
 use crate::secret::Password;
 use crate::shared::Shared;
-use crate::slab::Key;
 use core::fmt;
 use core::future::Future;
 use core::marker::PhantomData;
@@ -40,19 +39,14 @@ use std::sync::Arc;
 /// # }
 /// ```
 pub struct Attempts<M: Mode = Async> {
-    inner: Inner,
+    watcher: Watcher,
     mode: PhantomData<M>,
-}
-
-struct Inner {
-    shared: Arc<Shared>,
-    slot: Option<Key>,
 }
 
 impl<M: Mode> Attempts<M> {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
-            inner: Inner { shared, slot: None },
+            watcher: Watcher::new(shared),
             mode: PhantomData,
         }
     }
@@ -63,15 +57,15 @@ impl Attempts<Async> {
     ///
     /// Cancel safe: a future dropped before it resolves has taken no attempt.
     pub fn recv(&mut self) -> NextAttempt<'_> {
-        NextAttempt(&mut self.inner)
+        NextAttempt(&mut self.watcher)
     }
 }
 
 impl Attempts<Blocking> {
     /// Waits for the next attempt; `None` when the client has stopped.
     pub fn recv(&mut self) -> Option<Preparation> {
-        let shared = self.inner.shared.clone();
-        wait(&shared, NextAttempt(&mut self.inner))
+        let shared = self.watcher.shared.clone();
+        wait(&shared, NextAttempt(&mut self.watcher))
     }
 }
 
@@ -81,46 +75,25 @@ impl<M: Mode> fmt::Debug for Attempts<M> {
     }
 }
 
-impl Inner {
-    fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Preparation>> {
-        loop {
-            if let Some(slot) = self.slot {
-                core::task::ready!(poll_slot(&self.shared, slot, context, false));
-                self.slot = None;
-            }
-            let waker = context.waker().clone();
-            let mut engine = self.shared.lock();
-            let prepared = engine.poll_preparation();
-            if prepared.is_some() || engine.state() == State::Stopped {
-                drop(engine);
-                let shared = self.shared.clone();
-                return Poll::Ready(prepared.map(|prepared| Preparation {
-                    shared,
-                    prepared: Some(prepared),
-                }));
-            }
-            self.slot = Some(engine.watch(Watch::State, None, waker));
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            close_slot(&self.shared, slot);
-        }
-    }
-}
-
 /// The future of [`Attempts::recv`].
 #[must_use = "futures do nothing unless polled"]
-pub struct NextAttempt<'a>(&'a mut Inner);
+pub struct NextAttempt<'a>(&'a mut Watcher);
 
 impl Future for NextAttempt<'_> {
     type Output = Option<Preparation>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Preparation>> {
-        self.0.poll_next(context)
+        let prepared = self.0.poll(context, |engine| {
+            let prepared = engine.poll_preparation();
+            (prepared.is_some() || engine.state() == State::Stopped).then_some(prepared)
+        });
+        prepared.map(|prepared| {
+            let shared = self.0.shared.clone();
+            Some(Preparation {
+                shared,
+                prepared: Some(prepared?),
+            })
+        })
     }
 }
 

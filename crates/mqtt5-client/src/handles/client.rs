@@ -1,7 +1,7 @@
 //! The handle of a client.
 
 use super::watching::{Watching, watches};
-use super::{Attempts, Disconnect, Events, Publish, Subscribe, Subscription, Unsubscribe};
+use super::{Attempts, Disconnect, Events, Publish, States, Subscribe, Subscription, Unsubscribe};
 use crate::connection_info::ConnectionInfo;
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::engine::{Engine, State, Watch};
@@ -48,6 +48,10 @@ impl<M: Mode> Client<M> {
             shared,
             mode: PhantomData,
         }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Begins a publish (3.3): QoS 0 and not retained unless the builder says otherwise.
@@ -155,6 +159,11 @@ impl<M: Mode> Client<M> {
     /// Where the client is in its life.
     pub fn state(&self) -> State {
         self.shared.lock().state()
+    }
+
+    /// Watches where the client is in its life, from now on.
+    pub fn states(&self) -> States<M> {
+        States::new(self.shared.clone())
     }
 
     /// Whether the server has accepted the connection and it has not ended.

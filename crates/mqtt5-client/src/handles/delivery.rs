@@ -33,8 +33,12 @@ pub enum Progress {
     Waiting,
     /// It waits in the protocol machine for room. It can be withdrawn.
     Pending,
-    /// It is encoded for the transport: it is sent, or the connection ends.
+    /// It is encoded for the transport, which may have taken a part of it. When the connection is lost before that, it is pending again.
     Encoded,
+    /// QoS 1 and 2: all of it was written to a transport, and it is not acknowledged.
+    Written,
+    /// QoS 2: the server has received it (PUBREC); what is missing is PUBCOMP.
+    Received,
     /// It has ended.
     Complete,
 }
@@ -68,8 +72,13 @@ impl<M: Mode> Delivery<M> {
         };
         let mut engine = self.shared.lock();
         match engine.operations().stage(slot) {
-            Some(Stage::Waiting) => Progress::Waiting,
-            Some(Stage::InMachine(op)) if engine.is_unencoded(op) => Progress::Pending,
+            Some(Stage::Waiting(_)) => Progress::Waiting,
+            Some(Stage::InMachine(op)) => match engine.progress(op) {
+                Some(mqtt5_proto::Progress::Pending) => Progress::Pending,
+                Some(mqtt5_proto::Progress::Written) => Progress::Written,
+                Some(mqtt5_proto::Progress::Received) => Progress::Received,
+                _ => Progress::Encoded,
+            },
             Some(_) => Progress::Encoded,
             None => Progress::Complete,
         }

@@ -71,11 +71,36 @@ impl Message {
         self.message.clone()
     }
 
-    fn settle(&mut self, refusal: Option<RejectReason>) {
-        if let Some(Answer { shared, hold, .. }) = self.answer.take() {
-            let now = shared.now();
-            shared.lock().answer(now, hold, refusal);
-        }
+    /// The content without the duty to answer.
+    pub(super) fn content(&self) -> mqtt5_proto::Message {
+        self.message.clone()
+    }
+
+    /// The same message for somebody who need not answer for it.
+    pub(super) fn lent(&self) -> Self {
+        Self::new(self.content(), self.received_at, None)
+    }
+
+    pub(super) fn replace(&mut self, content: mqtt5_proto::Message) {
+        self.message = content;
+    }
+
+    /// The duty to answer moves to another form of the same message.
+    pub(super) fn move_answer(&mut self, to: &mut Self) {
+        to.answer = self.answer.take();
+    }
+
+    pub(super) fn take_answer(&mut self) -> Option<Answer> {
+        self.answer.take()
+    }
+
+    /// Answers, if that is still to be done; `false` when the message was discarded meanwhile and will come again.
+    pub(super) fn settle(&mut self, refusal: Option<RejectReason>) -> bool {
+        let Some(Answer { shared, hold, .. }) = self.answer.take() else {
+            return true;
+        };
+        let now = shared.now();
+        shared.lock().answer(now, hold, refusal)
     }
 }
 

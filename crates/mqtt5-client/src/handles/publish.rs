@@ -1,13 +1,14 @@
 //! Publishing a message.
 
 use super::delivery::{Delivery, poll_delivery};
+use super::draft::PublishDraft;
 use super::slot::{Attempt, Caller, Room, close_slot};
 use crate::delivered::Delivered;
 use crate::engine::{Accepted, Draft, NotAccepted};
 use crate::error::{Detail, PublishError, PublishErrorKind};
 use crate::mode::{Async, Blocking, Mode, wait};
 use crate::payload::Payload;
-use crate::properties::{PropertyList, seconds};
+use crate::properties::seconds;
 use crate::shared::Shared;
 use crate::slab::Key;
 use core::fmt;
@@ -26,45 +27,41 @@ use std::sync::Arc;
 #[must_use = "a publish does nothing until it is awaited, started or waited for"]
 pub struct Publish<'a, M: Mode = Async> {
     shared: &'a Arc<Shared>,
-    parts: Parts<'a>,
+    draft: PublishDraft<'a>,
     mode: PhantomData<M>,
-}
-
-struct Parts<'a> {
-    topic: Cow<'a, str>,
-    payload: Payload<'a>,
-    qos: QoS,
-    retain: bool,
-    properties: PropertyList,
-    timeout: Option<Duration>,
 }
 
 impl<'a, M: Mode> Publish<'a, M> {
     pub(super) fn new(shared: &'a Arc<Shared>, topic: Cow<'a, str>, payload: Payload<'a>) -> Self {
-        let parts = Parts {
-            topic,
-            payload,
-            qos: QoS::AtMostOnce,
-            retain: false,
-            properties: PropertyList::default(),
-            timeout: None,
-        };
         Self {
             shared,
-            parts,
+            draft: PublishDraft::new(topic, payload),
             mode: PhantomData,
         }
     }
 
     /// Sets the Quality of Service (3.3.1.2); QoS 0 by default.
     pub fn qos(mut self, qos: QoS) -> Self {
-        self.parts.qos = qos;
+        self.draft.qos = qos;
         self
     }
 
     /// Sets whether the server keeps the message for later subscribers (3.3.1.3).
     pub fn retain(mut self, retain: bool) -> Self {
-        self.parts.retain = retain;
+        self.draft.retain = retain;
+        self
+    }
+
+    /// Asks for a Topic Alias where the [options](crate::Options::topic_aliases) use them on request (3.3.2.3.4).
+    pub fn topic_alias(mut self, alias: bool) -> Self {
+        self.draft.alias = alias;
+        self
+    }
+
+    /// Lets a QoS 0 publish be complete when all of it is written to the transport, not already when it is accepted. If the connection
+    /// ends before that, it ends as [`NotSent`](PublishErrorKind::NotSent).
+    pub fn until_written(mut self) -> Self {
+        self.draft.until_written = true;
         self
     }
 
@@ -102,7 +99,7 @@ impl<'a, M: Mode> Publish<'a, M> {
     ///
     /// When it is over, a message that was not encoded is withdrawn. One that was goes on to its end, unwatched.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.parts.timeout = Some(timeout);
+        self.draft.timeout = Some(timeout);
         self
     }
 
@@ -112,10 +109,10 @@ impl<'a, M: Mode> Publish<'a, M> {
     ///
     /// [`PublishErrorKind::WouldBlock`] when there is no room now, otherwise as for a publish that is awaited.
     pub fn try_publish(self) -> Result<Delivery<M>, PublishError> {
-        let mut accepting = Accepting::new(self.shared, self.parts, false);
+        let mut accepting = Accepting::new(self.shared, self.draft, false);
         accepting.prepare()?;
         let now = accepting.shared.now();
-        let draft = accepting.parts.draft(accepting.deadline)?;
+        let draft = accepting.draft.checked(accepting.deadline)?;
         let accepted = accepting.shared.lock().publish(now, &draft, &mut None);
         match accepted {
             Ok(accepted) => Ok(Delivery::new(accepting.shared.clone(), accepted)),
@@ -124,8 +121,13 @@ impl<'a, M: Mode> Publish<'a, M> {
         }
     }
 
+    /// As [`start`](Publish::start), for both modes; `quiet` when the caller looks after the driver.
+    pub(super) fn accepting(self, quiet: bool) -> Starting<'a> {
+        Starting(Accepting::new(self.shared, self.draft, quiet))
+    }
+
     fn property(mut self, property: Property<'_>) -> Self {
-        self.parts.properties.push(property);
+        self.draft.properties.push(property);
         self
     }
 }
@@ -135,7 +137,7 @@ impl<'a> Publish<'a, Async> {
     ///
     /// Cancel safe: nothing is accepted before the first poll, and a future dropped before it resolves has accepted nothing.
     pub fn start(self) -> Starting<'a> {
-        Starting(Accepting::new(self.shared, self.parts, false))
+        self.accepting(false)
     }
 }
 
@@ -149,7 +151,7 @@ impl<'a> Publish<'a, Blocking> {
         let shared = self.shared;
         wait(
             shared,
-            Publishing::new(Accepting::new(shared, self.parts, true)),
+            Publishing::new(Accepting::new(shared, self.draft, true)),
         )
     }
 
@@ -160,7 +162,7 @@ impl<'a> Publish<'a, Blocking> {
     /// See [`PublishErrorKind`].
     pub fn start(self) -> Result<Delivery<Blocking>, PublishError> {
         let shared = self.shared;
-        let accepted = wait(shared, Starting(Accepting::new(shared, self.parts, true)))?;
+        let accepted = wait(shared, self.accepting(true))?;
         Ok(accepted.into_mode())
     }
 }
@@ -173,18 +175,18 @@ impl<'a> IntoFuture for Publish<'a, Async> {
     type IntoFuture = Publishing<'a>;
 
     fn into_future(self) -> Publishing<'a> {
-        Publishing::new(Accepting::new(self.shared, self.parts, false))
+        Publishing::new(Accepting::new(self.shared, self.draft, false))
     }
 }
 
 impl<M: Mode> fmt::Debug for Publish<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts.fmt(f)
+        self.draft.fmt(f)
     }
 }
 
-impl<'a> Parts<'a> {
-    fn draft(&self, deadline: Option<Instant>) -> Result<Draft<'_>, PublishError> {
+impl PublishDraft<'_> {
+    fn checked(&self, deadline: Option<Instant>) -> Result<Draft<'_>, PublishError> {
         let topic = TopicName::new(&self.topic).map_err(|error| {
             PublishError::new(PublishErrorKind::InvalidTopic, Detail::Topic(error))
         })?;
@@ -205,29 +207,18 @@ impl<'a> Parts<'a> {
                 retain: self.retain,
                 properties,
                 payload,
-                alias: false,
+                alias: self.alias,
             },
             deadline,
+            until_written: self.until_written,
         })
-    }
-}
-
-impl fmt::Debug for Parts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publish")
-            .field("topic", &self.topic)
-            .field("payload", &self.payload)
-            .field("qos", &self.qos)
-            .field("retain", &self.retain)
-            .field("properties", &self.properties)
-            .finish()
     }
 }
 
 /// A message on its way into the engine.
 struct Accepting<'a> {
     shared: &'a Arc<Shared>,
-    parts: Parts<'a>,
+    draft: PublishDraft<'a>,
     room: Room,
     quiet: bool,
     prepared: bool,
@@ -235,10 +226,10 @@ struct Accepting<'a> {
 }
 
 impl<'a> Accepting<'a> {
-    fn new(shared: &'a Arc<Shared>, parts: Parts<'a>, quiet: bool) -> Self {
+    fn new(shared: &'a Arc<Shared>, draft: PublishDraft<'a>, quiet: bool) -> Self {
         Self {
             shared,
-            parts,
+            draft,
             room: Room::default(),
             quiet,
             prepared: false,
@@ -248,14 +239,16 @@ impl<'a> Accepting<'a> {
 
     /// What is done once, at the first poll.
     fn prepare(&mut self) -> Result<(), PublishError> {
-        if core::mem::replace(&mut self.prepared, true) {
+        if self.prepared {
             return Ok(());
         }
+        self.draft.check(self.shared.policy())?;
+        self.prepared = true;
         self.deadline = self
-            .parts
+            .draft
             .timeout
             .map(|timeout| self.shared.now() + timeout);
-        if let Payload::Shared(bytes) = &mut self.parts.payload {
+        if let Payload::Shared(bytes) = &mut self.draft.payload {
             if bytes.len() >= SHARE_FROM {
                 *bytes = self.shared.share(core::mem::take(bytes));
             }
@@ -270,7 +263,7 @@ impl<'a> Accepting<'a> {
         waker: Option<Waker>,
     ) -> Poll<Result<Accepted, PublishError>> {
         self.prepare()?;
-        let draft = self.parts.draft(self.deadline)?;
+        let draft = self.draft.checked(self.deadline)?;
         let attempt = |engine: &mut crate::engine::Engine, now, waker: &mut _| match engine
             .publish(now, &draft, waker)
         {
@@ -293,7 +286,7 @@ impl<'a> Accepting<'a> {
 impl Drop for Accepting<'_> {
     fn drop(&mut self) {
         self.room.leave(self.shared);
-        if let Payload::Shared(bytes) = &mut self.parts.payload {
+        if let Payload::Shared(bytes) = &mut self.draft.payload {
             drop(core::mem::take(bytes));
             self.shared.empty_trash();
         }
@@ -333,7 +326,7 @@ impl Future for Publishing<'_> {
             Stage::Over => return Poll::Ready(Err(PublishErrorKind::Unknown.into())),
             Stage::Accepting => {
                 // All but QoS 0 will wait for an answer: the waker goes in with the message.
-                let waits = self.accepting.parts.qos != QoS::AtMostOnce;
+                let waits = self.accepting.draft.qos != QoS::AtMostOnce;
                 let waker = waits.then(|| context.waker().clone());
                 let accepted = core::task::ready!(self.accepting.poll(context, waker));
                 self.stage = Stage::Over;
@@ -361,7 +354,7 @@ impl Drop for Publishing<'_> {
 
 impl fmt::Debug for Publishing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.accepting.parts.fmt(f)
+        self.accepting.draft.fmt(f)
     }
 }
 
@@ -380,7 +373,7 @@ impl Future for Starting<'_> {
 
 impl fmt::Debug for Starting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.parts.fmt(f)
+        self.0.draft.fmt(f)
     }
 }
 

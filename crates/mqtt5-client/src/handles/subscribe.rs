@@ -16,7 +16,7 @@ use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use mqtt5_proto::{Instant, Property, QoS, ReasonCode, RetainHandling};
+use mqtt5_proto::{Instant, Property, QoS, ReasonCode, RetainHandling, TopicError};
 use std::sync::Arc;
 
 /// A subscribe that is being put together; see [`Client::subscribe`](crate::Client::subscribe).
@@ -30,6 +30,7 @@ pub struct Subscribe<'a, M: Mode = Async> {
     bound: Option<Bound>,
     overflow: Option<Overflow>,
     ack_mode: Option<AckMode>,
+    observed_drops: usize,
     allow_partial: bool,
     durable: bool,
     timeout: Option<Duration>,
@@ -45,6 +46,7 @@ impl<'a, M: Mode> Subscribe<'a, M> {
             bound: None,
             overflow: None,
             ack_mode: None,
+            observed_drops: 0,
             allow_partial: false,
             durable: false,
             timeout: None,
@@ -103,6 +105,15 @@ impl<'a, M: Mode> Subscribe<'a, M> {
         self
     }
 
+    /// Keeps the last `messages` of those that are dropped beyond that bound, for [`Subscription::take_dropped`]; none by default.
+    ///
+    /// They are copied, so that they keep nothing else alive; their size is bounded only by
+    /// [`Options::maximum_packet_size`](crate::Options::maximum_packet_size).
+    pub fn observe_drops(mut self, messages: usize) -> Self {
+        self.observed_drops = messages;
+        self
+    }
+
     /// Accepts a subscription of which the server refused a part; [`Subscription::granted`] tells which.
     ///
     /// Without this, one refused filter fails the whole call, and those that were granted are given up.
@@ -132,7 +143,7 @@ impl<'a, M: Mode> Subscribe<'a, M> {
         self
     }
 
-    fn begin(self) -> Subscribing<'a, M> {
+    pub(super) fn begin(self) -> Subscribing<'a, M> {
         let default = self.shared.lock().config().behaviour();
         let bound = self.bound.unwrap_or(default.bound);
         let behaviour = Behaviour {
@@ -142,6 +153,7 @@ impl<'a, M: Mode> Subscribe<'a, M> {
             },
             overflow: self.overflow.unwrap_or(default.overflow),
             ack_mode: self.ack_mode.unwrap_or(default.ack_mode),
+            observed_drops: self.observed_drops,
         };
         let Self {
             shared,
@@ -227,7 +239,17 @@ impl<M: Mode> Subscribing<'_, M> {
         if self.request.filters.is_empty() {
             return Err(SubscribeErrorKind::NoFilters.into());
         }
-        self.request.filters.iter().try_for_each(Filter::check)?;
+        let longest = self.shared.policy().maximum_topic_length;
+        for filter in &self.request.filters {
+            filter.check()?;
+            if filter.name.len() > longest {
+                let detail = Detail::Topic(TopicError::TooLong);
+                return Err(SubscribeError::new(
+                    SubscribeErrorKind::InvalidFilter,
+                    detail,
+                ));
+            }
+        }
         let properties = self.request.properties.checked().map(drop);
         properties.map_err(|error| {
             SubscribeError::new(SubscribeErrorKind::InvalidProperty, Detail::Encode(error))

@@ -1,7 +1,7 @@
 //! Unsubscribing from filters.
 
+use super::inbox::Inbox;
 use super::slot::{Attempt, Caller, Room, close_slot, poll_slot};
-use super::subscription::Inner;
 use crate::engine::{Engine, Outcome, UnsubscribeRequest};
 use crate::error::{Detail, UnsubscribeError, UnsubscribeErrorKind};
 use crate::mode::{Async, Blocking, Mode, wait};
@@ -129,7 +129,7 @@ pub struct Unsubscribing<'a, M: Mode = Async> {
 
 enum Target<'a> {
     Filters(&'a Arc<Shared>, UnsubscribeRequest),
-    Subscription(Inner),
+    Subscription(Inbox),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +144,7 @@ impl Target<'_> {
     fn shared(&self) -> &Arc<Shared> {
         match self {
             Self::Filters(shared, _) => shared,
-            Self::Subscription(inner) => inner.shared(),
+            Self::Subscription(inbox) => inbox.shared(),
         }
     }
 
@@ -169,9 +169,9 @@ impl Target<'_> {
 }
 
 impl<'a, M: Mode> Unsubscribing<'a, M> {
-    pub(super) fn of_subscription(inner: Inner) -> Self {
+    pub(super) fn of_subscription(inbox: Inbox) -> Self {
         Unsubscribing {
-            target: Target::Subscription(inner),
+            target: Target::Subscription(inbox),
             timeout: None,
             stage: Stage::New,
             room: Room::default(),
@@ -185,8 +185,8 @@ impl<'a, M: Mode> Unsubscribing<'a, M> {
         deadline: Option<Instant>,
     ) -> Poll<Result<Key, UnsubscribeError>> {
         let (shared, request) = match &mut self.target {
-            Target::Subscription(inner) => {
-                return Poll::Ready(inner.end(&mut None).map_err(Into::into));
+            Target::Subscription(inbox) => {
+                return Poll::Ready(inbox.end(&mut None).map_err(Into::into));
             }
             Target::Filters(shared, request) => (shared, request),
         };

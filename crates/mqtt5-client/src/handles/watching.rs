@@ -8,6 +8,7 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use std::sync::Arc;
 
 /// The future of a condition of the client. Dropping it changes nothing.
 #[must_use = "futures do nothing unless polled"]
@@ -67,6 +68,47 @@ impl<T> fmt::Debug for Watching<'_, T> {
         f.debug_struct("Watching")
             .field("watch", &self.watch)
             .finish_non_exhaustive()
+    }
+}
+
+/// Somebody who looks again each time that the state has changed.
+pub(super) struct Watcher {
+    pub(super) shared: Arc<Shared>,
+    slot: Option<Key>,
+}
+
+impl Watcher {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, slot: None }
+    }
+
+    /// Ready as soon as `look` finds something.
+    pub(super) fn poll<T>(
+        &mut self,
+        context: &Context<'_>,
+        mut look: impl FnMut(&mut Engine) -> Option<T>,
+    ) -> Poll<T> {
+        loop {
+            if let Some(slot) = self.slot {
+                core::task::ready!(poll_slot(&self.shared, slot, context, false));
+                self.slot = None;
+            }
+            let waker = context.waker().clone();
+            let mut engine = self.shared.lock();
+            if let Some(found) = look(&mut engine) {
+                drop(engine);
+                return Poll::Ready(found);
+            }
+            self.slot = Some(engine.watch(Watch::State, None, waker));
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            close_slot(&self.shared, slot);
+        }
     }
 }
 

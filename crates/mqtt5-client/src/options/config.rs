@@ -6,6 +6,7 @@ use crate::engine::Behaviour;
 use crate::error::{SubscribeError, SubscribeErrorKind};
 use crate::properties::PropertyList;
 use crate::secret::Password;
+use core::num::NonZeroU16;
 use core::ops::Deref;
 use mqtt5_proto::packet;
 use mqtt5_proto::{EncodeError, Property, TopicError, TopicName};
@@ -94,8 +95,12 @@ impl Config {
     }
 
     /// The properties of a CONNECT packet. Those that say the default of the specification are left out, except Receive Maximum.
-    pub(crate) fn connect_properties(&self, credentials: &Credentials) -> PropertyList {
-        connect_properties(&self.options, credentials)
+    pub(crate) fn connect_properties(
+        &self,
+        credentials: &Credentials,
+        receive_maximum: NonZeroU16,
+    ) -> PropertyList {
+        connect_properties(&self.options, credentials, receive_maximum)
     }
 
     /// The CONNECT packet of an attempt.
@@ -123,6 +128,7 @@ impl Config {
             bound: self.options.subscription_queue,
             overflow: self.options.overflow,
             ack_mode: self.options.ack_mode,
+            observed_drops: 0,
         }
     }
 
@@ -236,17 +242,24 @@ fn will_packet(will: &Will) -> Option<packet::Will<'_>> {
     })
 }
 
-fn connect_properties(options: &Options, credentials: &Credentials) -> PropertyList {
+fn connect_properties(
+    options: &Options,
+    credentials: &Credentials,
+    receive_maximum: NonZeroU16,
+) -> PropertyList {
     let mut properties = PropertyList::default();
     if options.session_expiry_interval != 0 {
         properties.push(Property::SessionExpiryInterval(
             options.session_expiry_interval,
         ));
     }
-    properties.push(Property::ReceiveMaximum(options.receive_maximum.get()));
+    properties.push(Property::ReceiveMaximum(receive_maximum.get()));
     properties.push(Property::MaximumPacketSize(
         options.maximum_packet_size.get(),
     ));
+    if options.topic_alias_maximum > 0 {
+        properties.push(Property::TopicAliasMaximum(options.topic_alias_maximum));
+    }
     if options.request_response_information {
         properties.push(Property::RequestResponseInformation(true));
     }

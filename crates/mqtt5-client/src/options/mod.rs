@@ -1,13 +1,18 @@
 //! What a client is built from.
 
 mod config;
+mod interceptors;
 mod policy;
 mod reconnect;
 mod will;
 
 pub use config::OptionsError;
 pub(crate) use config::{Config, Credentials};
-pub use policy::{AckMode, Bound, KeepAlive, Offline, OnDrop, Overflow, Resume};
+pub(crate) use interceptors::Interceptors;
+pub use interceptors::{Interception, Refusal};
+pub use policy::{
+    AckMode, Bound, Congestion, KeepAlive, Offline, OnDrop, Overflow, QueueFull, Resume,
+};
 pub use reconnect::{Backoff, OnSessionLost, Reconnect, Redirects, Resubscribe, Retry};
 pub use will::Will;
 
@@ -17,6 +22,7 @@ use crate::secret::Password;
 use core::num::{NonZeroU16, NonZeroU32};
 use core::str::FromStr;
 use core::time::Duration;
+use mqtt5_proto::TopicAliases;
 
 /// Everything that a client can be told before it connects.
 ///
@@ -63,12 +69,28 @@ pub struct Options {
     pub(crate) offline_qos12: Offline,
     pub(crate) offline_subscribe: Offline,
     pub(crate) offline_queue: Bound,
+    pub(crate) compact_retained: bool,
+    pub(crate) congestion_qos0: Congestion,
+    pub(crate) publish_early: bool,
+    pub(crate) topic_alias_maximum: u16,
+    pub(crate) topic_aliases: TopicAliases,
     pub(crate) subscription_queue: Bound,
     pub(crate) overflow: Overflow,
     pub(crate) inbound_bytes: usize,
     pub(crate) inbound_margin: Option<u16>,
     pub(crate) stall_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    pub(crate) maximum_topic_length: usize,
+    pub(crate) maximum_payload: usize,
+    pub(crate) interceptors: Interceptors,
+}
+
+/// The part of the options that is looked at without a lock, by whoever publishes or receives.
+#[derive(Debug)]
+pub(crate) struct LocalPolicy {
+    pub(crate) interceptors: Interceptors,
+    pub(crate) maximum_topic_length: usize,
+    pub(crate) maximum_payload: usize,
 }
 
 /// Setters of plain fields: the documentation and the name with its type are all there is to each.
@@ -121,6 +143,11 @@ impl Options {
                 messages: 10_000,
                 bytes: 64 << 20,
             },
+            compact_retained: false,
+            congestion_qos0: Congestion::default(),
+            publish_early: false,
+            topic_alias_maximum: 16,
+            topic_aliases: TopicAliases::default(),
             subscription_queue: Bound {
                 messages: 65_536,
                 bytes: 16 << 20,
@@ -130,6 +157,9 @@ impl Options {
             inbound_margin: None,
             stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
+            maximum_topic_length: usize::from(u16::MAX),
+            maximum_payload: usize::MAX,
+            interceptors: Interceptors::default(),
         }
     }
 
@@ -175,6 +205,19 @@ impl Options {
         offline_subscribe: Offline;
         /// Bounds the messages that wait for a connection: 10,000 messages and 64 MiB by default, none of them zero.
         offline_queue: Bound;
+        /// Sets whether a retained message that waits for a connection makes an older one for the same topic needless, which then ends as
+        /// `Superseded`; no by default.
+        compact_retained: bool;
+        /// Sets what a QoS 0 publish does while too much is unsent; [`Congestion::Wait`] by default.
+        congestion_qos0: Congestion;
+        /// Sets whether QoS 0 messages leave right behind CONNECT, without waiting for CONNACK (3.1.4); no by default. They are lost if the
+        /// server refuses the connection, and one that its limits rule out may cost the connection.
+        publish_early: bool;
+        /// Sets how many Topic Aliases the server may use towards us: 16 by default, 0 is none (3.1.2.11.5).
+        topic_alias_maximum: u16;
+        /// Sets when Topic Aliases are used towards the server, as far as it accepts them; never by default (3.3.2.3.4). A message keeps
+        /// its full topic here, so that every QoS may use them.
+        topic_aliases: TopicAliases;
         /// Bounds the QoS 0 messages that wait in one subscription: 65,536 messages and 16 MiB by default, none of them zero.
         subscription_queue: Bound;
         /// Sets what happens to a QoS 0 message beyond that bound; [`Overflow::DropNewest`] by default.
@@ -185,10 +228,17 @@ impl Options {
         /// message cannot block itself while Receive Maximum × message size fits.
         inbound_bytes: usize;
         /// Sets how long reading may stand still because of [`inbound_bytes`](Self::inbound_bytes): 30 s by default. Then the
-        /// client disconnects with reason code 0x97.
+        /// client disconnects with reason code 0x97, and takes a smaller Receive Maximum to the next connection: as many messages as
+        /// fitted.
         stall_timeout: Duration;
         /// Sets how long a disconnect waits for accepted operations: 5 s by default.
         drain_timeout: Duration;
+        /// Sets the longest topic that is published to, and the longest filter that is subscribed to, in bytes: 65,535 by default, which
+        /// is all that the protocol can say (1.5.4). Beyond it the operation fails here, with `InvalidTopic` or `InvalidFilter`.
+        maximum_topic_length: usize;
+        /// Sets the largest payload that is published, in bytes: no limit by default but those of the server and the protocol. Beyond it
+        /// the publish fails here, with [`PublishErrorKind::TooLarge`](crate::PublishErrorKind::TooLarge).
+        maximum_payload: usize;
     }
 
     /// Adds a server to try when those before it fail. They are tried in turn, and the one that accepts is kept to. To resume a session
@@ -257,6 +307,14 @@ impl Options {
     pub fn inbound_margin(mut self, messages: u16) -> Self {
         self.inbound_margin = Some(messages);
         self
+    }
+
+    pub(crate) fn local_policy(&self) -> LocalPolicy {
+        LocalPolicy {
+            interceptors: self.interceptors.clone(),
+            maximum_topic_length: self.maximum_topic_length,
+            maximum_payload: self.maximum_payload,
+        }
     }
 
     /// The first server, unless its URL was wrong.

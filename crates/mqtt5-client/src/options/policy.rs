@@ -99,9 +99,32 @@ pub enum OnDrop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Offline {
-    /// It waits, within the bound of the offline queue.
+    /// It waits, within the bound of the offline queue; when that is full, the caller waits for room.
     Wait,
     /// It fails with `NotConnected`.
+    Fail,
+    /// A publish is accepted at once, without waiting for room; for a subscribe or unsubscribe the same as [`Wait`](Self::Wait).
+    Queue(QueueFull),
+}
+
+/// What happens when the offline queue is full and the caller must not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum QueueFull {
+    /// The message is refused with `QueueFull`.
+    Refuse,
+    /// The oldest messages make room for it, and end as `Dropped`.
+    DropOldest,
+}
+
+/// What a QoS 0 publish does while so much is unsent on the connection that it cannot be encoded at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Congestion {
+    /// It waits for room.
+    #[default]
+    Wait,
+    /// It fails with `WouldBlock`.
     Fail,
 }
 
@@ -115,7 +138,8 @@ pub enum Overflow {
     DropNewest,
     /// The oldest QoS 0 message that the application has not fetched makes room for it.
     DropOldest,
-    /// Nothing is dropped; reading stops for the whole connection until there is room.
+    /// Nothing is dropped; reading stops for the whole connection until there is room. Whoever takes the messages must then not wait
+    /// for anything that has to be read, such as the end of a QoS 1 publish of its own, or not without a timeout.
     Pause,
 }
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::machine::Machine;
 use super::types::delivery;
 use super::{AckToken, DisconnectReason, Op, Outbound, Refused, RejectReason, Statistics};
-use crate::connection::{Announced, Authentication, Negotiated, State, Trigger};
+use crate::connection::{Announced, Authentication, Negotiated, Stage, State, Trigger};
 use crate::packet::{Connect, Disconnect, Subscribe, SubscribeFilter, Unsubscribe};
 use crate::session::{Kept, Pending, Request, RequestKind};
 use crate::storage::{Body, Receive, Storage, Table, Transmit};
@@ -82,7 +82,7 @@ impl<S: Storage> Machine<S> {
                 None
             };
             if let Some(id) = id {
-                let kept = keep::<S>(now, message, length)?;
+                let mut kept = keep::<S>(now, message, length)?;
                 let start = self.connection.transmit.encoded();
                 self.note_encoding(now);
                 let alias = self.alias(message.topic.as_str(), message.alias, length);
@@ -94,6 +94,7 @@ impl<S: Storage> Machine<S> {
                 )?;
                 Statistics::add(&mut self.statistics.packets_sent, 1);
                 let op = self.session.next_op();
+                kept.end = self.queued_position();
                 self.session.begin(id, op, kept, start);
                 return Ok(op);
             }
@@ -146,16 +147,31 @@ impl<S: Storage> Machine<S> {
         Ok(op)
     }
 
-    /// Checks a message against what the server has announced; gives its length as a packet.
+    /// Checks a message against what the server has announced, if it has; gives its length as a packet.
     fn check_publish(&self, message: &Outbound<'_>) -> Result<usize, Refused> {
-        let negotiated = self.negotiated().ok_or(Refused::NotConnected)?;
+        let negotiated = self.negotiated();
+        if negotiated.is_none() && !self.is_early(message.qos) {
+            return Err(Refused::NotConnected);
+        }
         refuse_properties(&message.properties, &NEVER_KEPT)?;
         check_payload_format(&message.properties, message.payload.as_slice())?;
-        check_capabilities(message.qos, message.retain, negotiated)?;
+        let mut maximum = usize::MAX;
+        if let Some(negotiated) = negotiated {
+            check_capabilities(message.qos, message.retain, negotiated)?;
+            maximum = negotiated.maximum_packet_size as usize;
+        }
         let publish = message.publish(delivery(message.qos, PacketId::FIRST));
         let length = Packet::Publish(publish).encoded_len(VERSION)?;
-        self.check_length(length, negotiated.maximum_packet_size as usize)?;
+        self.check_length(length, maximum)?;
         Ok(length)
+    }
+
+    /// Whether a publish of this QoS need not wait for CONNACK now.
+    pub(super) fn is_early(&self, qos: QoS) -> bool {
+        qos == QoS::AtMostOnce
+            && self.config.publish_before_connack
+            && self.connection.state == State::Connecting
+            && self.connection.authentication.stage == Stage::Off
     }
 
     fn check_length(&self, length: usize, maximum: usize) -> Result<(), Refused> {
@@ -273,6 +289,19 @@ impl<S: Storage> Machine<S> {
         self.acknowledge(now, token, reason.into());
     }
 
+    pub(crate) fn forget(&mut self, token: AckToken) -> bool {
+        let AckToken { id, arrival, .. } = token;
+        let receiver = &mut self.session.receiver;
+        if receiver.forget(id, arrival) {
+            return true;
+        }
+        if self.connection.state == State::Closing {
+            // Nothing is acknowledged on it any more.
+            receiver.handle_closed();
+        }
+        receiver.forget(id, arrival)
+    }
+
     pub(crate) fn disconnect(
         &mut self,
         now: Instant,
@@ -351,10 +380,10 @@ fn keep<S: Storage>(
         length,
         expires: expiry.map(|s| now.saturating_add(Duration::from_secs(u64::from(s)))),
         alias: message.alias,
-        queued: false,
         record: 0,
         released: false,
         due: false,
+        end: u64::MAX,
         body,
     })
 }

@@ -2,13 +2,15 @@
 
 use super::machine::Machine;
 use super::{
-    AckToken, Authenticate, Config, DisconnectReason, Event, Op, Outbound, Refused, RejectReason,
-    Statistics, face,
+    AckToken, Authenticate, Config, DisconnectReason, Event, Op, Outbound, Progress, Refused,
+    RejectReason, Statistics, face,
 };
 use crate::connection::{Negotiated, State, TimerReason};
 use crate::packet::{Connect, Publish, SubscribeFilter};
 use crate::storage::{Fixed, Receive, Transmit};
-use crate::{Instant, Persisted, Properties, ReasonCode, Record, RecordToken, TopicFilter};
+use crate::{
+    Instant, PacketId, Persisted, Properties, ReasonCode, Record, RecordToken, TopicFilter,
+};
 
 /// An MQTT 5 client as a machine that never allocates; the same code and the same contract as
 /// `mqtt5_proto::Client`.

@@ -7,6 +7,7 @@ use crate::connection::{Authentication, AuthenticationStep, Negotiated, Stage, S
 use crate::packet::{
     Acknowledgement, Connack, Disconnect, Publish, PublishLayout, SubscribeAcknowledgement,
 };
+use crate::planted::planted;
 use crate::qos::{Arrival, SenderStep};
 use crate::session::{ClientKey, Loss, RequestKind};
 use crate::storage::{Arrived, Receive, Storage, Table};
@@ -59,7 +60,11 @@ impl<S: Storage> Machine<S> {
                 Statistics::add(&mut self.statistics.packets_received, 1);
                 self.connection.liveness.completed();
                 match header.packet_type {
-                    PacketType::Publish => self.handle_publish(now, &header),
+                    PacketType::Publish => {
+                        let handled = self.handle_publish(now, &header);
+                        self.connection.offended = handled.is_err();
+                        handled
+                    }
                     _ => self.handle_control(now, &header),
                 }
             }
@@ -177,7 +182,7 @@ impl<S: Storage> Machine<S> {
     /// The connection is accepted by both sides.
     pub(super) fn accept(&mut self) -> Step {
         if let Some(negotiated) = &self.connection.negotiated {
-            if negotiated.session_present {
+            if negotiated.session_present || planted!(KeepSessionState) {
                 self.session.sender.resume();
             } else {
                 self.session.lose(self.config.session_loss);
@@ -222,6 +227,13 @@ impl<S: Storage> Machine<S> {
         self.handle_arrival(now, id, layout)
     }
 
+    pub(crate) fn offending_publish(&self) -> Option<(PacketId, &[u8])> {
+        let frame = self.connection.receive.frame();
+        let offended = self.connection.offended.then_some(frame)?;
+        let header = FixedHeader::parse(offended, &self.decoding()).ok()??;
+        Publish::identity(offended.get(header.header_len..)?, &header)
+    }
+
     /// Keeps the inbound Topic Aliases (3.3.4).
     fn handle_alias(&mut self, layout: &PublishLayout, named: bool) -> Result<(), Violation> {
         if layout.topic_alias == 0 {
@@ -242,6 +254,7 @@ impl<S: Storage> Machine<S> {
 
     fn handle_arrival(&mut self, now: Instant, id: PacketId, layout: PublishLayout) -> Handled {
         let (qos, dup) = (layout.delivery.qos(), layout.delivery.dup());
+        let dup = dup || planted!(SwallowReusedId);
         let announced = usize::from(self.connection.announced.receive_maximum);
         let margin = usize::from(self.config.inbound_margin);
         let maximum = announced.saturating_add(margin);
@@ -314,6 +327,10 @@ impl<S: Storage> Machine<S> {
         match step {
             SenderStep::Ended(exchange) => {
                 self.session.release(id, &exchange);
+                let leaks = planted!(QuotaLeak) && packet == PacketType::Pubrec;
+                if let Some(negotiated) = self.connection.negotiated.as_mut().filter(|_| leaks) {
+                    negotiated.receive_maximum = negotiated.receive_maximum.saturating_sub(1);
+                }
                 Ok(Some(Step::Answered(Op(exchange.tag), exchange.received)))
             }
             SenderStep::SendPubrel(id, reason) => {

@@ -2,8 +2,8 @@
 
 use super::machine::Machine;
 use super::{
-    AckToken, Authenticate, Config, DisconnectReason, Event, Op, Outbound, Refused, RejectReason,
-    Statistics, face,
+    AckToken, Authenticate, Config, DisconnectReason, Event, Op, Outbound, Progress, Refused,
+    RejectReason, Statistics, face,
 };
 use crate::connection::{Negotiated, State, TimerReason};
 use crate::message::Message;
@@ -11,7 +11,8 @@ use crate::packet::{Connect, SubscribeFilter};
 use crate::storage::heap::{Heap, HeapTransmit, Incoming, Outgoing};
 use crate::storage::{Receive, Transmit};
 use crate::{
-    Instant, Persisted, Properties, ReasonCode, Record, RecordToken, SessionSnapshot, TopicFilter,
+    Instant, PacketId, Persisted, Properties, ReasonCode, Record, RecordToken, SessionSnapshot,
+    TopicFilter,
 };
 
 /// An MQTT 5 client as a machine: bytes and time in, packets and events out.

@@ -28,6 +28,11 @@ pub struct Config {
     /// Accepts Session Present although this machine knows of no session: how a new process takes over the queue that
     /// the server keeps for its Client Identifier.
     pub assume_session: bool,
+    /// QoS 0 publishes are accepted from [`connect`](crate::Client::connect) on, and leave behind CONNECT without waiting
+    /// for CONNACK (3.1.4). They are lost if the server refuses, and one that its limits rule out may cost the connection.
+    /// QoS 1 and 2 must wait, since only CONNACK says in which session they are; so must all when CONNECT names an
+    /// Authentication Method [MQTT-3.1.2-30].
+    pub publish_before_connack: bool,
     /// Changes of the session are recorded before the packets that depend on them leave; see
     /// [`poll_persist`](crate::Client::poll_persist).
     pub write_ahead: bool,
@@ -54,6 +59,7 @@ impl Default for Config {
             inbound_margin: 0,
             lenient: false,
             assume_session: false,
+            publish_before_connack: false,
             write_ahead: false,
             session_loss: SessionLoss::default(),
             content: ContentPolicy::Deliver,
@@ -159,6 +165,12 @@ impl<S: Storage> Machine<S> {
         self.connection.sent(now, count);
     }
 
+    /// How many bytes will have been sent when all that is encoded is.
+    pub(crate) fn queued_position(&self) -> u64 {
+        let unsent = self.connection.transmit.unsent() as u64;
+        self.statistics.bytes_sent.saturating_add(unsent)
+    }
+
     pub(crate) fn handle_closed(&mut self, now: Instant) {
         self.tick(now);
         if self.connection.state == State::Disconnected {
@@ -170,7 +182,8 @@ impl<S: Storage> Machine<S> {
         self.connection.state = self.connection.state.after(Trigger::TransportClosed);
         self.connection.void_buffers();
         let taken = self.connection.transmit.taken();
-        self.session.handle_closed(taken);
+        self.session
+            .handle_closed(taken, self.statistics.bytes_sent);
         if self.stopped {
             self.session.stop();
         } else if self.connection.accepted {

@@ -22,8 +22,8 @@ pub use machine::{Config, ContentPolicy};
 pub use statistics::Statistics;
 pub(crate) use types::delivery;
 pub use types::{
-    AckToken, Authenticate, DisconnectReason, Op, Outbound, Payload, Refused, RejectReason,
-    SessionLoss, TopicAliases,
+    AckToken, Authenticate, DisconnectReason, Op, Outbound, Payload, Progress, Refused,
+    RejectReason, SessionLoss, TopicAliases,
 };
 
 /// The methods that both faces of the machine have.
@@ -50,7 +50,8 @@ macro_rules! face {
         ///
         /// # Errors
         ///
-        /// Not connected, ruled out by what the server announced, or no room to wait in.
+        /// Not connected (but see [`Config::publish_before_connack`]), ruled out by what the server announced, or no room to
+        /// wait in.
         pub fn publish(&mut self, now: Instant, message: &Outbound<'_>) -> Result<Op, Refused> {
             self.0.publish(now, message)
         }
@@ -131,10 +132,11 @@ macro_rules! face {
             self.0.abandon()
         }
 
-        /// Forgets a message that was received on an earlier connection and will not be acknowledged: its redelivery is
-        /// handed over again, as a new message. True if the message was still waited for.
+        /// Forgets a message that was received on a connection that is over, or is about to end after
+        /// [`disconnect`](Self::disconnect), and will not be acknowledged: its redelivery is handed over again, as a new
+        /// message. True if the message was still waited for. On a connection that goes on nothing is forgotten.
         pub fn forget(&mut self, token: AckToken) -> bool {
-            self.0.session.receiver.forget(token.id, token.arrival)
+            self.0.forget(token)
         }
 
         /// The next record to write, where [`Config::write_ahead`] asks for records; every record comes once, in the order
@@ -300,6 +302,27 @@ macro_rules! face {
             self.0.session.is_pending(op)
         }
 
+        /// How far a publish has come; `None` when it has ended, or was QoS 0 and is encoded. Looks through all that are not
+        /// finished.
+        pub fn progress(&self, op: Op) -> Option<Progress> {
+            self.0.session.progress(op, self.sent_position())
+        }
+
+        /// How many bytes were reported as sent since this machine was made, on all connections.
+        pub const fn sent_position(&self) -> u64 {
+            self.0.statistics.bytes_sent
+        }
+
+        /// What [`sent_position`](Self::sent_position) will be when all that is encoded now is written, if the connection
+        /// lasts: what a lost connection has not sent counts no more.
+        ///
+        /// Asked for right after `publish`, or after `Accepted` of a QoS 0 publish that had to wait, this is where that
+        /// message ends, provided that it is encoded. It is written as soon as `sent_position` is not lower; and it is
+        /// not, as far as is known, if `Disconnected` comes before. On a later connection the position means nothing.
+        pub fn queued_position(&self) -> u64 {
+            self.0.queued_position()
+        }
+
         /// How many QoS 1 and 2 publishes were sent and are not finished.
         pub fn in_flight(&self) -> usize {
             self.0.in_flight()
@@ -313,6 +336,14 @@ macro_rules! face {
         /// How many received QoS 1 and 2 publishes are not finished.
         pub fn held(&self) -> usize {
             self.0.session.receiver.held()
+        }
+
+        /// Packet Identifier and Topic Name, as received, of the QoS 1 or 2 PUBLISH that broke the protocol and so ended the
+        /// connection, if one did. The server is going to send it again: whoever connects again wants to know whether it is
+        /// the same each time. Known from the violation on until [`poll_event`](Self::poll_event) is called after
+        /// `Disconnected`; the Topic Name is empty where a Topic Alias stood for it.
+        pub fn offending_publish(&self) -> Option<(PacketId, &[u8])> {
+            self.0.offending_publish()
         }
 
         /// What was counted so far.

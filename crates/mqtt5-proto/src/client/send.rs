@@ -7,6 +7,7 @@ use super::types::{delivery, redelivery};
 use super::{Op, Refused, Statistics, TopicAliases};
 use crate::connection::{Negotiated, State};
 use crate::packet::{Acknowledgement, Delivery};
+use crate::planted::planted;
 use crate::property::TOPIC_ALIAS_LEN;
 use crate::session::{Kept, Loss, Pending};
 use crate::storage::{Alias, Body, Storage, Transmit};
@@ -16,7 +17,8 @@ impl<S: Storage> Machine<S> {
     /// Whether a PUBLISH may be encoded now: bytes, and for QoS 1 and 2 Receive Maximum [MQTT-3.3.4-7] and our own
     /// limits.
     pub(super) fn may_encode(&mut self, qos: QoS, length: usize) -> bool {
-        if self.connection.state != State::Connected
+        let early = self.is_early(qos);
+        if (self.connection.state != State::Connected && !early)
             || !self.connection.transmit.may_publish(length)
         {
             return false;
@@ -25,7 +27,7 @@ impl<S: Storage> Machine<S> {
             // It may overtake what waits for a record.
             return true;
         }
-        if self.session.sender.is_resuming() {
+        if self.session.sender.is_resuming() || (early && self.session.sender.in_flight() > 0) {
             return false;
         }
         qos == QoS::AtMostOnce || (self.session.has_room_in_flight() && self.may_begin(length))
@@ -38,6 +40,11 @@ impl<S: Storage> Machine<S> {
             .map_or(0, |n: &Negotiated| n.receive_maximum);
         let in_flight = self.session.in_flight();
         let retained = self.session.retained_bytes().saturating_add(length);
+        let server = if planted!(IgnoreReceiveMaximum) {
+            u16::MAX
+        } else {
+            server
+        };
         in_flight < usize::from(server.min(self.config.maximum_in_flight))
             && (retained <= self.config.maximum_retained_bytes || in_flight == 0)
     }
@@ -74,7 +81,7 @@ impl<S: Storage> Machine<S> {
                 return;
             }
             self.session.sender.note_released(id);
-            if !self.session.awaits_record(id) {
+            if !self.session.awaits_record(id) && !planted!(DropPubrel) {
                 let pubrel = Acknowledgement::new(id, ReasonCode::SUCCESS);
                 self.answer(now, &Packet::Pubrel(pubrel));
             }
@@ -104,7 +111,7 @@ impl<S: Storage> Machine<S> {
                 self.session.handle_expiry();
                 return;
             }
-            let delivery = if queued {
+            let delivery = if queued || planted!(ResendWithoutDup) {
                 delivery(message.qos, id)
             } else {
                 redelivery(message.qos, id)
@@ -116,7 +123,8 @@ impl<S: Storage> Machine<S> {
             let alias = alias::<S>(transmit, self.config.topic_aliases, &negotiated, message);
             let _ = transmit.push_body(&message.body, delivery, alias, VERSION);
             Statistics::add(&mut self.statistics.packets_sent, 1);
-            self.session.note_publish(id, start);
+            let end = self.queued_position();
+            self.session.note_publish(id, start, end);
         }
     }
 
@@ -163,11 +171,17 @@ impl<S: Storage> Machine<S> {
             // It was measured when it was accepted.
             let transmit = &mut self.connection.transmit;
             let alias = alias::<S>(transmit, self.config.topic_aliases, &negotiated, &message);
-            let _ = transmit.push_body(&message.body, delivery(qos, id), alias, VERSION);
+            let delivery = if planted!(DupOnNew) {
+                redelivery(qos, id)
+            } else {
+                delivery(qos, id)
+            };
+            let _ = transmit.push_body(&message.body, delivery, alias, VERSION);
             Statistics::add(&mut self.statistics.packets_sent, 1);
             if qos == QoS::AtMostOnce {
                 return Some(Step::Accepted(op));
             }
+            message.end = self.queued_position();
             self.session.begin(id, op, message, start);
         }
     }

@@ -16,6 +16,20 @@ impl Op {
     }
 }
 
+/// How far a publish has come that is not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Progress {
+    /// It waits to be encoded, and can be withdrawn. A publish that was encoded waits again when its connection is lost and
+    /// the transport was given nothing of it, or when it goes out as a new message because its session is lost.
+    Pending,
+    /// QoS 1 or 2: PUBLISH is encoded. It may have left, in part or as a whole.
+    Encoded,
+    /// QoS 1 or 2: every byte of PUBLISH was reported as sent, on this connection or an earlier one.
+    Written,
+    /// QoS 2: PUBREC has arrived; what is missing is PUBCOMP.
+    Received,
+}
+
 /// The payload of a publish.
 #[derive(Clone)]
 pub enum Payload<'a> {
@@ -126,6 +140,18 @@ pub struct AckToken {
     pub(crate) id: PacketId,
     pub(crate) qos: QoS,
     pub(crate) arrival: u64,
+}
+
+impl AckToken {
+    /// The Packet Identifier of the message; a redelivery has the same, and so may have a later message.
+    pub const fn packet_id(self) -> PacketId {
+        self.id
+    }
+
+    /// The QoS of the message, 1 or 2.
+    pub const fn qos(self) -> QoS {
+        self.qos
+    }
 }
 
 /// The application's step in an enhanced authentication (section 4.12).

@@ -4,6 +4,7 @@
 use core::time::Duration;
 
 use crate::Instant;
+use crate::planted::planted;
 
 /// How long a whole packet may take to arrive, apart from its length.
 const PARTIAL_PACKET: Duration = Duration::from_secs(30);
@@ -131,7 +132,7 @@ impl Liveness {
 
     /// When PINGREQ is due, or its answer, with this Keep Alive in seconds.
     pub(crate) fn keep_alive(&self, seconds: u16, reading: bool) -> Option<(Instant, TimerReason)> {
-        if seconds == 0 {
+        if seconds == 0 || planted!(ForgetPingreq) {
             return None;
         }
         let keep_alive = Duration::from_secs(u64::from(seconds));

@@ -34,6 +34,8 @@ pub(crate) struct Connection<S: Storage> {
     pub(crate) accepted: bool,
     /// Whether the server had a session for us, as far as we knew, when CONNECT was encoded.
     pub(crate) session_before: bool,
+    /// The last packet that was received is a PUBLISH that broke the protocol.
+    pub(crate) offended: bool,
     /// The record that must be durable before anything may leave; 0 is none.
     pub(crate) gate: u64,
     pub(crate) authentication: Authentication,
@@ -60,6 +62,7 @@ impl<S: Storage> Connection<S> {
             negotiated: None,
             accepted: false,
             session_before: false,
+            offended: false,
             gate: 0,
             authentication: Authentication::default(),
             liveness: Liveness::default(),
@@ -87,6 +90,7 @@ impl<S: Storage> Connection<S> {
         self.authentication = authentication;
         self.negotiated = None;
         self.accepted = false;
+        self.offended = false;
         self.answers = 0;
         self.requests = 0;
         self.stalled = false;

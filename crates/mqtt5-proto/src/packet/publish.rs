@@ -134,6 +134,18 @@ impl<'a> Publish<'a> {
         Ok((publish, layout))
     }
 
+    /// Packet Identifier and Topic Name of a body of which nothing else need be right.
+    pub(crate) fn identity<'b>(
+        body: &'b [u8],
+        header: &FixedHeader,
+    ) -> Option<(PacketId, &'b [u8])> {
+        let mut reader = Reader::new(body, header.header_len);
+        let topic = reader.binary().ok()?;
+        let identified = header.flags >> QOS_SHIFT & 3 != 0;
+        let id = identified.then(|| reader.packet_id().ok())??;
+        Some((id, topic))
+    }
+
     pub(super) const fn flags(&self) -> u8 {
         let retain = if self.retain { RETAIN } else { 0 };
         let dup = if self.delivery.dup() { DUP } else { 0 };

@@ -1,5 +1,6 @@
 //! The receiver of PUBLISH.
 
+use crate::planted::planted;
 use crate::storage::Table;
 use crate::{PacketId, PacketType, QoS, ReasonCode};
 
@@ -384,7 +385,11 @@ impl<T: Table<Held>> Receiver<T> {
 }
 
 fn pop_answered<T: Table<Held>>(table: &mut T) -> Option<(PacketId, ReasonCode)> {
-    let (id, held) = table.front()?;
+    let (mut id, mut held) = table.front()?;
+    while planted!(AckOutOfOrder) && held.answer.is_none() {
+        id = table.following(id)?;
+        held = table.get(id)?;
+    }
     let reason = held.answer?;
     table.remove(id);
     Some((id, reason))

@@ -2,6 +2,7 @@
 
 use core::marker::PhantomData;
 
+use crate::planted::planted;
 use crate::storage::Table;
 use crate::{PacketId, PacketType, QoS, ReasonCode};
 
@@ -252,7 +253,9 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
             exchange.phase = Phase::AwaitPubcomp;
             exchange.received = reason;
             exchange.handed = true;
-            self.exchanges.move_to_back(id);
+            if !planted!(PubrecOrder) {
+                self.exchanges.move_to_back(id);
+            }
         }
     }
 
@@ -301,15 +304,11 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
         self.sent_here = 0;
         self.releases = None;
         self.publishes = self.front();
-        let mut next = self.publishes;
-        while let Some(id) = next {
-            next = self.exchanges.following(id);
-            if let Some(exchange) = self.exchanges.get_mut(id) {
-                exchange.resend = false;
-                exchange.here = false;
-                exchange.handed |= exchange.start.take().is_some_and(|start| start < taken);
-            }
-        }
+        self.for_each_mut(|exchange| {
+            exchange.resend = false;
+            exchange.here = false;
+            exchange.handed |= exchange.start.take().is_some_and(|start| start < taken);
+        });
     }
 
     /// After [`handle_closed`](Self::handle_closed): takes out the next exchange, in the original order, of which the
@@ -321,15 +320,12 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
 
     /// The session goes on with a new connection: everything is to be sent again [MQTT-4.4.0-1].
     pub fn resume(&mut self) {
+        if let Some(first) = self.front().filter(|_| planted!(ResendOutOfOrder)) {
+            self.exchanges.move_to_back(first);
+        }
         self.publishes = self.front();
         self.releases = self.publishes;
-        let mut next = self.publishes;
-        while let Some(id) = next {
-            next = self.exchanges.following(id);
-            if let Some(exchange) = self.exchanges.get_mut(id) {
-                exchange.resend = true;
-            }
-        }
+        self.for_each_mut(|exchange| exchange.resend = true);
     }
 
     /// The first exchange of this kind, from this one on.
@@ -392,6 +388,17 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
     pub fn iter(&self) -> impl Iterator<Item = (PacketId, &Exchange<B>)> {
         core::iter::successors(self.front(), |id| self.exchanges.following(*id))
             .filter_map(|id| self.exchanges.get(id).map(|exchange| (id, exchange)))
+    }
+
+    /// Changes the exchanges in their order.
+    pub fn for_each_mut(&mut self, mut change: impl FnMut(&mut Exchange<B>)) {
+        let mut next = self.front();
+        while let Some(id) = next {
+            next = self.exchanges.following(id);
+            if let Some(exchange) = self.exchanges.get_mut(id) {
+                change(exchange);
+            }
+        }
     }
 
     /// The identifier of the oldest exchange.

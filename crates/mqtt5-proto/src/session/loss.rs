@@ -3,34 +3,45 @@
 use super::{Entry, FAILED, Kept, Loss, Pending, Session};
 use crate::QoS;
 use crate::client::{Op, SessionLoss};
+use crate::planted::planted;
 use crate::qos::{Exchange, Phase};
 use crate::storage::{Queue, Storage, Table};
 
 impl<S: Storage> Session<S> {
-    /// The connection is gone, of whose stream the transport was given `taken` bytes.
-    pub(crate) fn handle_closed(&mut self, taken: u64) {
+    /// The connection is gone, of whose stream the transport was given `taken` bytes; all connections together have sent
+    /// `sent`.
+    pub(crate) fn handle_closed(&mut self, taken: u64, sent: u64) {
         self.closed = true;
         self.receiver.handle_closed();
+        if planted!(RepeatQos2) {
+            self.receiver.clear();
+        }
         while let Some(unsent) = self.unsent.pop_front() {
             if unsent.start >= taken {
                 self.receiver.remember(unsent.answer);
             }
         }
         self.sender.handle_closed(taken);
-        if self.recording {
-            self.requeue_unhanded();
-            return;
+        self.sender.for_each_mut(|exchange| {
+            let message = &mut exchange.body;
+            message.due = false;
+            if message.end > sent {
+                message.end = u64::MAX;
+            }
+        });
+        // Where there are records, what the transport was never given is queued again, in its place.
+        if !self.recording {
+            let waiting = self.pending.len();
+            while let Some(exchange) = self.sender.pop_unhanded() {
+                self.send_as_new(exchange);
+            }
+            self.rotate_pending(waiting);
         }
-        let waiting = self.pending.len();
-        while let Some(exchange) = self.sender.pop_unhanded() {
-            self.send_as_new(exchange);
-        }
-        self.rotate_pending(waiting);
+        self.recount();
     }
 
     /// An exchange becomes a publish that waits, behind all others.
     fn send_as_new(&mut self, exchange: Exchange<Kept<S::Body>>) {
-        self.discount(&exchange);
         let op = Op(exchange.tag);
         // There is room: `has_room` counts both kinds.
         let _ = self.push_pending(Pending {
@@ -53,6 +64,7 @@ impl<S: Storage> Session<S> {
     /// has not acknowledged are sent again as new ones, in their order; [`poll_loss`](Self::poll_loss) gives the rest.
     pub(crate) fn lose(&mut self, policy: SessionLoss) {
         self.void();
+        while planted!(LoseQueuedAtLoss) && self.pop_pending().is_some() {}
         self.settle(policy, |_| true);
     }
 
@@ -88,10 +100,15 @@ impl<S: Storage> Session<S> {
                     Phase::AwaitPubrec => policy.republish_qos2,
                     Phase::AwaitPubcomp => false,
                 };
-            match again.then(|| self.sender.remove(id)).flatten() {
-                Some(exchange) if self.recording => self.queue_as_new(id, exchange),
-                Some(exchange) => self.send_as_new(exchange),
-                None => self.lost = self.lost.saturating_add(1),
+            let Some(exchange) = again.then(|| self.sender.remove(id)).flatten() else {
+                self.lost = self.lost.saturating_add(1);
+                continue;
+            };
+            self.discount(&exchange);
+            if self.recording {
+                self.queue_as_new(id, exchange);
+            } else {
+                self.send_as_new(exchange);
             }
         }
         self.rotate_pending(waiting);

@@ -12,7 +12,8 @@ pub(crate) use restoring::Restoring;
 use core::time::Duration;
 
 use crate::client::{Op, Refused};
-use crate::qos::{Answer, Exchange, Receiver, Sender};
+use crate::planted::planted;
+use crate::qos::{Answer, Exchange, Phase, Receiver, Sender};
 use crate::storage::{Body, Queue, Storage, Table};
 use crate::{Instant, PacketId, PacketType, QoS};
 
@@ -39,14 +40,15 @@ pub(crate) struct Kept<B> {
     pub(crate) expires: Option<Instant>,
     /// It asks for a Topic Alias.
     pub(crate) alias: bool,
-    /// It is an exchange that was not encoded, and is counted as one.
-    pub(crate) queued: bool,
     /// The record that must be durable before its next packet; [`FAILED`] will never be.
     pub(crate) record: u64,
     /// PUBREC was recorded.
     pub(crate) released: bool,
     /// PUBREL is to be sent as soon as it may be.
     pub(crate) due: bool,
+    /// How many bytes this machine will have sent when its PUBLISH is written as a whole; `u64::MAX` when no connection
+    /// that may still do so has it.
+    pub(crate) end: u64,
     pub(crate) body: B,
 }
 
@@ -220,6 +222,13 @@ impl<S: Storage> Session<S> {
     pub(crate) fn allocate_id(&mut self) -> Option<PacketId> {
         let (requests, doubted) = (&self.requests, &self.doubted);
         let others = requests.len().saturating_add(doubted.len());
+        if planted!(ReusePacketId) {
+            let mut exchanges = self.sender.iter();
+            let released = exchanges.find(|(_, exchange)| exchange.phase == Phase::AwaitPubcomp);
+            if let Some((id, _)) = released {
+                return Some(id);
+            }
+        }
         self.sender.allocate(others, |id| {
             requests.get(id).is_some() || doubted.get(id).is_some()
         })
@@ -237,8 +246,7 @@ impl<S: Storage> Session<S> {
     }
 
     /// Takes note of an exchange whose PUBLISH begins at `start` of the stream.
-    pub(crate) fn begin(&mut self, id: PacketId, op: Op, mut message: Kept<S::Body>, start: u64) {
-        message.queued = false;
+    pub(crate) fn begin(&mut self, id: PacketId, op: Op, message: Kept<S::Body>, start: u64) {
         let occupied = message.body.occupied();
         // There is room, and the identifier is free: both were asked before.
         if self
@@ -267,7 +275,7 @@ impl<S: Storage> Session<S> {
     /// It is not kept as an exchange any more.
     fn discount(&mut self, exchange: &Exchange<Kept<S::Body>>) {
         let message = &exchange.body;
-        if message.queued {
+        if exchange.is_queued() {
             self.queued = self.queued.saturating_sub(1);
             self.queued_bytes = self.queued_bytes.saturating_sub(message.length);
         } else {

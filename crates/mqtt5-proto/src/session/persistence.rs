@@ -69,8 +69,7 @@ impl<S: Storage> Session<S> {
         self.journal.is_durable(message.record) && self.journal.is_durable(self.session_record)
     }
 
-    fn queue(&mut self, id: PacketId, op: Op, mut message: Kept<S::Body>) {
-        message.queued = true;
+    fn queue(&mut self, id: PacketId, op: Op, message: Kept<S::Body>) {
         let length = message.length;
         let qos = message.qos;
         self.note_expiry(message.expires);
@@ -81,24 +80,27 @@ impl<S: Storage> Session<S> {
         }
     }
 
-    /// A PUBLISH is sent again, or that of a queued exchange for the first time; it begins at `start` of the stream.
-    pub(crate) fn note_publish(&mut self, id: PacketId, start: u64) {
-        if let Some(exchange) = self.sender.get_mut(id) {
-            let message = &mut exchange.body;
-            if core::mem::take(&mut message.queued) {
-                self.queued = self.queued.saturating_sub(1);
-                self.queued_bytes = self.queued_bytes.saturating_sub(message.length);
-                let occupied = message.body.occupied();
-                self.retained_bytes = self.retained_bytes.saturating_add(occupied);
-            }
+    /// A PUBLISH is sent again, or that of a queued exchange for the first time; it begins at `start` of the stream, and
+    /// is written when `end` bytes are.
+    pub(crate) fn note_publish(&mut self, id: PacketId, start: u64, end: u64) {
+        if let Some(exchange) = self.sender.get(id).filter(|exchange| exchange.is_queued()) {
+            let message = &exchange.body;
+            self.queued = self.queued.saturating_sub(1);
+            self.queued_bytes = self.queued_bytes.saturating_sub(message.length);
+            let occupied = message.body.occupied();
+            self.retained_bytes = self.retained_bytes.saturating_add(occupied);
         }
         self.sender.note_start(id, start);
+        if let Some(exchange) = self.sender.get_mut(id) {
+            // One that was written before stays so.
+            exchange.body.end = exchange.body.end.min(end);
+        }
     }
 
     /// Whether the exchange with this identifier was not sent.
     pub(crate) fn is_queued(&self, id: PacketId) -> bool {
         let exchange = self.sender.get(id);
-        exchange.is_some_and(|exchange| exchange.body.queued)
+        exchange.is_some_and(Exchange::is_queued)
     }
 
     pub(super) fn find_queued(&self, op: Op) -> Option<PacketId> {
@@ -111,34 +113,16 @@ impl<S: Storage> Session<S> {
             .map(|(id, _)| id)
     }
 
-    /// The connection is gone: what the transport was never given is queued again, in its place.
-    pub(super) fn requeue_unhanded(&mut self) {
-        let mut next = self.sender.front();
-        while let Some(id) = next {
-            next = self.sender.following(id);
-            if let Some(exchange) = self.sender.get_mut(id) {
-                exchange.body.due = false;
-            }
-        }
-        self.recount();
-    }
-
     /// Counts again what is queued and what is retained.
     pub(super) fn recount(&mut self) {
         self.queued = 0;
         self.queued_bytes = 0;
         self.retained_bytes = 0;
-        let mut next = self.sender.front();
-        while let Some(id) = next {
-            next = self.sender.following(id);
-            let Some(exchange) = self.sender.get_mut(id) else {
-                return;
-            };
-            exchange.body.queued = exchange.is_queued();
+        for (_, exchange) in self.sender.iter() {
             let message = &exchange.body;
-            let expires = message.expires.filter(|_| message.queued);
-            self.next_expiry = self.next_expiry.into_iter().chain(expires).min();
-            if message.queued {
+            if exchange.is_queued() {
+                let expires = message.expires;
+                self.next_expiry = self.next_expiry.into_iter().chain(expires).min();
                 self.queued = self.queued.saturating_add(1);
                 self.queued_bytes = self.queued_bytes.saturating_add(message.length);
             } else {
@@ -151,7 +135,6 @@ impl<S: Storage> Session<S> {
     /// An exchange of a session that is lost becomes one of the next, behind all others; what was never sent keeps its
     /// identifier.
     pub(super) fn queue_as_new(&mut self, id: PacketId, exchange: Exchange<Kept<S::Body>>) {
-        self.discount(&exchange);
         let op = Op(exchange.tag);
         let id = if exchange.is_queued() {
             id
@@ -164,6 +147,7 @@ impl<S: Storage> Session<S> {
             record,
             released: false,
             due: false,
+            end: u64::MAX,
             ..exchange.body
         };
         self.queue(id, op, message);
@@ -188,7 +172,7 @@ impl<S: Storage> Session<S> {
     /// Records the end of an exchange, unless its beginning can still be taken back.
     pub(super) fn record_end(&mut self, id: PacketId, exchange: &Exchange<Kept<S::Body>>) {
         let message = &exchange.body;
-        if self.recording && !(message.queued && self.journal.take_back(message.record)) {
+        if self.recording && !(exchange.is_queued() && self.journal.take_back(message.record)) {
             let op = Op(exchange.tag);
             self.record(Entry::Ended { op, id });
         }
@@ -250,14 +234,12 @@ impl<S: Storage> Session<S> {
     /// The store has failed: everything ends, and nothing is recorded any more.
     pub(crate) fn stop(&mut self) {
         self.recording = false;
-        let mut next = self.sender.front();
-        while let Some(id) = next {
-            next = self.sender.following(id);
-            if let Some(exchange) = self.sender.get_mut(id) {
-                // A restart may find it, and send it.
-                exchange.handed |= self.journal.is_given(exchange.body.record);
-            }
-        }
+        let journal = &self.journal;
+        self.sender.for_each_mut(|exchange| {
+            // A restart may find it, and send it.
+            exchange.handed |= journal.is_given(exchange.body.record);
+        });
+        self.recount();
         self.journal = self.journal.successor();
         self.abandon();
     }
@@ -335,13 +317,15 @@ impl<S: Storage> Session<S> {
     /// All of the session, as records.
     pub(crate) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let expiry_interval = if self.exists { self.expiry_interval } else { 0 };
-        let exchanges = || {
-            let exchanges = self.sender.iter();
-            let alive = exchanges.filter(|(_, exchange)| exchange.body.record != FAILED);
-            alive.skip(self.lost)
-        };
-        let outbound = exchanges().filter(|(_, exchange)| !exchange.is_queued());
-        let outbound = outbound.flat_map(|(id, exchange)| {
+        // What is kept before a session was begun was never sent.
+        let lost = self.unbegun.then_some(Record::SessionLost);
+        let first = self.doubted.front().map(|(id, ())| id);
+        let doubted = core::iter::successors(first, |id| self.doubted.following(*id));
+        let doubted = doubted.map(|id| Record::InDoubt { id });
+        let inbound = self.receiver.unreleased().map(|id| Record::Received { id });
+        let exchanges = self.sender.iter();
+        let alive = exchanges.filter(|(_, exchange)| exchange.body.record != FAILED);
+        let outbound = alive.skip(self.lost).flat_map(|(id, exchange)| {
             let released = (exchange.phase == Phase::AwaitPubcomp).then_some(Record::Released {
                 op: Op(exchange.tag),
                 id,
@@ -351,24 +335,15 @@ impl<S: Storage> Session<S> {
                 .into_iter()
                 .flatten()
         });
-        // What is queued before a session was begun was never sent.
-        let end = self.unbegun.then_some(Record::SessionLost);
-        let queued = exchanges().filter(|(_, exchange)| exchange.is_queued());
-        let queued = queued.map(|(id, exchange)| publish(id, exchange));
-        let first = self.doubted.front().map(|(id, ())| id);
-        let doubted = core::iter::successors(first, |id| self.doubted.following(*id));
-        let doubted = doubted.map(|id| Record::InDoubt { id });
-        let inbound = self.receiver.unreleased().map(|id| Record::Received { id });
         let waiting = (0..self.pending.len())
             .filter_map(|index| self.pending.get(index))
             .filter(|pending| pending.message.qos != QoS::AtMostOnce)
             .map(waiting);
         core::iter::once(Record::Session { expiry_interval })
-            .chain(outbound)
+            .chain(lost)
             .chain(doubted)
             .chain(inbound)
-            .chain(end)
-            .chain(queued)
+            .chain(outbound)
             .chain(waiting)
     }
 }

@@ -119,10 +119,10 @@ impl<S: Storage> Restoring<S> {
             length,
             expires,
             alias,
-            queued: false,
             record: self.epoch,
             released: false,
             due: false,
+            end: u64::MAX,
             body,
         };
         let session = &mut self.session;
@@ -199,13 +199,10 @@ impl<S: Storage> Restoring<S> {
             // What was never sent goes behind what is published again, so that the order is kept.
             dead || message.record < epoch || (unbegun && message.record == epoch)
         });
-        let mut next = session.sender.front();
-        while let Some(id) = next {
-            next = session.sender.following(id);
-            if let Some(exchange) = session.sender.get_mut(id).filter(|e| e.body.record >= MARK) {
-                exchange.body.record = 0;
-            }
-        }
+        session.sender.for_each_mut(|exchange| {
+            let record = &mut exchange.body.record;
+            *record = if *record >= MARK { 0 } else { *record };
+        });
         if session.recording {
             session.record_waiting()?;
         }
@@ -217,13 +214,8 @@ impl<S: Storage> Restoring<S> {
 impl<S: Storage> Session<S> {
     /// In a session that was not begun nothing was sent.
     fn unsend(&mut self, epoch: u64) {
-        let mut next = self.sender.front();
-        while let Some(id) = next {
-            next = self.sender.following(id);
-            if let Some(exchange) = self.sender.get_mut(id).filter(|e| e.body.record >= epoch) {
-                exchange.handed = false;
-            }
-        }
+        self.sender
+            .for_each_mut(|exchange| exchange.handed &= exchange.body.record < epoch);
         self.recount();
     }
 

@@ -1,7 +1,7 @@
 //! Publishes that wait to be encoded, and what rules them out.
 
 use super::{Entry, Kept, Loss, Pending, Session};
-use crate::client::Op;
+use crate::client::{Op, Progress};
 use crate::qos::Phase;
 use crate::storage::{Queue, Storage, Table};
 use crate::{Instant, PacketId};
@@ -24,6 +24,22 @@ impl<S: Storage> Session<S> {
     /// Whether this publish waits.
     pub(crate) fn is_pending(&self, op: Op) -> bool {
         self.pending.any(|pending| pending.op == op) || self.find_queued(op).is_some()
+    }
+
+    /// How far this publish has come, when so many bytes are sent.
+    pub(crate) fn progress(&self, op: Op, sent: u64) -> Option<Progress> {
+        let mut exchanges = self.sender.iter();
+        let found = exchanges.find(|(_, exchange)| exchange.tag == op.number());
+        let Some((_, exchange)) = found else {
+            let waits = self.pending.any(|pending| pending.op == op);
+            return waits.then_some(Progress::Pending);
+        };
+        Some(match exchange.phase {
+            Phase::AwaitPubcomp => Progress::Received,
+            _ if exchange.is_queued() => Progress::Pending,
+            _ if exchange.body.end <= sent => Progress::Written,
+            _ => Progress::Encoded,
+        })
     }
 
     pub(crate) const fn pending_bytes(&self) -> usize {
@@ -124,7 +140,10 @@ impl<S: Storage> Session<S> {
             return Some((pending.op, loss));
         }
         self.examining = false;
-        let queued = self.sender.iter().filter(|(_, e)| e.body.queued);
+        let queued = self
+            .sender
+            .iter()
+            .filter(|(_, exchange)| exchange.is_queued());
         let queued = queued.filter_map(|(_, exchange)| exchange.body.expires);
         let pending = self.pending.iter().filter_map(|p| p.message.expires);
         self.next_expiry = pending.chain(queued).min();
@@ -147,7 +166,7 @@ impl<S: Storage> Session<S> {
             if exchange.phase == Phase::AwaitPubcomp {
                 continue;
             }
-            if let Err(loss) = check(&exchange.body, exchange.body.queued) {
+            if let Err(loss) = check(&exchange.body, exchange.is_queued()) {
                 return self.give_up(id).map(|op| (op, loss));
             }
         }
@@ -158,7 +177,7 @@ impl<S: Storage> Session<S> {
     fn give_up(&mut self, id: PacketId) -> Option<Op> {
         let exchange = self.sender.remove(id)?;
         self.release(id, &exchange);
-        if exchange.phase == Phase::AwaitPubrec && !exchange.body.queued {
+        if exchange.phase == Phase::AwaitPubrec && !exchange.is_queued() {
             self.doubt_id(id);
             self.record(Entry::InDoubt { id });
         }

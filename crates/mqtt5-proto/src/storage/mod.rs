@@ -12,12 +12,15 @@ pub use fixed::FixedTable;
 #[cfg(feature = "alloc")]
 pub use heap::HeapTable;
 
+use core::str;
+
 use crate::client::Outbound;
 use crate::packet::{Delivery, Publish, PublishLayout};
 use crate::qos::{Exchange, Held};
 use crate::session::{Entry, Kept, Pending, Request, Unsent};
 use crate::{
     DecodeError, Decoding, EncodeError, FixedHeader, Packet, PacketId, Properties, ProtocolVersion,
+    TopicName,
 };
 
 pub(crate) mod sealed {
@@ -267,16 +270,43 @@ pub(crate) trait Receive: Sealed + Default {
     fn release(&mut self) {}
 }
 
-/// Overwrites the Message Expiry Interval in an encoded property block, if it has one.
-fn set_message_expiry(block: Option<&mut [u8]>, present: u64, seconds: u32) {
-    const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
-    let Some(block) = block else { return };
-    let Some(end) = Properties::from_validated(block, present).end_of(MESSAGE_EXPIRY_INTERVAL)
-    else {
-        return;
-    };
-    let start = end.saturating_sub(size_of::<u32>());
-    if let Some(value) = block.get_mut(start..end) {
-        value.copy_from_slice(&seconds.to_be_bytes());
+/// A publish in one block: topic, properties and, unless it is elsewhere, payload.
+#[derive(Clone, Copy, Debug)]
+struct BlockLayout {
+    topic_len: usize,
+    properties_end: usize,
+    properties_present: u64,
+    retain: bool,
+}
+
+impl BlockLayout {
+    fn publish<'a>(&self, block: &'a [u8], delivery: Delivery) -> Publish<'a> {
+        let (head, payload) = block
+            .split_at_checked(self.properties_end)
+            .unwrap_or_default();
+        let (topic, properties) = head.split_at_checked(self.topic_len).unwrap_or_default();
+        Publish {
+            delivery,
+            retain: self.retain,
+            topic: str::from_utf8(topic).ok().map(TopicName::from_validated),
+            properties: Properties::from_validated(properties, self.properties_present),
+            payload,
+        }
+    }
+
+    /// Overwrites the Message Expiry Interval, if there is one.
+    fn set_message_expiry(&self, block: &mut [u8], seconds: u32) {
+        const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
+        let Some(block) = block.get_mut(self.topic_len..self.properties_end) else {
+            return;
+        };
+        let properties = Properties::from_validated(block, self.properties_present);
+        let Some(end) = properties.end_of(MESSAGE_EXPIRY_INTERVAL) else {
+            return;
+        };
+        let start = end.saturating_sub(size_of::<u32>());
+        if let Some(value) = block.get_mut(start..end) {
+            value.copy_from_slice(&seconds.to_be_bytes());
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqtt5_proto::packet::{Connack, Connect};
 use mqtt5_proto::{
-    AckToken, Authenticate, Config, DisconnectReason, Instant, Op, Outbound, Packet, Properties,
-    Property, QoS, ReasonCode, RecordToken, RejectReason, State, TopicName,
+    AckToken, Authenticate, Config, DisconnectReason, Instant, Op, Outbound, Packet, Progress,
+    Properties, Property, QoS, ReasonCode, RecordToken, RejectReason, State, TopicName,
 };
 
 use super::bed::{Bed, LIMITS, WINDOW, encode, millis};
@@ -233,6 +233,7 @@ impl<'a, F: Face> Storm<'a, F> {
                     let count = self.ends.get_mut(&op).expect("an accepted operation");
                     *count += 1;
                     assert_eq!(*count, 1, "{op:?} ended again: {end:?}");
+                    assert_eq!(self.bed.client.progress(op), None);
                 }
                 _ => {}
             }
@@ -389,8 +390,10 @@ impl<'a, F: Face> Storm<'a, F> {
         let message = Outbound::new(topic, qos, &payload[..]);
         if let Ok(op) = self.bed.client.publish(self.bed.now, &message) {
             self.accepted += 1;
-            let ended = qos == QoS::AtMostOnce && !self.bed.client.is_pending(op);
-            self.accept(op, ended);
+            let pending = self.bed.client.is_pending(op);
+            let progress = self.bed.client.progress(op);
+            assert_eq!(pending, progress == Some(Progress::Pending));
+            self.accept(op, qos == QoS::AtMostOnce && !pending);
         }
     }
 

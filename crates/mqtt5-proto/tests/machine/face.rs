@@ -2,9 +2,9 @@
 
 use mqtt5_proto::packet::{Connect, SubscribeFilter};
 use mqtt5_proto::{
-    AckToken, Authenticate, Config, DisconnectReason, Instant, Negotiated, Op, Outbound, Persisted,
-    Properties, Record, RecordToken, Refused, RejectReason, SessionLoss, State, Statistics,
-    TimerReason, TopicFilter, fixed,
+    AckToken, Authenticate, Config, DisconnectReason, Instant, Negotiated, Op, Outbound, PacketId,
+    Persisted, Progress, Properties, Record, RecordToken, Refused, RejectReason, SessionLoss,
+    State, Statistics, TimerReason, TopicFilter, fixed,
 };
 #[cfg(feature = "alloc")]
 use mqtt5_proto::{Client, Incoming, Outgoing};
@@ -76,6 +76,10 @@ pub(crate) trait Face {
     fn unsent(&self) -> usize;
     fn pending(&self) -> usize;
     fn is_pending(&self, op: Op) -> bool;
+    fn progress(&self, op: Op) -> Option<Progress>;
+    fn sent_position(&self) -> u64;
+    fn queued_position(&self) -> u64;
+    fn offending_publish(&self) -> Option<(PacketId, &[u8])>;
     fn in_flight(&self) -> usize;
     fn requests(&self) -> usize;
     fn held(&self) -> usize;
@@ -204,6 +208,18 @@ macro_rules! forward {
         }
         fn is_pending(&self, op: Op) -> bool {
             self.client.is_pending(op)
+        }
+        fn progress(&self, op: Op) -> Option<Progress> {
+            self.client.progress(op)
+        }
+        fn sent_position(&self) -> u64 {
+            self.client.sent_position()
+        }
+        fn queued_position(&self) -> u64 {
+            self.client.queued_position()
+        }
+        fn offending_publish(&self) -> Option<(PacketId, &[u8])> {
+            self.client.offending_publish()
         }
         fn in_flight(&self) -> usize {
             self.client.in_flight()

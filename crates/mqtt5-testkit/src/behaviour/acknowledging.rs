@@ -1,8 +1,13 @@
 //! When received messages are acknowledged, as the server's window shows it.
 
+use std::future::pending;
 use std::num::NonZeroU16;
+use std::pin::pin;
+use std::sync::Mutex;
 
-use mqtt5_client::{AckMode, Async, Client, Event, OnDrop, QoS, RejectReason, Subscription};
+use mqtt5_client::{
+    AckMode, Async, Client, Event, Message, OnDrop, QoS, RejectReason, Subscription,
+};
 
 use super::{Setting, receive};
 
@@ -27,7 +32,7 @@ async fn publish_three_and_one(setting: &Setting, qos: QoS) -> Client {
     publisher
 }
 
-fn text(message: &mqtt5_client::Message) -> &str {
+fn text(message: &Message) -> &str {
     message.payload_str().unwrap()
 }
 
@@ -103,4 +108,40 @@ pub async fn dropping_unanswered_is_told(setting: Setting) {
     let told = std::iter::from_fn(|| events.try_recv());
     let told = told.filter(|event| *event == Event::Unanswered { subscription });
     assert_eq!(told.count(), 2);
+}
+
+/// A handler acknowledges when it is done, and one that is cancelled leaves its message with the subscription.
+pub async fn handling_acknowledges(setting: Setting) {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let (client, mut inbox) = window_of_two(&setting, AckMode::OnTake).await;
+        let publisher = publish_three_and_one(&setting, qos).await;
+        {
+            let mut begun = 0;
+            let mut stuck = pin!(inbox.handle_each(|_| {
+                begun += 1;
+                pending::<()>()
+            }));
+            let held = client.clone();
+            let full = super::eventually("the window is full", move || {
+                held.statistics().held_messages == 2
+            });
+            super::watched(full, stuck.as_mut()).await;
+        }
+        let seen = Mutex::new(Vec::new());
+        let handler = async |message: Message| {
+            seen.lock().unwrap().push(text(&message).to_owned());
+            publisher.publish("seen", message.payload()).await.unwrap();
+            match text(&message) {
+                "2" => Err(RejectReason::ImplementationSpecificError),
+                "end" => Ok(client.unsubscribe("w/#").await.map(drop).unwrap()),
+                _ => Ok(()),
+            }
+        };
+        publisher.publish("w/a", "end").qos(qos).await.unwrap();
+        inbox.handle_each(handler).await;
+        let seen = seen.into_inner().unwrap();
+        let numbers: Vec<_> = seen.iter().filter(|text| text.len() < 4).collect();
+        assert_eq!(numbers, ["1", "2", "3", "end"], "{qos:?}");
+        assert_eq!(client.statistics().held_messages, 0);
+    }
 }

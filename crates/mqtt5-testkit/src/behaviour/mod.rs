@@ -24,6 +24,7 @@ pub mod ending;
 pub mod failing;
 pub mod messages;
 pub mod reconnecting;
+pub mod requesting;
 mod server;
 pub mod soaking;
 pub mod subscriptions;
@@ -250,6 +251,18 @@ async fn eventually(what: &str, condition: impl FnMut() -> bool + Send + 'static
     assert!(held, "it did not happen: {what}");
 }
 
+/// Polls a future once, if it is not ready by that.
+async fn poll_once<F: Future + Unpin>(future: &mut F) {
+    poll_fn(|context| {
+        assert!(
+            Pin::new(&mut *future).poll(context).is_pending(),
+            "too early"
+        );
+        Poll::Ready(())
+    })
+    .await;
+}
+
 /// Connects again without long waits, so that a test does not take long.
 fn quickly() -> Reconnect {
     let (first, longest) = (Duration::from_millis(2), Duration::from_millis(50));
@@ -427,6 +440,12 @@ macro_rules! behaviour_tests {
                 arriving_acknowledges
                 by_hand
                 dropping_unanswered_is_told
+                handling_acknowledges
+            }
+            requesting {
+                each_request_gets_its_answer
+                a_request_that_is_given_up
+                a_request_without_an_answer
             }
             cancelling {
                 a_publish_at_every_poll

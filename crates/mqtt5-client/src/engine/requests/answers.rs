@@ -185,6 +185,7 @@ impl Engine {
         result: Result<Vec<(String, ReasonCode)>, SubscribeError>,
     ) {
         if let Some(slot) = slot {
+            self.log.subscribed(&result);
             self.operations
                 .finish(slot, Outcome::Subscribed(result), &mut self.wakes);
         }
@@ -196,6 +197,7 @@ impl Engine {
         result: Result<Vec<(String, ReasonCode)>, UnsubscribeError>,
     ) {
         if let Some(slot) = slot {
+            self.log.unsubscribed(&result);
             self.operations
                 .finish(slot, Outcome::Unsubscribed(result), &mut self.wakes);
         }

@@ -180,14 +180,16 @@ impl Engine {
         local: Key,
         keep: bool,
     ) -> Option<Waker> {
-        let keep = keep || self.is_closed();
+        let is_closed = self.is_closed();
         let (_, gone) = self.leave_filters(local);
         self.requests
             .retain(|request| !matches!(request, Request::Subscribe(call) if call.local == local));
         let removed = self.registry.remove(local)?;
-        self.release(now, &removed.queue);
+        if !is_closed {
+            self.release(now, &removed.queue);
+        }
         self.forget_pausing(now, &removed);
-        if !keep {
+        if !keep && !is_closed {
             self.give_up(now, gone);
         }
         removed.waker

@@ -54,14 +54,20 @@ impl Engine {
             .into_iter()
             .for_each(|identifier| properties.push(Property::SubscriptionIdentifier(identifier)));
         match self.machine.subscribe(now, &filters, properties.view()) {
-            Ok(op) => self.subscribe_sent(op, SentSubscribe { call, named }, identifier),
+            Ok(op) => self.subscribe_sent(now, op, SentSubscribe { call, named }, identifier),
             Err(Refused::Full | Refused::PacketIdsExhausted) => return Err(call),
             Err(refused) => self.subscribe_refused(now, call, refused),
         }
         Ok(())
     }
 
-    pub(super) fn subscribe_sent(&mut self, op: Op, sent: SentSubscribe, identifier: Option<u32>) {
+    fn subscribe_sent(
+        &mut self,
+        now: Instant,
+        op: Op,
+        sent: SentSubscribe,
+        identifier: Option<u32>,
+    ) {
         self.statistics.subscribes_sent += 1;
         for index in &sent.named {
             if let Some(wanted) = self.registry.wanted_mut(sent.call.filters[*index].0) {
@@ -74,6 +80,8 @@ impl Engine {
             }
         }
         self.owners.insert(op, Owner::Subscribe(Box::new(sent)));
+        self.pause.unanswered += 1;
+        self.update_pause(now);
     }
 
     pub(super) fn subscribe_refused(

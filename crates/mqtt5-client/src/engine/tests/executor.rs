@@ -64,6 +64,11 @@ impl<F: Future + Unpin> Task<F> {
         }
     }
 
+    /// What is polled.
+    pub(super) fn into_inner(mut self) -> F {
+        self.future.take().expect("not dropped")
+    }
+
     /// The output, which must be there because the task was woken.
     pub(super) fn woken(&mut self) -> F::Output {
         assert!(self.flag.take() > 0, "nobody woke it");

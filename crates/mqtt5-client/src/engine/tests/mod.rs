@@ -2,21 +2,33 @@
 //!
 //! The other side is the in-process broker as a machine, or a script of packets.
 
+mod awaiting;
 mod connect;
 mod consumers;
+mod dropped;
 mod executor;
 mod failing;
+mod feeder;
 mod given_up;
+mod handlers;
+mod intercepting;
+mod milestones;
 mod offline;
+mod pitfalls;
 mod preparing;
 mod publish;
+mod queue;
 mod reconnect;
+mod requesters;
+mod requests;
 mod resubscribe;
 mod retained;
 mod session_loss;
 mod shutdown;
 mod slow;
 mod subscribe;
+#[cfg(feature = "tracing")]
+mod told;
 mod transmit;
 mod waking;
 
@@ -66,6 +78,8 @@ struct Link {
     /// Bytes towards the client that wait until it reads.
     inbound: Vec<u8>,
     reading: bool,
+    /// The peer reads nothing while more than so many of its bytes wait for the client.
+    stubborn: usize,
     deadline: Option<Instant>,
     cancelled: bool,
     finished: bool,
@@ -89,6 +103,7 @@ impl Link {
             outgoing: Outgoing::new(),
             inbound: Vec::new(),
             reading: false,
+            stubborn: usize::MAX,
             deadline: None,
             cancelled: false,
             finished: false,
@@ -265,7 +280,7 @@ impl Link {
 
     fn write(&mut self) -> bool {
         let bytes = self.outgoing.first().to_vec();
-        if bytes.is_empty() {
+        if bytes.is_empty() || self.inbound.len() > self.stubborn {
             return false;
         }
         let now = self.clock.now();
@@ -291,6 +306,12 @@ impl Link {
                 break;
             };
             acted = true;
+            let is_ours = |attempt: Attempt| attempt.number() == action.connection();
+            if !self.attempt.is_some_and(is_ours) {
+                // Another client, which reads everything and says no more than the test does.
+                drop(broker.outgoing(now, action.connection()));
+                continue;
+            }
             match action {
                 BrokerAction::Write(connection) => {
                     self.inbound.extend(broker.outgoing(now, connection));

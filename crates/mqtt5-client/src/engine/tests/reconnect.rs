@@ -434,3 +434,29 @@ fn the_session_expiry_of_a_goodbye_is_that_of_the_application() {
         packet => panic!("{packet:?}"),
     });
 }
+
+/// N21: a watcher sees where the client is, also when it was slow.
+#[test]
+fn the_state_can_be_watched() {
+    let (client, mut link) = scripted(reconnecting().reconnect(doubling()), Properties::EMPTY);
+    let mut states = client.states();
+    assert_eq!(now(states.recv()), Some(State::Online));
+    let mut next = Task::new(states.recv());
+    assert!(next.is_pending());
+    link.cut();
+    assert_eq!(next.woken(), Some(State::Waiting));
+    drop(next);
+    link.reconnect();
+    link.send(accepted(true));
+    assert_eq!(
+        now(states.recv()),
+        Some(State::Online),
+        "what was between is over"
+    );
+    let mut done = Task::new(client.disconnect());
+    assert!(done.is_pending());
+    link.run();
+    assert!(done.woken().is_ok());
+    assert_eq!(now(states.recv()), Some(State::Stopped));
+    assert_eq!(now(states.recv()), None);
+}

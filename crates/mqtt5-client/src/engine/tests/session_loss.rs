@@ -13,7 +13,7 @@ use core::time::Duration;
 use mqtt5_proto::packet::Delivery;
 use mqtt5_proto::{Packet, Properties, Property};
 
-fn subscribed(options: Options) -> (crate::Client, Subscription, Link) {
+pub(super) fn subscribed(options: Options) -> (crate::Client, Subscription, Link) {
     let (client, mut link) = scripted(options, Properties::EMPTY);
     let mut task = Task::new(client.subscribe("#").qos(QoS::ExactlyOnce));
     assert!(task.is_pending());
@@ -25,7 +25,7 @@ fn subscribed(options: Options) -> (crate::Client, Subscription, Link) {
 }
 
 /// The next PUBLISH: identifier, DUP and payload.
-fn published(link: &mut Link) -> (u16, bool, String) {
+pub(super) fn published(link: &mut Link) -> (u16, bool, String) {
     link.sent(|packet| match packet {
         Packet::Publish(publish) => match publish.delivery {
             Delivery::AtLeastOnce { id, dup } | Delivery::ExactlyOnce { id, dup } => {
@@ -217,6 +217,41 @@ fn pitfall_3_an_acknowledgement_waits_for_the_redelivery() {
     assert_eq!(new.payload(), b"new");
     new.ack();
     assert_eq!(link.sent_types(), ["PUBACK"]);
+}
+
+/// E2: what was dropped unanswered and stays so comes again after the next resume; after a lost session nothing is left of it.
+#[test]
+fn a_message_that_is_held_when_dropped_comes_again() {
+    let options = || {
+        reconnecting().ack_mode(AckMode::Manual {
+            on_drop: OnDrop::Hold,
+        })
+    };
+    for (session_present, connected) in [(true, true), (true, false), (false, true)] {
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let (client, mut subscription, mut link) = subscribed(options());
+            link.send(publish("a", qos, 5, b"m"));
+            if !connected {
+                link.cut();
+            }
+            drop(take(&mut subscription));
+            link.resume(session_present);
+            link.sent_types();
+            assert_eq!(client.statistics().held_messages, 0);
+            assert_eq!(client.statistics().held_bytes, 0);
+            if session_present {
+                let mut again = Vec::new();
+                publish("a", qos, 5, b"m")
+                    .encode_to_vec(mqtt5_proto::ProtocolVersion::V5, &mut again)
+                    .expect("valid");
+                again[0] |= 0x08;
+                link.inbound.extend(again);
+                link.run();
+                take(&mut subscription).ack();
+                assert_eq!(link.sent_types().len(), 1);
+            }
+        }
+    }
 }
 
 /// Messages that were queued and not taken when the session was lost are not lost with it: nobody will send them again.

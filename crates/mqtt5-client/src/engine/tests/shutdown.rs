@@ -2,7 +2,7 @@
 
 use super::executor::{Task, now};
 use super::subscribe::subscribe;
-use super::{Link, Peer, acknowledgement, online, options, scripted};
+use super::{Link, Peer, acknowledgement, online, options, publish, scripted};
 use crate::{
     Async, ConnectionErrorKind, DisconnectErrorKind, DisconnectReason, Event, PublishErrorKind,
     QoS, ReasonCode, State, SubscribeErrorKind, UnsubscribeErrorKind,
@@ -321,4 +321,33 @@ fn messages_that_arrived_can_be_taken_after_the_end() {
         b"1"
     );
     assert!(subscription.try_recv().is_err());
+}
+
+/// What nobody has taken is not acknowledged by a client that closes: a session that is kept sends it again.
+#[test]
+fn a_client_that_closes_leaves_untaken_messages_to_the_next_connection() {
+    let (client, mut subscription, mut link) = super::consumers::subscribed(options());
+    for id in 1..=3 {
+        link.send(publish("a", QoS::AtLeastOnce, id, b""));
+    }
+    drop(super::consumers::take(&mut subscription));
+    assert_eq!(link.sent_types(), ["PUBACK"]);
+    drop(client);
+    drop(subscription);
+    assert_eq!(link.sent_types(), ["DISCONNECT"]);
+    let (client, subscription, mut link) = super::consumers::subscribed(options());
+    link.send(publish("a", QoS::AtLeastOnce, 1, b""));
+    let mut last = Task::new(client.publish("b", "").qos(QoS::AtLeastOnce));
+    assert!(last.is_pending());
+    let mut disconnect = Task::new(client.disconnect());
+    assert!(disconnect.is_pending());
+    drop(subscription);
+    link.send(publish("a", QoS::AtLeastOnce, 2, b""));
+    assert_eq!(
+        link.sent_types(),
+        ["PUBLISH"],
+        "it waits for its own publish"
+    );
+    link.send(Packet::Puback(acknowledgement(2, ReasonCode::SUCCESS)));
+    assert_eq!(link.sent_types(), ["DISCONNECT"]);
 }

@@ -97,6 +97,23 @@ fn pausing_stops_reading_until_the_queue_is_fetched() {
     assert_eq!(events.try_recv(), Some(Event::ReadingResumed));
 }
 
+/// What arrives before SUBACK can be taken by nobody before SUBACK is read.
+#[test]
+fn reading_goes_on_while_a_subscribe_is_unanswered() {
+    let (client, mut first, mut link) = subscribed(options().inbound_bytes(10));
+    let mut second = Task::new(client.subscribe("b").qos(QoS::AtLeastOnce));
+    assert!(second.is_pending());
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+    link.send(publish("b", QoS::AtLeastOnce, 1, &[0; 20]));
+    assert!(link.reading);
+    super::subscribe::suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_1]);
+    let mut second = second.woken().expect("granted");
+    assert!(!link.reading, "now it can be taken, and must be");
+    drop((take(&mut first), take(&mut second)));
+    link.run();
+    assert!(link.reading);
+}
+
 #[test]
 fn a_paused_subscription_that_is_dropped_lets_the_others_go_on() {
     let bound = Bound {

@@ -3,12 +3,13 @@
 use super::executor::{Inline, Task, now};
 use super::subscribe::subscribe;
 use super::{Link, Peer, acknowledgement, online, options, scripted};
-use crate::{Async, Bytes, Client, PublishErrorKind, QoS, ReasonCode, Subscription};
+use crate::driver::Action;
+use crate::{Async, Bytes, Client, KeepAlive, PublishErrorKind, QoS, ReasonCode, Subscription};
 use core::future::IntoFuture;
 use core::pin::Pin;
 use core::task::{Context, Waker};
 use core::time::Duration;
-use mqtt5_proto::{Packet, Properties, Property};
+use mqtt5_proto::{Packet, Properties, Property, ProtocolVersion};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Wake;
@@ -46,6 +47,45 @@ fn the_driver_is_woken_only_for_news() {
     let mut sooner = Task::new(client.closed());
     assert!(sooner.is_pending());
     assert_eq!(link.wakes.take(), 0, "a waiter is no news");
+}
+
+/// Between the order to hang up and the end of the transport, which may take a while, the driver sleeps.
+#[test]
+fn a_driver_that_was_told_to_hang_up_is_left_asleep() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    let mut disconnect = Task::new(client.disconnect());
+    assert!(disconnect.is_pending());
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let written = link.outgoing.len();
+        let turn = link
+            .driver
+            .turn_write(&mut link.outgoing, written, &link.waker);
+        told.extend(turn.action);
+    }
+    assert!(matches!(told[..], [Action::Hangup(_)]), "{told:?}");
+    link.wakes.take();
+    let turn = link.driver.turn_write(&mut link.outgoing, 0, &link.waker);
+    assert!(turn.action.is_none() && disconnect.is_pending());
+    assert_eq!(link.wakes.take(), 0, "there is nothing to do");
+}
+
+/// The writer of an adapter with two threads sleeps until the connect timeout when CONNACK brings a Keep Alive that is shorter.
+#[test]
+fn what_is_read_wakes_the_writer_when_its_deadline_is_earlier() {
+    let keep_alive = KeepAlive::seconds(2).expect("not zero");
+    let (_client, mut link) =
+        Link::new::<Async>(options().keep_alive(keep_alive), Peer::Script(Vec::new()));
+    assert_eq!(link.sent_types(), ["CONNECT"]);
+    link.wakes.take();
+    let length = super::connack(Properties::EMPTY)
+        .encode_to_vec(ProtocolVersion::V5, &mut link.inbound)
+        .expect("valid");
+    link.incoming.space()[..length].copy_from_slice(&link.inbound);
+    link.incoming.filled(length);
+    assert!(link.driver.turn_read(&mut link.incoming, Waker::noop()));
+    assert_eq!(link.wakes.take(), 1);
+    link.inbound.clear();
 }
 
 #[test]
@@ -141,7 +181,7 @@ impl Wake for Owning {
 }
 
 /// Runs `f` on a thread, so that a deadlock fails the test instead of hanging it.
-fn without_deadlock(f: impl FnOnce() + Send + 'static) {
+pub(super) fn without_deadlock(f: impl FnOnce() + Send + 'static) {
     let (sender, receiver) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         f();
@@ -208,6 +248,30 @@ fn a_waker_may_drop_handles_when_it_is_dropped_replaced_or_woken() {
     });
 }
 
+/// Wakers of requests that own other requests' handles, replaced, woken by an answer and by the end, and dropped.
+#[test]
+fn a_waker_may_drop_requesters() {
+    without_deadlock(|| {
+        let (client, requester, mut link) = super::requests::requesting(options());
+        let mut tasks: Vec<_> = (0..3)
+            .map(|_| requester.request("t", "").into_future())
+            .collect();
+        for _ in 0..2 {
+            for task in &mut tasks {
+                let waker = Owning::waker((requester.clone(), client.clone()));
+                let mut context = Context::from_waker(&waker);
+                assert!(Pin::new(task).poll(&mut context).is_pending());
+            }
+        }
+        let request = super::requests::asked(&mut link);
+        super::requests::answer(&mut link, &request, b"");
+        tasks.pop();
+        link.cut();
+        drop(tasks);
+        assert_eq!(requester.open_requests(), 0);
+    });
+}
+
 /// A payload whose owner locks the client when it goes away.
 struct Payload(Client);
 
@@ -261,6 +325,7 @@ fn handles_and_futures_can_move_between_threads() {
     check::<crate::Delivery>();
     check::<crate::Events>();
     check::<crate::Message>();
+    check::<crate::Requester>();
     check::<crate::driver::Driver>();
     let (client, mut link) = online(options());
     let mut subscription = subscribe(&mut link, client.subscribe("a"));
@@ -270,6 +335,8 @@ fn handles_and_futures_can_move_between_threads() {
     sent(&client.unsubscribe("t").into_future());
     sent(&client.disconnect().into_future());
     sent(&client.connected());
+    sent(&client.requester().into_future());
+    sent(&subscription.handle_each(|_| core::future::ready(())));
     sent(&subscription.recv());
 }
 

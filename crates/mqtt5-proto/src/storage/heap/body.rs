@@ -1,26 +1,20 @@
 //! What is kept of a publish on the growable tier.
 
 use alloc::vec::Vec;
-use core::str;
-
 use bytes::Bytes;
 
 use super::transmit::SHARE_FROM;
 use crate::client::{Outbound, Payload};
 use crate::packet::{Delivery, Publish};
 use crate::storage::sealed::Sealed;
-use crate::storage::{Body, set_message_expiry};
-use crate::{Properties, TopicName};
+use crate::storage::{BlockLayout, Body};
 
 /// Topic, properties and a small payload in one block; a large payload that the caller shares stays shared.
 #[derive(Debug)]
 pub(crate) struct Retained {
     block: Vec<u8>,
-    topic_len: usize,
-    properties_end: usize,
-    properties_present: u64,
+    layout: BlockLayout,
     shared: Option<Bytes>,
-    retain: bool,
 }
 
 impl Retained {
@@ -57,31 +51,25 @@ impl Body for Retained {
         block.extend_from_slice(payload);
         Some(Self {
             block,
-            topic_len: topic.len(),
-            properties_end,
-            properties_present,
+            layout: BlockLayout {
+                topic_len: topic.len(),
+                properties_end,
+                properties_present,
+                retain: publish.retain,
+            },
             shared,
-            retain: publish.retain,
         })
     }
 
     fn set_message_expiry(&mut self, seconds: u32) {
-        let range = self.topic_len..self.properties_end;
-        set_message_expiry(self.block.get_mut(range), self.properties_present, seconds);
+        self.layout.set_message_expiry(&mut self.block, seconds);
     }
 
     fn publish(&self, delivery: Delivery) -> Publish<'_> {
-        let (head, payload) = self
-            .block
-            .split_at_checked(self.properties_end)
-            .unwrap_or_default();
-        let (topic, properties) = head.split_at_checked(self.topic_len).unwrap_or_default();
+        let publish = self.layout.publish(&self.block, delivery);
         Publish {
-            delivery,
-            retain: self.retain,
-            topic: str::from_utf8(topic).ok().map(TopicName::from_validated),
-            properties: Properties::from_validated(properties, self.properties_present),
-            payload: self.shared.as_deref().unwrap_or(payload),
+            payload: self.shared.as_deref().unwrap_or(publish.payload),
+            ..publish
         }
     }
 

@@ -1,0 +1,223 @@
+//! The queue of messages that wait for a connection: its bounds, and what happens beyond them.
+
+use super::executor::Task;
+use super::{Link, Peer, options, reconnecting};
+use crate::{
+    Async, Bound, Client, Congestion, Offline, Options, PublishError, PublishErrorKind, Publishing,
+    QoS, QueueFull, TopicAliases,
+};
+use core::task::Poll;
+use core::time::Duration;
+use mqtt5_proto::{Packet, Properties, Property};
+
+type Publish<'a> = Task<Publishing<'a>>;
+
+fn offline(options: Options) -> (Client, Link) {
+    let (client, mut link) = Link::new::<Async>(options, Peer::Unreachable);
+    link.run();
+    (client, link)
+}
+
+fn begin<'a>(client: &'a Client, payload: &'a str) -> (Publish<'a>, Option<PublishErrorKind>) {
+    let mut task = Task::new(client.publish("t", payload).qos(QoS::AtLeastOnce));
+    let refused = match task.poll() {
+        Poll::Ready(result) => result.err().map(|error| error.kind()),
+        Poll::Pending => None,
+    };
+    (task, refused)
+}
+
+fn ended(task: &mut Publish<'_>) -> Option<PublishErrorKind> {
+    match task.poll() {
+        Poll::Ready(result) => result.map_err(|error: PublishError| error.kind()).err(),
+        Poll::Pending => None,
+    }
+}
+
+/// The payloads of the next PUBLISHes.
+fn sent(link: &mut Link, count: usize) -> Vec<String> {
+    (0..count)
+        .map(|_| {
+            link.sent(|packet| match packet {
+                Packet::Publish(publish) => String::from_utf8_lossy(publish.payload).into_owned(),
+                packet => panic!("{packet:?}"),
+            })
+        })
+        .collect()
+}
+
+fn connect(link: &mut Link) {
+    link.peer = Peer::Script(Vec::new());
+    link.reconnect();
+    assert_eq!(link.sent_types(), ["CONNECT"]);
+    link.send(super::accepted(false));
+}
+
+fn patient() -> Options {
+    reconnecting().reconnect(crate::Reconnect::default().retry_first(true))
+}
+
+/// D23, S47, S106, S118: wait for room, refuse, or drop the oldest.
+#[test]
+fn a_full_queue_waits_refuses_or_drops_the_oldest() {
+    let bound = Bound {
+        messages: 2,
+        bytes: 1 << 20,
+    };
+    for (policy, third, first) in [
+        (Offline::Wait, None, None),
+        (
+            Offline::Queue(QueueFull::Refuse),
+            Some(PublishErrorKind::QueueFull),
+            None,
+        ),
+        (
+            Offline::Queue(QueueFull::DropOldest),
+            None,
+            Some(PublishErrorKind::Dropped),
+        ),
+    ] {
+        let options = patient().offline_qos12(policy).offline_queue(bound);
+        let (client, mut link) = offline(options);
+        let (mut one, _) = begin(&client, "1");
+        let (_two, _) = begin(&client, "2");
+        let (_three, refused) = begin(&client, "3");
+        assert_eq!(refused, third, "{policy:?}");
+        assert_eq!(ended(&mut one), first, "{policy:?}");
+        assert_eq!(client.statistics().waiting_publishes, 2);
+        connect(&mut link);
+        let expected = match policy {
+            Offline::Queue(QueueFull::DropOldest) => ["2", "3"],
+            _ => ["1", "2"],
+        };
+        assert_eq!(sent(&mut link, 2), expected, "{policy:?}");
+    }
+}
+
+/// The bound in bytes holds, too, and a message that can never fit is told so.
+#[test]
+fn bytes_are_bounded() {
+    let bound = Bound {
+        messages: 100,
+        bytes: 300,
+    };
+    let policy = Offline::Queue(QueueFull::DropOldest);
+    let (client, _link) = offline(patient().offline_qos12(policy).offline_queue(bound));
+    let large = "x".repeat(300);
+    assert_eq!(begin(&client, &large).1, Some(PublishErrorKind::TooLarge));
+    let half = "x".repeat(100);
+    let (mut one, _) = begin(&client, &half);
+    let (mut two, refused) = begin(&client, &half);
+    assert_eq!(
+        (refused, ended(&mut one)),
+        (None, Some(PublishErrorKind::Dropped))
+    );
+    assert_eq!(ended(&mut two), None);
+}
+
+/// N19: of the retained messages for a topic only the last leaves, in its place in the order.
+#[test]
+fn retained_messages_of_a_topic_are_compacted_to_the_last() {
+    let bound = Bound {
+        messages: 3,
+        bytes: 1 << 20,
+    };
+    let (client, mut link) = offline(patient().compact_retained(true).offline_queue(bound));
+    let retained = |topic: &'static str, payload: &'static str| {
+        client
+            .publish(topic, payload)
+            .qos(QoS::AtLeastOnce)
+            .retain(true)
+    };
+    let mut tasks: Vec<_> = [("a", "a1"), ("b", "b1"), ("a", "a2")]
+        .into_iter()
+        .map(|(topic, payload)| Task::new(retained(topic, payload)))
+        .collect();
+    let mut plain = Task::new(client.publish("a", "p").qos(QoS::AtLeastOnce));
+    assert!(tasks[1].is_pending() && tasks[0].is_pending() && tasks[2].is_pending());
+    assert!(plain.is_pending());
+    // The queue is full, and has room for what makes another one needless.
+    let mut last = Task::new(retained("b", "b2"));
+    assert!(last.is_pending());
+    let ended = tasks[1].woken().map_err(|error| error.kind());
+    assert_eq!(ended, Err(PublishErrorKind::Superseded));
+    assert!(tasks[2].is_pending());
+    connect(&mut link);
+    assert_eq!(sent(&mut link, 3), ["a2", "p", "b2"]);
+}
+
+/// S42, D35: what waits can be taken back, whatever its place.
+#[test]
+fn what_waits_can_be_withdrawn() {
+    let (client, mut link) = offline(patient());
+    let mut deliveries: Vec<_> = ["1", "2", "3"]
+        .into_iter()
+        .map(|payload| {
+            super::executor::now(client.publish("t", payload).qos(QoS::AtLeastOnce).start())
+                .expect("accepted")
+        })
+        .collect();
+    assert!(deliveries.remove(1).withdraw().is_ok());
+    assert_eq!(client.statistics().waiting_publishes, 2);
+    connect(&mut link);
+    assert_eq!(sent(&mut link, 2), ["1", "3"]);
+    let first = deliveries.remove(0);
+    assert!(first.withdraw().is_err(), "it is on its way");
+}
+
+/// S39: a QoS 0 publish on a congested connection waits, or fails at once.
+#[test]
+fn congestion_can_fail_qos_0() {
+    for (congestion, expected) in [
+        (Congestion::Wait, None),
+        (Congestion::Fail, Some(PublishErrorKind::WouldBlock)),
+    ] {
+        let options = options().congestion_qos0(congestion);
+        let (client, _link) = super::scripted(options, Properties::EMPTY);
+        let large = vec![0; 70_000];
+        super::executor::now(client.publish("t", large)).expect("accepted");
+        let mut next = Task::new(client.publish("t", "x"));
+        let refused = match next.poll() {
+            Poll::Ready(result) => result.map_err(|error| error.kind()).err(),
+            Poll::Pending => None,
+        };
+        assert_eq!(refused, expected);
+    }
+}
+
+/// S52, D20, T135, pitfall 29: aliases on request or always, also for what waited, and none of an earlier connection.
+#[test]
+fn pitfall_29_aliases_die_with_their_connection() {
+    let maximum = [Property::TopicAliasMaximum(5)];
+    let maximum = Properties::new(&maximum).expect("valid");
+    let options = reconnecting().topic_aliases(TopicAliases::Auto(5));
+    let (client, mut link) = super::scripted(options, maximum);
+    let alias = |link: &mut Link| {
+        link.sent(|packet| match packet {
+            Packet::Publish(publish) => (publish.topic.is_some(), publish.properties.topic_alias()),
+            packet => panic!("{packet:?}"),
+        })
+    };
+    let publish = || {
+        super::executor::now(
+            client
+                .publish("a/long/topic", "x")
+                .qos(QoS::AtLeastOnce)
+                .start(),
+        )
+        .expect("accepted")
+    };
+    let _first = publish();
+    let _second = publish();
+    assert_eq!(alias(&mut link), (true, Some(1)));
+    assert_eq!(alias(&mut link), (false, Some(1)));
+    link.cut();
+    let _offline = publish();
+    link.pass(Duration::from_secs(1));
+    assert_eq!(link.sent_types(), ["CONNECT"]);
+    // This server knows no aliases.
+    link.send(super::accepted(true));
+    for _ in 0..3 {
+        assert_eq!(alias(&mut link), (true, None));
+    }
+}

@@ -1,0 +1,242 @@
+//! What the application of a client process does: each operation is a task, and the ledger hears of its beginning and its end.
+
+use std::rc::Rc;
+
+use mqtt5_client::{Client, Delivered, Filter, Message, PublishError, QoS, State, Subscription};
+use mqtt5_client::{RejectReason, SubscribeErrorKind};
+
+use crate::executor::{Either, Letter, either};
+use crate::hub::{Hub, ProcessId};
+use crate::ledger::{Ending, FilterNote};
+use crate::options::{Acknowledging, Dropping};
+use crate::plan::{Draft, How, Leaving, Wish};
+use crate::process::Handles;
+
+/// Where a task runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) hub: Rc<Hub>,
+    pub(crate) process: ProcessId,
+    pub(crate) client: Client,
+}
+
+impl Place {
+    fn has_stopped(&self) -> bool {
+        matches!(self.client.state(), State::Stopped | State::Closing)
+    }
+
+    /// Runs an operation that must end.
+    async fn operation<T>(&self, what: String, operation: impl Future<Output = T>) -> T {
+        self.hub.transcript.say(self.process, || format!("begins {what}"));
+        let number = self.hub.ledger.borrow_mut().begin(self.process, what);
+        let output = operation.await;
+        self.hub.ledger.borrow_mut().end(number);
+        output
+    }
+}
+
+/// Publishes a message as the draft says; gives its number.
+pub(crate) async fn publish(place: Place, draft: Draft) {
+    let number = {
+        let mut ledger = place.hub.ledger.borrow_mut();
+        let number = ledger.draft(place.process, draft.topic, draft.qos, draft.size);
+        ledger.messages[number].retain = draft.retain;
+        ledger.messages[number].expires = draft.expiry.is_some();
+        number
+    };
+    let what = format!("publish m{number} on {} with {:?}, {:?}", draft.topic, draft.qos, draft.how);
+    let ended = place.operation(what, carry_out(&place, &draft, number)).await;
+    if let Some(result) = ended {
+        let ending = match result {
+            Ok(delivered) if delivered.is_acknowledged() => Ending::Acknowledged,
+            Ok(_) => Ending::Accepted,
+            Err(error) => Ending::Failed(error.kind()),
+        };
+        let stopped = place.has_stopped();
+        place.hub.ledger.borrow_mut().published(number, ending, stopped);
+    }
+}
+
+/// How the publish ended, unless nobody looked.
+async fn carry_out(place: &Place, draft: &Draft, number: usize) -> Option<Result<Delivered, PublishError>> {
+    let payload = place.hub.ledger.borrow().messages[number].payload.clone();
+    let mut builder = place.client.publish(draft.topic, payload).qos(draft.qos).retain(draft.retain);
+    if let Some(expiry) = draft.expiry {
+        builder = builder.message_expiry(expiry);
+    }
+    if let Some(timeout) = draft.timeout {
+        builder = builder.timeout(timeout);
+    }
+    let accepted = || place.hub.ledger.borrow_mut().accepted(number);
+    match draft.how {
+        How::Await => Some(builder.await),
+        How::Cancel(after) => match either(builder.into_future(), place.hub.timers.sleep(&place.hub.clock, after)).await {
+            Either::Left(result) => Some(result),
+            Either::Right(()) => None,
+        },
+        How::TryPublish => match builder.try_publish() {
+            Ok(delivery) => {
+                accepted();
+                Some(delivery.await)
+            }
+            Err(error) => Some(Err(error)),
+        },
+        How::Start | How::Detach | How::Withdraw(_) => {
+            let delivery = match builder.start().await {
+                Ok(delivery) => delivery,
+                Err(error) => return Some(Err(error)),
+            };
+            accepted();
+            match draft.how {
+                How::Detach => None,
+                How::Withdraw(after) => {
+                    place.hub.timers.sleep(&place.hub.clock, after).await;
+                    match delivery.withdraw() {
+                        Ok(()) => Some(Err(mqtt5_client::PublishErrorKind::Withdrawn.into())),
+                        Err(delivery) => Some(delivery.await),
+                    }
+                }
+                _ => Some(delivery.await),
+            }
+        }
+    }
+}
+
+/// Subscribes and then consumes until the subscription ends or a letter says that it shall.
+pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
+    let began = {
+        let mut ledger = place.hub.ledger.borrow_mut();
+        wish.filters.iter().for_each(|(filter, _)| ledger.calls_subscribe(place.process, filter));
+        ledger.moment()
+    };
+    let filters = wish.filters.iter().map(|(name, qos)| Filter::new(*name).qos(*qos));
+    let mut builder = place.client.subscribe_all(filters).ack_mode(wish.acknowledging.mode());
+    if let Some(timeout) = wish.timeout {
+        builder = builder.timeout(timeout);
+    }
+    let what = format!("subscribe {:?}, {:?}", wish.filters, wish.acknowledging);
+    let result = place.operation(what, builder.into_future()).await;
+    let subscription = match result {
+        Ok(subscription) => subscription,
+        Err(error) => {
+            place.hub.transcript.say(place.process, || format!("subscribe failed: {:?}", error.kind()));
+            debug_assert_ne!(error.kind(), SubscribeErrorKind::InvalidFilter);
+            return;
+        }
+    };
+    let filters = granted(&wish, &subscription);
+    let number = place.hub.ledger.borrow_mut().subscribed(place.process, began, filters, wish.acknowledging);
+    place.hub.transcript.say(place.process, || format!("has s{number}"));
+    let letter = Letter::new();
+    handles.borrow_mut().push_back(letter.clone());
+    let consumer = Consumer { place, wish, number, kept: Vec::new(), taken: 0 };
+    consumer.run(subscription, &letter).await;
+}
+
+fn granted(wish: &Wish, subscription: &Subscription) -> Vec<FilterNote> {
+    let granted = |name: &str| subscription.granted().find(|(filter, _)| *filter == name).map_or(0, |(_, reason)| reason.value());
+    let filters = wish.filters.iter().map(|(name, _)| FilterNote {
+        name,
+        granted: QoS::try_from(granted(name)).unwrap_or(QoS::AtMostOnce),
+        left: false,
+    });
+    filters.collect()
+}
+
+struct Consumer {
+    place: Place,
+    wish: Wish,
+    number: usize,
+    /// Messages that are to be answered together.
+    kept: Vec<(usize, Message)>,
+    taken: usize,
+}
+
+impl Consumer {
+    async fn run(mut self, mut subscription: Subscription, letter: &Letter<Leaving>) {
+        let hub = self.place.hub.clone();
+        loop {
+            let received = subscription.recv_timeout(PATIENCE);
+            match either(letter.take(), received).await {
+                Either::Left(leaving) => {
+                    hub.ledger.borrow_mut().subscription_over(self.number);
+                    hub.transcript.say(self.place.process, || format!("leaves s{}: {leaving:?}", self.number));
+                    self.answer();
+                    return match leaving {
+                        Leaving::Drop => drop(subscription),
+                        Leaving::Unsubscribe => {
+                            let what = format!("unsubscribe s{}", self.number);
+                            drop(self.place.operation(what, subscription.unsubscribe()).await);
+                        }
+                    };
+                }
+                Either::Right(Ok(Some(message))) => self.take(message),
+                Either::Right(Ok(None)) => self.answer(),
+                Either::Right(Err(_)) => {
+                    hub.ledger.borrow_mut().subscription_over(self.number);
+                    return hub.transcript.say(self.place.process, || format!("s{} has ended", self.number));
+                }
+            }
+            if !hub.healing.get() {
+                hub.timers.sleep(&hub.clock, self.wish.pace).await;
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        let hub = &self.place.hub;
+        let number = hub.ledger.borrow_mut().received(self.number, &message);
+        self.taken += 1;
+        let (Acknowledging::Manual { batch, on_drop, .. }, Some(number)) = (self.wish.acknowledging, number) else {
+            return;
+        };
+        if !message.needs_answer() {
+            return;
+        }
+        if on_drop != Dropping::Never && self.taken % 4 == 0 && !hub.healing.get() {
+            match on_drop {
+                Dropping::Rejects => hub.ledger.borrow_mut().answered(self.number, number),
+                _ => hub.ledger.borrow_mut().held_back(self.place.process, number),
+            }
+            return hub.transcript.say(self.place.process, || format!("s{} drops m{number}", self.number));
+        }
+        self.kept.push((number, message));
+        if self.kept.len() >= batch || hub.healing.get() {
+            self.answer();
+        }
+    }
+
+    /// Answers for what was kept.
+    fn answer(&mut self) {
+        let Acknowledging::Manual { backwards, rejects, .. } = self.wish.acknowledging else {
+            return;
+        };
+        if backwards {
+            self.kept.reverse();
+        }
+        for (number, message) in self.kept.drain(..) {
+            self.place.hub.ledger.borrow_mut().answered(self.number, number);
+            if rejects && number % 3 == 0 {
+                message.reject(RejectReason::UnspecifiedError);
+            } else {
+                message.ack();
+            }
+        }
+    }
+}
+
+/// Unsubscribes from a filter, whoever holds it.
+pub(crate) async fn unsubscribe(place: Place, filter: &'static str) {
+    place.hub.ledger.borrow_mut().unsubscribing(place.process, filter);
+    let answered = place.operation(format!("unsubscribe {filter}"), place.client.unsubscribe(filter).into_future()).await;
+    place.hub.transcript.say(place.process, || format!("unsubscribed {filter}: {}", answered.is_ok()));
+}
+
+/// Ends the client.
+pub(crate) async fn disconnect(place: Place) {
+    let ended = place.operation("disconnect".to_owned(), place.client.disconnect().into_future()).await;
+    place.hub.transcript.say(place.process, || format!("disconnected: {ended:?}"));
+}
+
+/// How long a consumer waits for its next message before it answers for what it has.
+const PATIENCE: core::time::Duration = core::time::Duration::from_secs(2);

@@ -1,0 +1,59 @@
+//! What every part of a world shares.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::executor::{Clock, Ready, Timers};
+use crate::ledger::Ledger;
+use crate::transcript::Transcript;
+
+/// Time, wake-ups, and who knows what happened.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) clock: Clock,
+    pub(crate) timers: Timers,
+    pub(crate) ready: Arc<Ready>,
+    pub(crate) transcript: Rc<Transcript>,
+    pub(crate) ledger: RefCell<Ledger>,
+    /// The faults are over: consumers hurry, and everything is acknowledged.
+    pub(crate) healing: Cell<bool>,
+    sleepers: Cell<usize>,
+}
+
+impl Hub {
+    pub(crate) fn new(wanted: bool) -> Rc<Self> {
+        let clock = Clock::default();
+        let transcript = Rc::new(Transcript::new(clock.clone(), wanted));
+        Rc::new(Self {
+            clock,
+            timers: Timers::default(),
+            ready: Arc::default(),
+            ledger: RefCell::new(Ledger::new(transcript.clone())),
+            transcript,
+            healing: Cell::new(false),
+            sleepers: Cell::new(0),
+        })
+    }
+
+    /// A number for something that can be woken.
+    pub(crate) fn new_sleeper(&self) -> usize {
+        self.sleepers.set(self.sleepers.get() + 1);
+        self.sleepers.get()
+    }
+}
+
+/// One life of a client: what a crash ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ProcessId {
+    pub(crate) client: usize,
+    pub(crate) life: usize,
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("c{}.{}", self.client, self.life);
+        f.pad(&text)
+    }
+}

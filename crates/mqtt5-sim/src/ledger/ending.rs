@@ -1,0 +1,106 @@
+//! What must be so in the end.
+
+use mqtt5_client::QoS;
+
+use super::Ledger;
+use crate::options::{Acknowledging, WorldOptions};
+
+/// A message that has not arrived where it must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unreceived {
+    pub(crate) message: usize,
+    pub(crate) subscription: usize,
+}
+
+impl Ledger {
+    /// What the broker took after a subscription was made in the session that still lives, and what has not arrived there.
+    ///
+    /// Left out is what may be missing: QoS 0, what expires, what is retained, what is larger than the receiver accepts, what one of
+    /// a group gets, and what an application that is told of messages before it takes them may lose.
+    pub(crate) fn unreceived(&self, options: &WorldOptions) -> Option<Unreceived> {
+        for (subscription, to) in self.subscriptions.iter().enumerate() {
+            if to.over || to.acknowledging == Acknowledging::OnArrival {
+                continue;
+            }
+            let Some(client) = options.clients.get(to.process.client) else {
+                continue;
+            };
+            let Some(at_broker) = self.at_broker.get(&to.process.client) else {
+                continue;
+            };
+            for filter in to.filters.iter().filter(|filter| !filter.left && !filter.is_shared()) {
+                let Some(since) = at_broker.get(filter.name) else {
+                    continue;
+                };
+                let since = (*since).max(to.opened);
+                for (message, note) in self.messages.iter().enumerate() {
+                    let fits = note.payload.len() + OVERHEAD <= client.maximum_packet_size as usize;
+                    let owed = note.qos.min(filter.granted) > QoS::AtMostOnce
+                        && !note.refused
+                        && !note.expires
+                        && !note.retain
+                        && fits
+                        && note.taken.last().is_some_and(|taken| *taken > since)
+                        && filter.matches(note.topic);
+                    if owed && !to.receipts.contains_key(&message) {
+                        return Some(Unreceived { message, subscription });
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a living subscription has this filter.
+    pub(crate) fn is_wanted(&self, filter: &str) -> bool {
+        let alive = self.subscriptions.iter().filter(|s| !s.over);
+        alive.flat_map(|s| &s.filters).any(|own| own.name == filter && !own.left)
+    }
+
+    /// A filter to which none of the messages from `first` on has come that it should have got.
+    pub(crate) fn unprobed(&self, first: usize) -> Option<String> {
+        let probes = || (first..self.messages.len()).map(|number| (number, &self.messages[number]));
+        for (number, to) in self.subscriptions.iter().enumerate().filter(|(_, s)| !s.over) {
+            for filter in to.filters.iter().filter(|filter| !filter.left) {
+                if filter.is_shared() && self.has_absent_member(filter.name) {
+                    continue;
+                }
+                let has = |probe: usize| match filter.is_shared() {
+                    true => self.subscriptions.iter().any(|s| s.receipts.contains_key(&probe)),
+                    false => to.receipts.contains_key(&probe),
+                };
+                let missing = probes().find(|(probe, note)| filter.matches(note.topic) && !has(*probe));
+                if let Some((probe, note)) = missing {
+                    return Some(format!("s{number} wants {}, and m{probe} on {} has not come", filter.name, note.topic));
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a session has a filter that nobody in its client wants: the one who kept it is gone.
+    fn has_absent_member(&self, filter: &str) -> bool {
+        let members = self.at_broker.iter().filter(|(_, filters)| filters.contains_key(filter));
+        members.into_iter().any(|(client, _)| {
+            let own = self.subscriptions.iter().filter(|s| !s.over && s.process.client == *client);
+            !own.flat_map(|s| &s.filters).any(|own| own.name == filter && !own.left)
+        })
+    }
+
+    /// A subscription that is wanted and that the broker does not have.
+    pub(crate) fn missing_at_broker(&self) -> Option<String> {
+        let alive = self.subscriptions.iter().enumerate().filter(|(_, s)| !s.over);
+        for (number, subscription) in alive {
+            let at_broker = self.at_broker.get(&subscription.process.client);
+            for filter in subscription.filters.iter().filter(|filter| !filter.left) {
+                if !at_broker.is_some_and(|filters| filters.contains_key(filter.name)) {
+                    return Some(format!("s{number} of {} wants {}, which the broker has not", subscription.process, filter.name));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// What a packet has beyond its payload, at most.
+const OVERHEAD: usize = 100;

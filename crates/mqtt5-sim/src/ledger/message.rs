@@ -1,0 +1,138 @@
+//! A message from when it was asked for.
+
+use mqtt5_client::{PublishErrorKind, QoS};
+
+use super::Ledger;
+use crate::hub::ProcessId;
+use crate::transcript::Invariant;
+
+/// What is known of a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    pub(crate) publisher: ProcessId,
+    pub(crate) topic: &'static str,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) expires: bool,
+    pub(crate) payload: Vec<u8>,
+    /// When it was accepted, if that could be seen.
+    pub(crate) accepted: Option<u64>,
+    pub(crate) ending: Option<Ending>,
+    /// When the broker took it, each time as a new message.
+    pub(crate) taken: Vec<u64>,
+    /// The broker refused it.
+    pub(crate) refused: bool,
+    /// Processes that dropped it unanswered: it comes again.
+    pub(crate) held_back: Vec<ProcessId>,
+    /// How often the publisher had lost its session when it was begun.
+    losses: usize,
+}
+
+/// How a publish ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// QoS 0: accepted for sending.
+    Accepted,
+    Acknowledged,
+    Failed(PublishErrorKind),
+}
+
+impl Ending {
+    /// Whether it says that the message has not left.
+    fn is_unsent(self) -> bool {
+        use PublishErrorKind::{Rejected, TimedOut, Unknown};
+        match self {
+            Self::Failed(kind) => ![Unknown, TimedOut, Rejected].contains(&kind),
+            _ => false,
+        }
+    }
+}
+
+/// The number that a payload begins with.
+pub(crate) fn number_of(payload: &[u8]) -> Option<usize> {
+    let digits = payload.strip_prefix(b"m")?.split(|byte| *byte == b'.').next()?;
+    core::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+impl Ledger {
+    /// A publish begins; gives the number of its message and the payload.
+    pub(crate) fn draft(&mut self, publisher: ProcessId, topic: &'static str, qos: QoS, size: usize) -> usize {
+        let number = self.messages.len();
+        let mut payload = format!("m{number}.").into_bytes();
+        let filler = b'a' + (number % 26) as u8;
+        payload.resize(payload.len().max(size), filler);
+        let losses = self.losses(publisher);
+        self.messages.push(Note {
+            publisher,
+            topic,
+            qos,
+            retain: false,
+            expires: false,
+            payload,
+            accepted: None,
+            ending: None,
+            taken: Vec::new(),
+            refused: false,
+            held_back: Vec::new(),
+            losses,
+        });
+        number
+    }
+
+    pub(crate) fn accepted(&mut self, number: usize) {
+        let moment = self.moment();
+        self.messages[number].accepted = Some(moment);
+    }
+
+    /// A publish has ended; `stopped` says whether the client has.
+    pub(crate) fn published(&mut self, number: usize, ending: Ending, stopped: bool) {
+        let losses = self.losses(self.messages[number].publisher);
+        let note = &mut self.messages[number];
+        let transcript = &self.transcript;
+        transcript.say(note.publisher, || format!("m{number} ended: {ending:?}"));
+        transcript.check(Invariant::Outcome, note.ending.is_none(), || format!("m{number} ended twice"));
+        note.ending = Some(ending);
+        let taken = !note.taken.is_empty();
+        let wrong = match ending {
+            Ending::Accepted => note.qos != QoS::AtMostOnce,
+            Ending::Acknowledged => !taken || note.refused || note.qos == QoS::AtMostOnce,
+            Ending::Failed(PublishErrorKind::Rejected) => !note.refused,
+            Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
+            // One that was to be published again, since the session was lost, may have arrived before.
+            Ending::Failed(_) => ending.is_unsent() && taken && losses == note.losses,
+        };
+        transcript.check(Invariant::Outcome, !wrong, || {
+            format!("m{number} ended as {ending:?}, but the broker took it {} times, refused: {}", note.taken.len(), note.refused)
+        });
+    }
+
+    /// The broker received a PUBLISH that is no repetition to it.
+    pub(crate) fn broker_took(&mut self, number: usize) {
+        let moment = self.moment();
+        let Some(note) = self.messages.get_mut(number) else {
+            return self.transcript.fail(Invariant::Content, format!("the broker received m{number}, which nobody published"));
+        };
+        note.taken.push(moment);
+        let times = note.taken.len();
+        let lost = self.losses.get(&note.publisher).copied().unwrap_or_default() > note.losses;
+        let unsent = note.ending.is_some_and(Ending::is_unsent);
+        self.transcript.check(Invariant::Outcome, !unsent, || {
+            format!("the broker received m{number}, which ended as {:?}", note.ending)
+        });
+        let repeatable = match note.qos {
+            QoS::AtMostOnce => false,
+            QoS::AtLeastOnce => true,
+            QoS::ExactlyOnce => lost && self.republishers.contains(&note.publisher),
+        };
+        self.transcript.check(Invariant::AtMostOnce, repeatable || times == 1, || {
+            format!("the broker took m{number} of {:?} {times} times", note.qos)
+        });
+    }
+
+    /// The broker answered a PUBLISH.
+    pub(crate) fn broker_answered(&mut self, number: usize, is_error: bool) {
+        if let Some(note) = self.messages.get_mut(number) {
+            note.refused |= is_error;
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Who published what, how it ended, and who received it: the promises that hold from one application to another.
+
+mod ending;
+mod message;
+mod subscription;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use crate::hub::ProcessId;
+use crate::transcript::Transcript;
+
+pub(crate) use message::{Ending, Note, number_of};
+use subscription::Reasons;
+pub(crate) use subscription::{FilterNote, SubscriptionNote};
+
+/// The book of a world. Points in time are counted, so that two of the same instant have an order.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    transcript: Rc<Transcript>,
+    moment: u64,
+    pub(crate) messages: Vec<Note>,
+    pub(crate) subscriptions: Vec<SubscriptionNote>,
+    /// Operations that were begun and have not ended, in words.
+    operations: BTreeMap<u64, (ProcessId, String)>,
+    /// How often a process has lost its session.
+    losses: BTreeMap<ProcessId, usize>,
+    /// What the broker holds for each client: filters, each with when it was subscribed in this session.
+    pub(crate) at_broker: BTreeMap<usize, BTreeMap<String, u64>>,
+    /// Filters that were unsubscribed whoever held them, and when.
+    unsubscribed: Vec<(ProcessId, &'static str, u64)>,
+    /// Why a process may ask for a filter.
+    reasons: BTreeMap<(ProcessId, String), Reasons>,
+    /// Processes that were told to subscribe again at every connection.
+    pub(crate) eager: BTreeSet<ProcessId>,
+    /// Processes that publish QoS 2 messages again when the session is lost.
+    pub(crate) republishers: BTreeSet<ProcessId>,
+}
+
+impl Ledger {
+    pub(crate) fn new(transcript: Rc<Transcript>) -> Self {
+        Self {
+            transcript,
+            moment: 0,
+            messages: Vec::new(),
+            subscriptions: Vec::new(),
+            operations: BTreeMap::new(),
+            losses: BTreeMap::new(),
+            at_broker: BTreeMap::new(),
+            unsubscribed: Vec::new(),
+            reasons: BTreeMap::new(),
+            eager: BTreeSet::new(),
+            republishers: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn moment(&mut self) -> u64 {
+        self.moment += 1;
+        self.moment
+    }
+
+    /// An operation was begun; it must end while its process lives.
+    pub(crate) fn begin(&mut self, process: ProcessId, what: String) -> u64 {
+        let number = self.moment();
+        self.operations.insert(number, (process, what));
+        number
+    }
+
+    pub(crate) fn end(&mut self, operation: u64) {
+        self.operations.remove(&operation);
+    }
+
+    /// The operations that are open, in words.
+    pub(crate) fn open_operations(&self) -> impl Iterator<Item = String> + '_ {
+        self.operations.values().map(|(process, what)| format!("{process} {what}"))
+    }
+
+    /// The process is gone; nobody waits for anything of its.
+    pub(crate) fn process_over(&mut self, process: ProcessId) {
+        self.operations.retain(|_, (of, _)| *of != process);
+        for subscription in self.subscriptions.iter_mut().filter(|s| s.process == process) {
+            subscription.over = true;
+        }
+    }
+
+    pub(crate) fn always_resubscribes(&self, process: ProcessId) -> bool {
+        self.eager.contains(&process)
+    }
+
+    /// The process was told that the server has no session, and it had one.
+    pub(crate) fn session_lost(&mut self, process: ProcessId) {
+        *self.losses.entry(process).or_default() += 1;
+    }
+
+    pub(crate) fn losses(&self, process: ProcessId) -> usize {
+        self.losses.get(&process).copied().unwrap_or_default()
+    }
+
+    /// The broker has begun a new session.
+    pub(crate) fn session_begun(&mut self, client: usize) {
+        self.at_broker.remove(&client);
+    }
+
+    /// The broker has subscribed a client.
+    pub(crate) fn broker_subscribed(&mut self, client: usize, filter: &str) {
+        let moment = self.moment();
+        self.at_broker.entry(client).or_default().entry(filter.to_owned()).or_insert(moment);
+    }
+
+    pub(crate) fn broker_unsubscribed(&mut self, client: usize, filter: &str) {
+        if let Some(filters) = self.at_broker.get_mut(&client) {
+            filters.remove(filter);
+        }
+    }
+}

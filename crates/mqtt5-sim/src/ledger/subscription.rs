@@ -1,0 +1,209 @@
+//! A subscription from when it was granted, and what it received.
+
+use std::collections::BTreeMap;
+
+use mqtt5_client::{QoS, TopicFilter, TopicName};
+
+use super::{Ledger, message::number_of};
+use crate::hub::ProcessId;
+use crate::options::Acknowledging;
+use crate::transcript::Invariant;
+
+/// What is known of a subscription.
+#[derive(Clone, Debug)]
+pub(crate) struct SubscriptionNote {
+    pub(crate) process: ProcessId,
+    pub(crate) filters: Vec<FilterNote>,
+    pub(crate) acknowledging: Acknowledging,
+    /// When the application got it.
+    pub(crate) opened: u64,
+    /// It has ended or was dropped, or is about to.
+    pub(crate) over: bool,
+    /// What it received: by message, how often with each QoS, and whether the application has answered.
+    pub(crate) receipts: BTreeMap<usize, Receipt>,
+    /// The last message received first of each publisher, topic, QoS and QoS of arrival: its moment of acceptance.
+    last: BTreeMap<(ProcessId, &'static str, u8, u8), (u64, usize)>,
+}
+
+/// One filter of a subscription.
+#[derive(Clone, Debug)]
+pub(crate) struct FilterNote {
+    pub(crate) name: &'static str,
+    pub(crate) granted: QoS,
+    /// Somebody has unsubscribed from it.
+    pub(crate) left: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Receipt {
+    times: [usize; 3],
+    pub(crate) answered: bool,
+}
+
+/// How often a filter was asked for by the application, and how often it may still be asked for on the wire.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reasons {
+    calls: usize,
+    left: usize,
+}
+
+impl FilterNote {
+    pub(crate) fn matches(&self, topic: &str) -> bool {
+        let filter = TopicFilter::new(self.name).expect("a filter of the table");
+        let topic = TopicName::new(topic).expect("a topic of the table");
+        filter.matches(topic)
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.name.starts_with("$share")
+    }
+}
+
+impl SubscriptionNote {
+    /// Whether it must get messages of this topic now.
+    fn wants(&self, topic: &str) -> bool {
+        !self.over && self.filters.iter().any(|filter| !filter.left && filter.matches(topic))
+    }
+}
+
+impl Ledger {
+    /// A call that began at `began` has succeeded; gives the number of the subscription.
+    pub(crate) fn subscribed(&mut self, process: ProcessId, began: u64, mut filters: Vec<FilterNote>, acknowledging: Acknowledging) -> usize {
+        let opened = self.moment();
+        for filter in &mut filters {
+            filter.left = self.unsubscribed.iter().any(|(of, name, at)| *of == process && *name == filter.name && *at > began);
+        }
+        self.subscriptions.push(SubscriptionNote {
+            process,
+            filters,
+            acknowledging,
+            opened,
+            over: false,
+            receipts: BTreeMap::new(),
+            last: BTreeMap::new(),
+        });
+        self.subscriptions.len() - 1
+    }
+
+    /// A reason to send a SUBSCRIBE for a filter: the application asks for it.
+    pub(crate) fn calls_subscribe(&mut self, process: ProcessId, filter: &str) {
+        let reasons = self.reasons.entry((process, filter.to_owned())).or_default();
+        reasons.calls += 1;
+        reasons.left += 1;
+    }
+
+    /// Another reason: the answer was lost with the connection.
+    pub(crate) fn may_subscribe(&mut self, process: ProcessId, filter: &str) {
+        self.reasons.entry((process, filter.to_owned())).or_default().left += 1;
+    }
+
+    /// Another reason for each call there ever was: the session is gone.
+    pub(crate) fn may_resubscribe(&mut self, process: ProcessId) {
+        for (_, reasons) in self.reasons.iter_mut().filter(|((of, _), _)| *of == process) {
+            reasons.left = reasons.calls;
+        }
+    }
+
+    /// The application drops a message unanswered, which comes again with the next connection, to everybody.
+    pub(crate) fn held_back(&mut self, process: ProcessId, number: usize) {
+        self.messages[number].held_back.push(process);
+    }
+
+    /// A SUBSCRIBE names a filter; `false` when there was no reason for it.
+    pub(crate) fn subscribes(&mut self, process: ProcessId, filter: &str) -> bool {
+        let reasons = self.reasons.entry((process, filter.to_owned())).or_default();
+        let allowed = reasons.left > 0;
+        reasons.left -= usize::from(allowed);
+        allowed
+    }
+
+    pub(crate) fn subscription_over(&mut self, subscription: usize) {
+        self.subscriptions[subscription].over = true;
+    }
+
+    /// The application unsubscribes from a filter, whoever holds it.
+    pub(crate) fn unsubscribing(&mut self, process: ProcessId, name: &'static str) {
+        let moment = self.moment();
+        self.unsubscribed.push((process, name, moment));
+        let own = self.subscriptions.iter_mut().filter(|s| s.process == process);
+        for filter in own.flat_map(|s| &mut s.filters).filter(|filter| filter.name == name) {
+            filter.left = true;
+        }
+    }
+
+    /// A subscription handed a message to the application; gives its number.
+    pub(crate) fn received(&mut self, subscription: usize, message: &mqtt5_client::Message) -> Option<usize> {
+        let (topic, qos) = (message.topic(), message.qos());
+        let number = number_of(message.payload());
+        let note = number.and_then(|number| self.messages.get(number));
+        let (Some(number), Some(note)) = (number, note) else {
+            self.transcript.fail(Invariant::Content, format!("a message that nobody published arrived on {topic}"));
+            return None;
+        };
+        let transcript = &self.transcript;
+        let to = &mut self.subscriptions[subscription];
+        transcript.say(to.process, || format!("s{subscription} receives m{number} with {qos:?}"));
+        let intact = note.payload == message.payload() && note.topic == topic && qos <= note.qos;
+        let wanted = to.filters.iter().any(|filter| filter.matches(topic));
+        transcript.check(Invariant::Content, intact && wanted, || {
+            format!("s{subscription} received m{number} on {topic} with {qos:?}, published on {} with {:?}", note.topic, note.qos)
+        });
+        let receipt = to.receipts.entry(number).or_default();
+        receipt.times[qos as usize] += 1;
+        receipt.answered |= matches!(to.acknowledging, Acknowledging::OnTake);
+        if note.retain {
+            return Some(number);
+        }
+        // Each time that the broker took it makes one copy; QoS 1 may repeat each copy.
+        let copies = receipt.times[0] + receipt.times[2];
+        let comes_again = note.held_back.contains(&to.process);
+        transcript.check(Invariant::AtMostOnce, comes_again || copies <= note.taken.len(), || {
+            format!("s{subscription} received m{number} {copies} times with QoS 0 or 2, and the broker took it {} times", note.taken.len())
+        });
+        let first = receipt.times.iter().sum::<usize>() == 1;
+        // What one of a group did not answer for goes to another, late.
+        let shared = to.filters.iter().any(|filter| filter.is_shared() && filter.matches(topic));
+        // One that the broker took again since its answer was lost may have come too early for the subscription at first.
+        let from_the_start = !comes_again && !shared
+            && (note.taken.len() == 1 || note.taken.first().is_some_and(|taken| *taken > to.opened));
+        if let (true, Some(accepted)) = (first && from_the_start, note.accepted) {
+            let key = (note.publisher, note.topic, note.qos as u8, qos as u8);
+            let last = to.last.insert(key, (accepted, number));
+            transcript.check(Invariant::Order, last.is_none_or(|(last, _)| last < accepted), || {
+                format!("s{subscription} received m{number} after m{}, which was accepted later", last.map_or(0, |(_, m)| m))
+            });
+        }
+        Some(number)
+    }
+
+    /// The application is about to acknowledge or reject a message.
+    pub(crate) fn answered(&mut self, subscription: usize, number: usize) {
+        let note = &mut self.subscriptions[subscription];
+        let process = note.process;
+        self.transcript.say(process, || format!("s{subscription} answers m{number}"));
+        note.receipts.entry(number).or_default().answered = true;
+    }
+
+    /// The client acknowledges a message: everybody who was subscribed when the broker took it must have answered.
+    pub(crate) fn acknowledging(&self, process: ProcessId, number: usize) {
+        let Some(note) = self.messages.get(number).filter(|note| !note.retain) else {
+            return;
+        };
+        let Some(taken) = note.taken.first() else {
+            return;
+        };
+        let open = self.subscriptions.iter().enumerate().find(|(_, s)| {
+            s.process == process
+                && s.opened < *taken
+                && s.acknowledging != Acknowledging::OnArrival
+                && s.wants(note.topic)
+                && !s.receipts.get(&number).is_some_and(|receipt| receipt.answered)
+        });
+        if let Some((subscription, _)) = open {
+            self.transcript.fail(
+                Invariant::EarlyAcknowledgement,
+                format!("{process} acknowledges m{number}, which s{subscription} has not answered"),
+            );
+        }
+    }
+}

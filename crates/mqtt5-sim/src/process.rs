@@ -1,0 +1,148 @@
+//! A client process: a client, its driver, and the tasks of its application. All of it can die at once.
+
+use core::future::Future;
+use core::task::Poll;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use mqtt5_client::driver::Driver;
+use mqtt5_client::{Client, Instant, Resubscribe, State, Statistics};
+
+use crate::adapter::Adapter;
+use crate::executor::{Letter, ProcessHost, Task};
+use crate::hub::{Hub, ProcessId};
+use crate::options::ClientOptions;
+use crate::outside::Outside;
+use crate::plan::Leaving;
+
+/// A client process that runs.
+pub(crate) struct Process {
+    pub(crate) id: ProcessId,
+    hub: Rc<Hub>,
+    /// Gone after `Abandon`.
+    client: Option<Client>,
+    pub(crate) adapter: Adapter,
+    reader: usize,
+    writer: usize,
+    tasks: BTreeMap<usize, Task>,
+    /// How its subscriptions are told to end, the oldest first.
+    pub(crate) handles: Handles,
+    /// It was asked to end, or has ended by itself: then and when the next one begins.
+    pub(crate) ending: Option<Instant>,
+    pub(crate) bounds: Bounds,
+}
+
+/// The letter boxes of the subscriptions of a process.
+pub(crate) type Handles = Rc<RefCell<VecDeque<Rc<Letter<Leaving>>>>>;
+
+/// What its queues may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    held: usize,
+    held_bytes: usize,
+    waiting: usize,
+}
+
+impl Process {
+    pub(crate) fn start(hub: &Rc<Hub>, id: ProcessId, options: &ClientOptions, seed: u64) -> Self {
+        let host = ProcessHost { clock: hub.clock.clone(), seed };
+        let built = Driver::new(options.build(id.client), host);
+        let (client, driver) = built.expect("the options of a plan are valid");
+        let (reader, writer) = (hub.new_sleeper(), hub.new_sleeper());
+        hub.transcript.say(id, || "starts".to_owned());
+        let mut ledger = hub.ledger.borrow_mut();
+        ledger.eager.extend((options.resubscribe == Resubscribe::Always).then_some(id));
+        ledger.republishers.extend(options.republishes_qos2.then_some(id));
+        drop(ledger);
+        Self {
+            id,
+            hub: hub.clone(),
+            client: Some(client),
+            adapter: Adapter::new(hub, id, driver, options.two_threads, [reader, writer]),
+            reader,
+            writer,
+            tasks: BTreeMap::new(),
+            handles: Handles::default(),
+            ending: None,
+            bounds: Bounds {
+                held: options.tolerated(),
+                // Reading goes on while a SUBSCRIBE is unanswered, as far as Receive Maximum allows.
+                held_bytes: options.inbound_bytes + LARGEST_MESSAGE * options.tolerated(),
+                waiting: options.offline_messages + MACHINE_PENDING,
+            },
+        }
+    }
+
+    pub(crate) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| client.state() == State::Online)
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        self.client.as_ref().map(Client::statistics).unwrap_or_default()
+    }
+
+    pub(crate) fn spawn(&mut self, job: impl Future<Output = ()> + 'static) {
+        let sleeper = self.hub.new_sleeper();
+        self.tasks.insert(sleeper, Task::new(sleeper, &self.hub.ready, Box::pin(job)));
+    }
+
+    /// Whether one of its parts sleeps under this number.
+    pub(crate) fn is_of(&self, sleeper: usize) -> bool {
+        sleeper == self.reader || sleeper == self.writer || self.tasks.contains_key(&sleeper)
+    }
+
+    /// Polls what was woken under this number.
+    pub(crate) fn poll(&mut self, outside: &mut Outside, sleeper: usize) {
+        let polled = match self.tasks.get_mut(&sleeper) {
+            None => return self.adapter.poll(outside, sleeper == self.reader),
+            Some(task) => task.poll(),
+        };
+        if polled == Poll::Ready(()) {
+            self.tasks.remove(&sleeper);
+        }
+    }
+
+    pub(crate) fn has_tasks(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// Every handle goes away; the driver lives on until it has finished.
+    pub(crate) fn abandon(&mut self) {
+        self.hub.ledger.borrow_mut().process_over(self.id);
+        self.tasks.clear();
+        self.handles.borrow_mut().clear();
+        self.client = None;
+    }
+
+    /// Dies without a word.
+    pub(crate) fn crash(self, outside: &mut Outside) {
+        let Self { id, hub, client, mut adapter, tasks, .. } = self;
+        hub.ledger.borrow_mut().process_over(id);
+        adapter.hang_up(outside);
+        // The driver goes first: what the handles still say when they are dropped, nobody hears.
+        drop(adapter);
+        drop(tasks);
+        drop(client);
+    }
+
+    /// What is wrong with the size of its queues, if anything is.
+    pub(crate) fn oversize(&self) -> Option<String> {
+        let statistics = self.statistics();
+        let Bounds { held, held_bytes, waiting } = self.bounds;
+        // What is held when a session is lost stays until it is taken, and the next session begins anew.
+        let sessions = 1 + self.hub.ledger.borrow().losses(self.id);
+        let (held, held_bytes) = (held * sessions, held_bytes * sessions);
+        let within = statistics.held_messages <= held && statistics.held_bytes <= held_bytes && statistics.waiting_publishes <= waiting;
+        (!within).then(|| format!("{} holds more than {:?} allows: {statistics:?}", self.id, self.bounds))
+    }
+}
+
+/// More than any message of a plan has.
+const LARGEST_MESSAGE: usize = 8_000;
+/// What the protocol machine lets wait by default.
+const MACHINE_PENDING: usize = 1_024;

@@ -1,0 +1,182 @@
+//! The wire referee: decodes every packet of every connection, at both ends and in both directions, and knows the rules.
+//!
+//! A packet counts as sent when its sender has handed it to the transport, and as received when its receiver has read it. So each end
+//! is judged by what it could know.
+
+mod frames;
+mod limits;
+mod memory;
+mod receiving;
+mod requests;
+mod seat;
+mod sending;
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use mqtt5_client::Instant;
+use mqtt5_proto::{Packet, Role};
+
+use crate::hub::{Hub, ProcessId};
+use crate::transcript::Invariant;
+use memory::Memory;
+use seat::{Broken, Scene, Seat};
+
+/// Watches every connection.
+#[derive(Debug)]
+pub(crate) struct Referees {
+    hub: Rc<Hub>,
+    connections: BTreeMap<u64, Connection>,
+    /// What outlives a connection, as each process sees it.
+    processes: BTreeMap<ProcessId, Memory>,
+    /// The same, as the broker sees it, for each Client Identifier.
+    clients: BTreeMap<usize, Memory>,
+}
+
+/// One connection with its two ends.
+#[derive(Debug)]
+struct Connection {
+    process: ProcessId,
+    client: Seat,
+    broker: Seat,
+    /// When the client has last finished writing.
+    wrote: Instant,
+    /// What the client knew before it stopped reading, with packets in its hand that it has not looked at.
+    before: Option<Memory>,
+}
+
+impl Referees {
+    pub(crate) fn new(hub: Rc<Hub>) -> Self {
+        Self { hub, connections: BTreeMap::new(), processes: BTreeMap::new(), clients: BTreeMap::new() }
+    }
+
+    pub(crate) fn open(&mut self, number: u64, process: ProcessId) {
+        let connection = Connection {
+            process,
+            client: Seat::new(Role::Client, number),
+            broker: Seat::new(Role::Server, number),
+            wrote: self.hub.clock.now(),
+            before: None,
+        };
+        self.connections.insert(number, connection);
+    }
+
+    /// The client has handed these bytes to its transport.
+    pub(crate) fn client_sent(&mut self, number: u64, bytes: &[u8]) {
+        self.check_silence(number);
+        self.observe(number, Role::Client, true, bytes);
+    }
+
+    /// The transport of the client has taken bytes.
+    pub(crate) fn client_wrote(&mut self, number: u64) {
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.wrote = self.hub.clock.now();
+        }
+    }
+
+    /// The client has read these bytes; `looked` says whether it has looked at all of them.
+    pub(crate) fn client_received(&mut self, number: u64, bytes: &[u8], looked: bool) {
+        if let Some(connection) = self.connections.get_mut(&number) {
+            if looked {
+                connection.before = None;
+            } else if connection.before.is_none() {
+                connection.before = self.processes.get(&connection.process).cloned();
+            }
+        }
+        self.observe(number, Role::Client, false, bytes);
+    }
+
+    pub(crate) fn broker_sent(&mut self, number: u64, bytes: &[u8]) {
+        self.observe(number, Role::Server, true, bytes);
+    }
+
+    pub(crate) fn broker_received(&mut self, number: u64, bytes: &[u8]) {
+        self.observe(number, Role::Server, false, bytes);
+    }
+
+    /// The client has seen the end of the connection.
+    pub(crate) fn client_closed(&mut self, number: u64) {
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return;
+        };
+        if let (Some(before), Some(memory)) = (connection.before.take(), self.processes.get_mut(&connection.process)) {
+            memory.doubt(before);
+        }
+        let mut ledger = self.hub.ledger.borrow_mut();
+        for filter in connection.client.unanswered_filters() {
+            ledger.may_subscribe(connection.process, filter);
+        }
+        if connection.client.session_ends_with_connection() {
+            ledger.session_lost(connection.process);
+        }
+    }
+
+    /// Whether the broker has accepted the connection and the client knows.
+    pub(crate) fn is_accepted(&self, number: u64) -> bool {
+        self.connections.get(&number).is_some_and(|c| c.client.is_accepted())
+    }
+
+    /// Whether the broker has sent a successful CONNACK.
+    pub(crate) fn has_accepted(&self, number: u64) -> bool {
+        self.connections.get(&number).is_some_and(|c| c.broker.is_accepted())
+    }
+
+    /// The Keep Alive in force on a connection, unless it is off.
+    pub(crate) fn keep_alive(&self, number: u64) -> Option<Duration> {
+        self.connections.get(&number)?.client.keep_alive()
+    }
+
+    /// Fails when the client has said nothing for too long: [MQTT-3.1.2-20].
+    pub(crate) fn check_silence(&self, number: u64) {
+        let Some(connection) = self.connections.get(&number) else {
+            return;
+        };
+        let Some(keep_alive) = connection.client.keep_alive() else {
+            return;
+        };
+        let silence = self.hub.clock.now().saturating_duration_since(connection.wrote);
+        self.hub.transcript.check(Invariant::KeepAlive, silence <= keep_alive, || {
+            format!("{} was silent for {silence:?} with a Keep Alive of {keep_alive:?}", connection.process)
+        });
+    }
+
+    fn observe(&mut self, number: u64, role: Role, sent: bool, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return;
+        };
+        let process = connection.process;
+        let (seat, memory) = match role {
+            Role::Client => (&mut connection.client, self.processes.entry(process).or_default()),
+            Role::Server => (&mut connection.broker, self.clients.entry(process.client).or_default()),
+        };
+        let frames = match seat.frames(sent).push(bytes) {
+            Ok(frames) => frames,
+            Err(error) => return self.hub.transcript.fail(Invariant::Wire, format!("{process}: {error}")),
+        };
+        for (frame, decoding) in frames {
+            let packet = match Packet::decode(&frame, &decoding) {
+                Ok(packet) => packet,
+                Err(error) => return self.hub.transcript.fail(Invariant::Wire, format!("{process}: {error}")),
+            };
+            let mut ledger = self.hub.ledger.borrow_mut();
+            tell(&self.hub, process, number, role, sent, &packet);
+            let mut scene = Scene { process, memory, ledger: &mut ledger, length: frame.len() };
+            let outcome = if sent { seat.sent(&mut scene, &packet) } else { seat.received(&mut scene, &packet) };
+            if let Err(Broken(invariant, text)) = outcome {
+                let who = if role == Role::Client { process.to_string() } else { format!("broker to {process}") };
+                return self.hub.transcript.fail(invariant, format!("{who} on connection {number}: {text}"));
+            }
+        }
+    }
+}
+
+fn tell(hub: &Hub, process: ProcessId, number: u64, role: Role, sent: bool, packet: &Packet<'_>) {
+    let arrow = match (role, sent) {
+        (Role::Client, true) => "--> sends",
+        (Role::Client, false) => "<-- reads",
+        (Role::Server, true) => "broker sends",
+        (Role::Server, false) => "broker reads",
+    };
+    hub.transcript.say(process, || format!("#{number} {arrow} {}", frames::describe(packet)));
+}

@@ -1,0 +1,204 @@
+//! One end of a connection: who sits there, and what has passed.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use mqtt5_proto::packet::{Connack, Connect};
+use mqtt5_proto::{Packet, Role};
+
+use super::frames::Frames;
+use super::limits::Limits;
+use super::memory::Memory;
+use crate::hub::ProcessId;
+use crate::ledger::Ledger;
+use crate::transcript::Invariant;
+
+/// A rule that was broken.
+#[derive(Debug)]
+pub(crate) struct Broken(pub(crate) Invariant, pub(crate) String);
+
+pub(crate) type Judged = Result<(), Broken>;
+
+/// Fails with this invariant unless `holds`.
+pub(crate) fn rule(invariant: Invariant, holds: bool, text: impl FnOnce() -> String) -> Judged {
+    if holds { Ok(()) } else { Err(Broken(invariant, text())) }
+}
+
+/// What a packet meets when it passes.
+pub(crate) struct Scene<'a> {
+    pub(crate) process: ProcessId,
+    pub(crate) memory: &'a mut Memory,
+    pub(crate) ledger: &'a mut Ledger,
+    /// Of the packet, in bytes.
+    pub(crate) length: usize,
+}
+
+/// One end of one connection.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) role: Role,
+    pub(crate) connection: u64,
+    sent: Frames,
+    received: Frames,
+    /// It has sent its first packet.
+    begun: bool,
+    /// It has sent DISCONNECT.
+    ended: bool,
+    accepted: bool,
+    /// In seconds, as asked for and then as granted.
+    keep_alive: u16,
+    session_expiry: u32,
+    /// What the other side has announced.
+    pub(crate) peer: Option<Limits>,
+    pub(crate) aliases: BTreeSet<u16>,
+    /// Identifiers of messages that this side has sent here and that are unfinished.
+    pub(crate) window: BTreeSet<u16>,
+    /// What this side has still to answer, in order.
+    pub(crate) due: Due,
+    /// SUBSCRIBE and UNSUBSCRIBE that are not answered: what they name.
+    pub(crate) requests: BTreeMap<u16, Vec<String>>,
+    /// The messages that arrived, by QoS and identifier.
+    pub(crate) arrivals: BTreeMap<(u8, u16), Option<usize>>,
+}
+
+/// Answers that one side owes, in the order in which it owes them.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    pub(crate) puback: VecDeque<u16>,
+    pub(crate) pubrec: VecDeque<u16>,
+    /// PUBRECs for messages that were answered on an earlier connection: they need not wait.
+    pub(crate) repeated: BTreeSet<u16>,
+    pub(crate) pubrel: VecDeque<u16>,
+    pub(crate) pubcomp: VecDeque<u16>,
+}
+
+impl Seat {
+    pub(crate) fn new(role: Role, connection: u64) -> Self {
+        let other = if role == Role::Client { Role::Server } else { Role::Client };
+        Self {
+            role,
+            connection,
+            sent: Frames::new(role),
+            received: Frames::new(other),
+            begun: false,
+            ended: false,
+            accepted: false,
+            keep_alive: 0,
+            session_expiry: 0,
+            peer: None,
+            aliases: BTreeSet::new(),
+            window: BTreeSet::new(),
+            due: Due::default(),
+            requests: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn frames(&mut self, sent: bool) -> &mut Frames {
+        if sent { &mut self.sent } else { &mut self.received }
+    }
+
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.accepted
+    }
+
+    pub(crate) fn keep_alive(&self) -> Option<Duration> {
+        (self.accepted && self.keep_alive > 0).then(|| Duration::from_secs(self.keep_alive.into()))
+    }
+
+    pub(crate) fn session_ends_with_connection(&self) -> bool {
+        self.accepted && self.session_expiry == 0
+    }
+
+    /// The side at this seat sends a packet.
+    pub(crate) fn sent(&mut self, scene: &mut Scene<'_>, packet: &Packet<'_>) -> Judged {
+        self.check_frame(scene, packet)?;
+        match packet {
+            Packet::Connect(connect) => self.asked(connect),
+            Packet::Connack(connack) => self.answered(scene, connack),
+            Packet::Publish(publish) => return self.sends_publish(scene, publish),
+            Packet::Pubrel(answer) => return self.sends_pubrel(scene, answer),
+            Packet::Puback(answer) => return self.sends_puback(scene, answer),
+            Packet::Pubrec(answer) => return self.sends_pubrec(scene, answer),
+            Packet::Pubcomp(answer) => return self.sends_pubcomp(scene, answer),
+            Packet::Subscribe(subscribe) => return self.sends_subscribe(scene, subscribe),
+            Packet::Unsubscribe(unsubscribe) => return self.sends_unsubscribe(scene, unsubscribe),
+            Packet::Suback(answer) => self.sends_suback(scene, answer),
+            Packet::Unsuback(answer) => self.sends_unsuback(answer),
+            Packet::Disconnect(_) => self.ended = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The side at this seat reads a packet.
+    pub(crate) fn received(&mut self, scene: &mut Scene<'_>, packet: &Packet<'_>) -> Judged {
+        match packet {
+            Packet::Connect(connect) => self.peer = Some(Limits::of(connect.properties)),
+            Packet::Connack(connack) => self.told(scene, connack),
+            Packet::Publish(publish) => self.reads_publish(scene, publish),
+            Packet::Puback(answer) => self.reads_final(scene, answer, 1),
+            Packet::Pubcomp(answer) => self.reads_final(scene, answer, 2),
+            Packet::Pubrec(answer) => self.reads_pubrec(scene, answer),
+            Packet::Pubrel(answer) => self.due.pubcomp.push_back(answer.packet_id.value()),
+            Packet::Subscribe(subscribe) => {
+                let names = subscribe.filters.iter().map(|filter| filter.filter.as_str().to_owned());
+                self.requests.insert(subscribe.packet_id.value(), names.collect());
+            }
+            Packet::Unsubscribe(unsubscribe) => self.reads_unsubscribe(scene, unsubscribe),
+            Packet::Suback(answer) | Packet::Unsuback(answer) => {
+                self.requests.remove(&answer.packet_id.value());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What holds for all packets.
+    fn check_frame(&mut self, scene: &Scene<'_>, packet: &Packet<'_>) -> Judged {
+        let name = packet.packet_type().name();
+        let first = matches!(
+            (self.role, packet),
+            (Role::Client, Packet::Connect(_)) | (Role::Server, Packet::Connack(_) | Packet::Disconnect(_))
+        );
+        let repeated = self.begun && matches!(packet, Packet::Connect(_) | Packet::Connack(_));
+        rule(Invariant::Wire, (self.begun || first) && !repeated, || format!("{name} at the wrong time"))?;
+        rule(Invariant::Wire, !self.ended, || format!("{name} after DISCONNECT"))?;
+        self.begun = true;
+        let allowed = self.peer.map_or(usize::MAX, |peer| peer.maximum_packet_size);
+        rule(Invariant::Wire, scene.length <= allowed, || format!("{name} has {} bytes, {allowed} are allowed", scene.length))
+    }
+
+    fn asked(&mut self, connect: &Connect<'_>) {
+        self.keep_alive = connect.keep_alive;
+        self.session_expiry = connect.properties.session_expiry_interval().unwrap_or(0);
+    }
+
+    /// The server at this seat accepts or refuses.
+    fn answered(&mut self, scene: &mut Scene<'_>, connack: &Connack<'_>) {
+        self.accepted = !connack.reason.is_error();
+        if self.accepted && !connack.session_present {
+            scene.memory.forget();
+            scene.ledger.session_begun(scene.process.client);
+        }
+    }
+
+    /// The client at this seat is accepted or refused.
+    fn told(&mut self, scene: &mut Scene<'_>, connack: &Connack<'_>) {
+        if connack.reason.is_error() {
+            return;
+        }
+        self.accepted = true;
+        self.peer = Some(Limits::of(connack.properties));
+        self.keep_alive = connack.properties.server_keep_alive().unwrap_or(self.keep_alive);
+        self.session_expiry = connack.properties.session_expiry_interval().unwrap_or(self.session_expiry);
+        if !connack.session_present {
+            scene.memory.forget();
+            scene.ledger.session_lost(scene.process);
+        }
+        if scene.memory.connections > 0 && (!connack.session_present || scene.ledger.always_resubscribes(scene.process)) {
+            scene.ledger.may_resubscribe(scene.process);
+        }
+        scene.memory.connections += 1;
+    }
+}

@@ -1,0 +1,132 @@
+//! From a seed to a plan.
+
+use core::time::Duration;
+
+use mqtt5_client::{QoS, ReasonCode};
+
+use crate::link::Direction;
+use crate::options::{Acknowledging, Dropping, WorldOptions, choose_quality};
+use crate::plan::{Act, BrokerFault, Dialing, Draft, How, Leaving, Plan, Step, Wish};
+use crate::random::Random;
+
+/// What is published to. The last two are for shared subscriptions alone, since a session gets one copy for each of those.
+const TOPICS: [&str; 7] = ["a/x", "a/y", "a/z/x", "b/x", "b/y", "job/1", "job/2"];
+const FILTERS: [&str; 8] = ["a/x", "a/y", "a/+", "a/#", "+/x", "b/y", "b/#", "$share/g/job/+"];
+/// All of them need a topic that the last part of a run can publish to.
+pub(crate) const PROBES: [(&str, &str); 8] = [
+    ("a/x", "a/x"),
+    ("a/y", "a/y"),
+    ("a/+", "a/y"),
+    ("a/#", "a/z/x"),
+    ("+/x", "b/x"),
+    ("b/y", "b/y"),
+    ("b/#", "b/y"),
+    ("$share/g/job/+", "job/1"),
+];
+const EVERY_QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+
+impl Plan {
+    /// The plan of a seed.
+    pub(crate) fn of(seed: u64) -> Self {
+        let options = WorldOptions::choose(&mut Random::fork(seed, 1));
+        let mut random = Random::fork(seed, 2);
+        let clients = options.clients.len();
+        let end = options.chaos.as_millis() as usize;
+        // Some seeds are peaceful: what breaks there needs no fault.
+        let faults = random.pick(&[0, 10, 30, 50]);
+        let count = random.between(10, 50);
+        let mut steps: Vec<Step> = (0..clients)
+            .map(|client| Step { at: Duration::from_millis(1), client, act: subscribe(&mut random) })
+            .collect();
+        for _ in 0..count {
+            let act = if random.chance(faults) { fault(&mut random) } else { work(&mut random) };
+            steps.push(Step { at: random.millis(0, end), client: random.below(clients), act });
+        }
+        steps.sort_by_key(|step| step.at);
+        Self { seed, options, steps }
+    }
+}
+
+type Choice = fn(&mut Random) -> Act;
+
+fn work(random: &mut Random) -> Act {
+    random.weigh::<Choice>(&[
+        (70, publish),
+        (16, subscribe),
+        (3, |random| Act::Unsubscribe(random.pick(&FILTERS))),
+        (4, |random| Act::Leave(random.pick(&[Leaving::Drop, Leaving::Unsubscribe]))),
+        (2, |random| Act::Disconnect { back_after: random.millis(0, 20_000) }),
+        (1, |random| Act::Abandon { back_after: random.millis(0, 20_000) }),
+    ])(random)
+}
+
+fn fault(random: &mut Random) -> Act {
+    random.weigh::<Choice>(&[
+        (4, |random| Act::Crash { back_after: random.millis(0, 30_000) }),
+        (16, |random| Act::Cut { direction: direction(random), after: random.pick(&[0, 1, 2, 5, 20, 100, 500]) }),
+        (4, |random| Act::Stick { direction: direction(random), time: Some(random.millis(10, 40_000)) }),
+        (3, |random| Act::Stick { direction: direction(random), time: None }),
+        (5, |random| Act::Dials(dialing(random))),
+        (2, |random| Act::Quality(choose_quality(random))),
+        (6, |random| Act::Broker(broker_fault(random))),
+    ])(random)
+}
+
+fn direction(random: &mut Random) -> Direction {
+    random.pick(&[Direction::Up, Direction::Down])
+}
+
+fn dialing(random: &mut Random) -> Dialing {
+    let soon = Dialing::Dropped(random.millis(0, 2_000));
+    random.weigh(&[(4, Dialing::Open), (2, Dialing::Refused), (1, Dialing::Silent), (2, soon)])
+}
+
+fn broker_fault(random: &mut Random) -> BrokerFault {
+    let reason = random.pick(&[
+        ReasonCode::SERVER_BUSY,
+        ReasonCode::SERVER_SHUTTING_DOWN,
+        ReasonCode::ADMINISTRATIVE_ACTION,
+        ReasonCode::KEEP_ALIVE_TIMEOUT,
+        ReasonCode::NOT_AUTHORIZED,
+    ]);
+    random.weigh(&[(2, BrokerFault::Disconnect(reason)), (2, BrokerFault::Cut), (3, BrokerFault::Forget)])
+}
+
+fn publish(random: &mut Random) -> Act {
+    let after = random.millis(0, 3_000);
+    let expiry = random.chance(8).then(|| Duration::from_secs(random.between(1, 20) as u64));
+    let timeout = random.chance(10).then(|| random.millis(1, 10_000));
+    Act::Publish(Draft {
+        topic: random.pick(&TOPICS),
+        qos: random.weigh(&[(2, EVERY_QOS[0]), (4, EVERY_QOS[1]), (4, EVERY_QOS[2])]),
+        retain: random.chance(5),
+        size: random.weigh(&[(8, 10), (3, 300), (1, 5_000)]),
+        expiry,
+        timeout,
+        how: random.weigh(&[
+            (6, How::Start),
+            (3, How::Await),
+            (1, How::TryPublish),
+            (1, How::Detach),
+            (1, How::Cancel(after)),
+            (2, How::Withdraw(after)),
+        ]),
+        count: random.weigh(&[(5, 1), (3, 4), (2, 15)]),
+    })
+}
+
+fn subscribe(random: &mut Random) -> Act {
+    let count = random.weigh(&[(6, 1), (3, 2), (1, 3)]);
+    let by_hand = Acknowledging::Manual {
+        batch: random.between(1, 5),
+        backwards: random.chance(50),
+        rejects: random.chance(20),
+        on_drop: random.weigh(&[(5, Dropping::Never), (1, Dropping::Rejects), (1, Dropping::Holds)]),
+    };
+    Act::Subscribe(Wish {
+        filters: (0..count).map(|_| (random.pick(&FILTERS), random.weigh(&[(1, EVERY_QOS[0]), (3, EVERY_QOS[1]), (4, EVERY_QOS[2])]))).collect(),
+        acknowledging: random.weigh(&[(5, Acknowledging::OnTake), (1, Acknowledging::OnArrival), (5, by_hand)]),
+        pace: random.weigh(&[(6, Duration::ZERO), (2, Duration::from_millis(200)), (1, Duration::from_secs(4))]),
+        timeout: random.chance(15).then(|| random.millis(1, 8_000)),
+    })
+}

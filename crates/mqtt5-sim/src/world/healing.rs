@@ -1,0 +1,140 @@
+//! The end of a run: the faults are over, and everything must come right.
+
+use core::time::Duration;
+
+use mqtt5_client::QoS;
+
+use super::World;
+use crate::application::{self, Place};
+use crate::hub::ProcessId;
+use crate::options::{Acknowledging, Dropping};
+use crate::plan::{BrokerFault, Draft, How};
+use crate::transcript::Invariant;
+use crate::workload::PROBES;
+
+impl World<'_> {
+    pub(super) fn heal(&mut self) {
+        self.hub.transcript.say("", || "=== the faults are over".to_owned());
+        self.hub.healing.set(true);
+        self.outside.heal();
+        self.resume_what_is_held();
+        let soon = self.now() + Duration::from_secs(1);
+        for slot in &mut self.slots {
+            slot.starts_at = slot.starts_at.min(soon);
+        }
+        if self.must(DRAIN, Invariant::Drain, Self::undrained) && self.probe() {
+            self.end();
+        }
+    }
+
+    /// Lets time pass until nothing is missing; otherwise fails and says what is.
+    fn must(&mut self, time: Duration, invariant: Invariant, missing: fn(&Self) -> Option<(Invariant, String)>) -> bool {
+        let end = self.now() + time;
+        if self.pass_until(end, |world| missing(world).is_none()) {
+            return true;
+        }
+        let (which, text) = missing(self).unwrap_or((invariant, "too late".to_owned()));
+        self.hub.transcript.fail(which, format!("{text}, {time:?} later"));
+        false
+    }
+
+    /// Messages that were dropped unanswered come again with the next connection, and not before.
+    fn resume_what_is_held(&mut self) {
+        let now = self.now();
+        let holds = |acknowledging: Acknowledging| matches!(acknowledging, Acknowledging::Manual { on_drop: Dropping::Holds, .. });
+        let ledger = self.hub.ledger.borrow();
+        let held: Vec<ProcessId> = ledger.subscriptions.iter().filter(|s| holds(s.acknowledging)).map(|s| s.process).collect();
+        drop(ledger);
+        for process in held {
+            self.outside.broker.fault(now, process.client, BrokerFault::Cut);
+        }
+    }
+
+    /// What is not yet as it shall be.
+    fn undrained(&self) -> Option<(Invariant, String)> {
+        let drain = |text: String| Some((Invariant::Drain, text));
+        for (client, slot) in self.slots.iter().enumerate() {
+            let Some(process) = slot.process.as_ref().filter(|process| process.ending.is_none()) else {
+                return drain(format!("c{client} does not run"));
+            };
+            if !process.is_online() {
+                return drain(format!("{} is {:?}", process.id, process.client().map(mqtt5_client::Client::state)));
+            }
+            let statistics = process.statistics();
+            if statistics.unacknowledged_publishes + statistics.waiting_publishes + statistics.held_messages > 0 {
+                return drain(format!("{} has {statistics:?}", process.id));
+            }
+        }
+        let ledger = self.hub.ledger.borrow();
+        if let Some(what) = ledger.open_operations().next() {
+            return drain(format!("{what} has not ended"));
+        }
+        if let Some(text) = ledger.missing_at_broker() {
+            return Some((Invariant::Resubscribe, text));
+        }
+        if let Some(missing) = ledger.unreceived(&self.plan.options) {
+            return Some((Invariant::AtLeastOnce, format!("s{} has not received m{}", missing.subscription, missing.message)));
+        }
+        match self.outside.broker.waiting() {
+            0 => None,
+            waiting => drain(format!("{waiting} messages wait at the broker")),
+        }
+    }
+
+    /// Sends one message to every filter that somebody wants.
+    fn probe(&mut self) -> bool {
+        let prober = self.plan.options.clients.len();
+        let before = self.hub.ledger.borrow().messages.len();
+        for (filter, topic) in PROBES {
+            if self.hub.ledger.borrow().is_wanted(filter) {
+                let draft = Draft {
+                    topic,
+                    qos: QoS::AtLeastOnce,
+                    retain: false,
+                    size: 0,
+                    expiry: None,
+                    timeout: None,
+                    how: How::Start,
+                    count: 1,
+                };
+                self.publish_as(prober, draft);
+            }
+        }
+        let end = self.now() + PROBE;
+        let arrived = |world: &Self| world.hub.ledger.borrow().unprobed(before).is_none() && world.undrained().is_none();
+        if self.pass_until(end, arrived) {
+            return true;
+        }
+        let missing = self.hub.ledger.borrow().unprobed(before).map(|text| (Invariant::Probe, text));
+        let missing = missing.or_else(|| self.undrained()).unwrap_or((Invariant::Probe, "too late".to_owned()));
+        self.hub.transcript.fail(missing.0, missing.1);
+        false
+    }
+
+    /// Everybody disconnects.
+    fn end(&mut self) {
+        let hub = self.hub.clone();
+        for slot in &mut self.slots {
+            let Some(process) = &mut slot.process else {
+                continue;
+            };
+            if let Some(client) = process.client().cloned() {
+                process.spawn(application::disconnect(Place { hub: hub.clone(), process: process.id, client }));
+            }
+        }
+        let ended = |world: &Self| world.processes().all(|process| process.adapter.finished && !process.has_tasks());
+        let end = self.now() + END;
+        if !self.pass_until(end, ended) {
+            let left = self.processes().find(|process| !process.adapter.finished || process.has_tasks());
+            let text = left.map_or_else(|| "too late".to_owned(), |process| format!("{} was asked to end and has not", process.id));
+            self.hub.transcript.fail(Invariant::End, text);
+        }
+    }
+}
+
+/// How long everything may take to come right: the longest backoff, and what waits behind it.
+const DRAIN: Duration = Duration::from_secs(600);
+/// How long one message may take when nothing is wrong.
+const PROBE: Duration = Duration::from_secs(60);
+/// How long a client may take to stop, and its application to notice.
+const END: Duration = Duration::from_secs(8);

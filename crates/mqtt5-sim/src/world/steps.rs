@@ -1,0 +1,104 @@
+//! Carrying out the steps of a plan.
+
+use core::time::Duration;
+
+use mqtt5_client::Instant;
+
+use super::World;
+use crate::application::{self, Place};
+use crate::plan::{Act, Dialing, Draft, Step};
+
+impl World<'_> {
+    pub(super) fn step(&mut self, step: &Step) {
+        let client = step.client;
+        self.hub.transcript.say(format!("c{client}"), || format!("=== {:?}", step.act));
+        match &step.act {
+            Act::Dials(dialing) => self.dials(client, *dialing),
+            Act::Quality(quality) => self.outside.weather[client].quality = *quality,
+            Act::Broker(fault) => {
+                let now = self.now();
+                if *fault == crate::plan::BrokerFault::Forget {
+                    self.hub.ledger.borrow_mut().session_begun(client);
+                }
+                self.outside.broker.fault(now, client, *fault);
+            }
+            Act::Cut { direction, after } => {
+                if let Some((_, connection)) = self.outside.network.of_client(client) {
+                    connection.cut_after(*direction, *after);
+                }
+            }
+            Act::Stick { direction, time } => {
+                let until = time.map_or(Instant::MAX, |time| self.now() + time);
+                if let Some((_, connection)) = self.outside.network.of_client(client) {
+                    connection.stick(*direction, until);
+                }
+            }
+            Act::Crash { back_after } => self.crash(client, *back_after),
+            _ => self.act(client, &step.act),
+        }
+    }
+
+    fn dials(&mut self, client: usize, dialing: Dialing) {
+        self.outside.weather[client].dialing = dialing;
+    }
+
+    fn crash(&mut self, client: usize, back_after: Duration) {
+        let now = self.now();
+        let slot = &mut self.slots[client];
+        if let Some(process) = slot.process.take() {
+            slot.starts_at = now + back_after;
+            process.crash(&mut self.outside);
+        }
+    }
+
+    /// What the application does.
+    fn act(&mut self, client: usize, act: &Act) {
+        let now = self.now();
+        let slot = &mut self.slots[client];
+        let Some(process) = slot.process.as_mut().filter(|process| process.ending.is_none()) else {
+            return;
+        };
+        let Some(handle) = process.client().cloned() else {
+            return;
+        };
+        let place = Place { hub: self.hub.clone(), process: process.id, client: handle };
+        match act {
+            Act::Publish(draft) => {
+                for _ in 0..draft.count {
+                    process.spawn(application::publish(place.clone(), draft.clone()));
+                }
+            }
+            Act::Subscribe(wish) => {
+                let handles = process.handles.clone();
+                process.spawn(application::subscribe(place, wish.clone(), handles));
+            }
+            Act::Unsubscribe(filter) => process.spawn(application::unsubscribe(place, filter)),
+            Act::Leave(leaving) => {
+                let oldest = process.handles.borrow_mut().pop_front();
+                if let Some(letter) = oldest {
+                    letter.leave(*leaving);
+                }
+            }
+            Act::Disconnect { back_after } => {
+                process.spawn(application::disconnect(place));
+                process.ending = Some(now + TIME_TO_STOP);
+                slot.starts_at = now + TIME_TO_STOP + *back_after;
+            }
+            Act::Abandon { back_after } => {
+                drop(place);
+                process.abandon();
+                process.ending = Some(now + TIME_TO_STOP);
+                slot.starts_at = now + TIME_TO_STOP + *back_after;
+            }
+            _ => {}
+        }
+    }
+
+    /// Publishes as the client that tests the others.
+    pub(super) fn publish_as(&mut self, client: usize, draft: Draft) {
+        self.act(client, &Act::Publish(draft));
+    }
+}
+
+/// More than a client needs to stop: its drain time, the farewell, and what its application does then.
+const TIME_TO_STOP: Duration = Duration::from_secs(30);
