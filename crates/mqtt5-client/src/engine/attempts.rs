@@ -25,6 +25,8 @@ pub(super) struct Connecting {
     is_asked: bool,
     /// There has been a connection.
     pub(super) has_succeeded: bool,
+    /// Nobody is left to make another one.
+    pub(super) is_abandoned: bool,
 }
 
 impl Connecting {
@@ -35,6 +37,7 @@ impl Connecting {
             client_id: config.client_id.as_str().into(),
             is_asked: false,
             has_succeeded: false,
+            is_abandoned: false,
         }
     }
 }
@@ -217,7 +220,8 @@ impl Engine {
             true => policy.enabled,
             false => left == Left::Untried || (policy.enabled && policy.retry_first),
         };
-        if self.closing.is_some() || !may_retry || !self.pacing.may_go_on(policy) {
+        let is_over = self.closing.is_some() || self.connecting.is_abandoned;
+        if is_over || !may_retry || !self.pacing.may_go_on(policy) {
             return None;
         }
         match left {
