@@ -19,8 +19,8 @@ pub(super) struct HeldMessage {
     told: bool,
     /// Somebody has taken it.
     touched: bool,
-    /// Somebody who has taken it will not answer.
-    abandoned: bool,
+    /// How many have taken it and will not answer.
+    abandoned: usize,
 }
 
 /// What an answer led to.
@@ -60,7 +60,7 @@ impl Held {
             subscription,
             told: false,
             touched: false,
-            abandoned: false,
+            abandoned: 0,
         });
         self.forget_settled();
         self.order.push_back(key);
@@ -123,7 +123,7 @@ impl Held {
     /// Notes that somebody has taken a message and will not answer for it.
     pub(super) fn abandon(&mut self, key: Key) {
         if let Some(message) = self.messages.get_mut(key) {
-            message.abandoned = true;
+            message.abandoned += 1;
         }
     }
 
@@ -132,9 +132,9 @@ impl Held {
         self.take(|message| !message.touched)
     }
 
-    /// Takes out what somebody has taken who will not answer.
+    /// Takes out what waits only for those who have taken it and will not answer.
     pub(super) fn take_abandoned(&mut self) -> Vec<AckToken> {
-        self.take(|message| message.abandoned)
+        self.take(|message| message.abandoned > 0 && message.abandoned == message.open)
     }
 
     fn take(&mut self, which: impl Fn(&HeldMessage) -> bool) -> Vec<AckToken> {
@@ -163,5 +163,13 @@ impl Held {
         {
             self.order.pop_front();
         }
+        // One that is held for long must not keep the places of all that came after it.
+        if self.order.len() > 2 * self.messages.len() + SETTLED {
+            let messages = &self.messages;
+            self.order.retain(|key| messages.get(*key).is_some());
+        }
     }
 }
+
+/// How many places of settled messages are kept at least.
+const SETTLED: usize = 64;

@@ -5,6 +5,7 @@ use crate::delivered::Delivered;
 use crate::driver::Action;
 use crate::error::{Answer, Detail, PublishError, PublishErrorKind};
 use core::task::Waker;
+use mqtt5_proto::QoS;
 use mqtt5_proto::packet::Acknowledgement;
 use mqtt5_proto::{
     AckToken, DisconnectCause, Event as MachineEvent, Incoming, Instant, Message, Op,
@@ -162,6 +163,16 @@ impl Engine {
         }
     }
 
+    /// What the machine's end of a publish means while the client lives.
+    fn kind_of_end(&self, qos: QoS, kind: PublishErrorKind) -> PublishErrorKind {
+        match (kind, qos) {
+            _ if self.is_closed() => kind,
+            (PublishErrorKind::Unknown, QoS::AtLeastOnce) => PublishErrorKind::SessionLost,
+            (PublishErrorKind::NotSent, QoS::AtMostOnce) => PublishErrorKind::Dropped,
+            _ => kind,
+        }
+    }
+
     fn published(&mut self, op: Op, result: Result<Delivered, PublishError>) {
         match &result {
             Ok(delivered) if delivered.is_acknowledged() => {
@@ -174,12 +185,19 @@ impl Engine {
         }
         if let Some(Owner::Publish {
             slot,
+            qos,
             until_written,
         }) = self.owners.remove(&op)
         {
             match result {
                 Ok(delivered) if !delivered.is_acknowledged() => self.encoded(slot, until_written),
-                result => self.finish_publish(slot, result),
+                Ok(_) => self.finish_publish(slot, result),
+                Err(error) => {
+                    let kind = self.kind_of_end(qos, error.kind());
+                    let is_same = kind == error.kind();
+                    let error = if is_same { error } else { kind.into() };
+                    self.finish_publish(slot, Err(error));
+                }
             }
         }
         self.operations.wake(Watch::Room, &mut self.wakes);

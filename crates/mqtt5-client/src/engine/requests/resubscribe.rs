@@ -61,8 +61,8 @@ impl Engine {
         if !session_present {
             self.registry.forget_session();
             // What nobody wants the server does not have.
-            self.requests.retain(
-                |request| !matches!(request, Request::Unsubscribe(call) if call.slot.is_none()),
+            self.requests.remove(
+                |request| matches!(request, Request::Unsubscribe(call) if call.slot.is_none()),
             );
         }
         match self.config.resubscribe {
@@ -73,10 +73,13 @@ impl Engine {
         if session_present {
             self.registry.forget_grants();
         }
+        // Of what was asked for in parts, one part may have been answered: it is asked for again as a whole.
+        let fatal = self.requests.take_unwaited();
         let waiting: HashSet<Key> = self.requests.subscribing().collect();
         let settled = self.registry.keys().filter(|key| !waiting.contains(key));
         let calls: Vec<_> = settled.filter_map(|local| self.call_of(local)).collect();
-        for call in calls {
+        for mut call in calls {
+            call.turn.fatal = fatal.get(&call.local).copied().unwrap_or(0);
             self.requests.put(Request::Subscribe(call));
         }
     }
