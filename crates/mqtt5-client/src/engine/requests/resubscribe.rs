@@ -101,6 +101,7 @@ impl Engine {
             filters,
             properties,
             allow_partial: true,
+            identifier: None,
         })
     }
 
