@@ -101,6 +101,8 @@ pub(super) struct Wanted {
     identifiers: Vec<(u32, Key)>,
     /// What the server last granted.
     pub(super) granted: Option<ReasonCode>,
+    /// The last SUBSCRIBE for it was lost or refused: the server may have it as that said or as one before did.
+    pub(super) unsure: bool,
     /// SUBSCRIBEs on their way that name it.
     pub(super) asked: usize,
     /// A SUBSCRIBE for it has left in this session.
@@ -120,6 +122,7 @@ impl Wanted {
         self.sent = QoS::AtMostOnce;
         self.granted = None;
         self.at_server = false;
+        self.unsure = false;
         self.identifiers.clear();
     }
 
@@ -136,7 +139,10 @@ impl Wanted {
         if in_force == Some(identifier) {
             return;
         }
-        if self.asked == 0 {
+        let known = |(known, _): &(u32, Key)| *known == identifier;
+        let earlier = self.identifiers.iter().position(known);
+        let entry = earlier.map(|at| self.identifiers.remove(at));
+        if self.asked == 0 && !self.unsure {
             let locals = core::mem::take(&mut self.locals);
             let last = |of: Key| self.identifiers.iter().rfind(|(_, key)| *key == of);
             let lasts: Vec<_> = locals.iter().filter_map(|of| last(*of)).copied().collect();
@@ -144,7 +150,7 @@ impl Wanted {
                 .retain(|pair| Some(pair.0) == in_force || lasts.contains(pair));
             self.locals = locals;
         }
-        self.identifiers.push((identifier, local));
+        self.identifiers.push(entry.unwrap_or((identifier, local)));
     }
 
     fn is_named_by(&self, message: &Message) -> bool {
@@ -423,6 +429,7 @@ impl Registry {
             retain_as_published: filter.retain_as_published,
             sent: QoS::AtMostOnce,
             identifiers: Vec::new(),
+            unsure: false,
             granted: None,
             asked: 0,
             at_server: false,

@@ -8,7 +8,7 @@ use crate::error::{
     Answer, Detail, SubscribeError, SubscribeErrorKind, UnsubscribeError, UnsubscribeErrorKind,
 };
 use crate::slab::Key;
-use mqtt5_proto::{Instant, PropertyBuffer, ReasonCode};
+use mqtt5_proto::{Instant, PropertyBuffer, QoS, ReasonCode};
 
 impl Engine {
     /// SUBACK.
@@ -95,6 +95,8 @@ impl Engine {
         for index in &sent.named {
             if let Some(wanted) = self.registry.wanted_mut(sent.call.filters[*index].0) {
                 wanted.asked = wanted.asked.saturating_sub(1);
+                wanted.sent = QoS::AtMostOnce;
+                wanted.unsure = true;
             }
         }
         if self.is_closed() {
@@ -169,6 +171,7 @@ impl Engine {
             return;
         };
         wanted.asked = wanted.asked.saturating_sub(1);
+        wanted.unsure = reason.is_error() || (wanted.unsure && wanted.asked > 0);
         if !reason.is_error() {
             wanted.granted = Some(reason);
             return;

@@ -61,6 +61,8 @@ pub(super) struct SubscribeCall {
     filters: Vec<(Key, Filter)>,
     properties: PropertyList,
     allow_partial: bool,
+    /// The Subscription Identifier that it was sent under before.
+    identifier: Option<u32>,
 }
 
 #[derive(Debug)]

@@ -104,6 +104,7 @@ impl Engine {
             filters,
             properties,
             allow_partial: true,
+            identifier: None,
         })
     }
 

@@ -65,10 +65,11 @@ impl Engine {
         &mut self,
         now: Instant,
         op: Op,
-        sent: SentSubscribe,
+        mut sent: SentSubscribe,
         identifier: Option<u32>,
     ) {
         self.statistics.subscribes_sent += 1;
+        sent.call.identifier = identifier;
         for index in &sent.named {
             if let Some(wanted) = self.registry.wanted_mut(sent.call.filters[*index].0) {
                 if let Some(identifier) = identifier {
@@ -159,7 +160,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The identifier of a SUBSCRIBE: a new one if it asks for retained messages, otherwise the one that all its filters already
+    /// The identifier of a SUBSCRIBE: the one that it had when it was lost, a new one if it asks for retained messages, otherwise the one that all its filters already
     /// have, if they do; `None` when the server knows none.
     ///
     /// With the same identifier, what is still on its way for the SUBSCRIBE before could not be told from what answers this one: the
@@ -171,6 +172,9 @@ impl Engine {
             .is_some_and(|negotiated| negotiated.subscription_identifier_available)
         {
             return None;
+        }
+        if call.identifier.is_some() {
+            return call.identifier;
         }
         let asks_for_copies = named
             .iter()

@@ -12,6 +12,7 @@ mod feeder;
 mod given_up;
 mod handlers;
 mod intercepting;
+mod lost_subscribes;
 mod milestones;
 mod offline;
 mod pitfalls;
@@ -27,6 +28,7 @@ mod session_loss;
 mod shutdown;
 mod slow;
 mod subscribe;
+mod subscriptions_model;
 #[cfg(feature = "tracing")]
 mod told;
 mod transmit;
