@@ -12,7 +12,9 @@ use mqtt5_client::{DialError, DialErrorKind, Incoming, Instant, Outgoing};
 use crate::executor::Alarm;
 use crate::hub::{Hub, ProcessId};
 use crate::link::Read;
+use crate::options::ClientOptions;
 use crate::outside::{Dialed, Outside};
+use crate::pacing::Pacing;
 use crate::transcript::Invariant;
 
 /// The driver of one process, and its transport.
@@ -32,9 +34,9 @@ pub(crate) struct Adapter {
     link: Link,
     deadline: Option<Instant>,
     pub(crate) reading: bool,
-    /// When bytes last arrived or left, and when dials began.
+    /// When bytes last arrived or left.
     pub(crate) moved: Instant,
-    pub(crate) dials: Vec<Instant>,
+    pacing: Pacing,
     pub(crate) finished: bool,
     two_threads: bool,
     reader: Arc<Alarm>,
@@ -62,7 +64,8 @@ struct Awake {
 
 impl Adapter {
     /// The numbers are those under which its two sides can be woken.
-    pub(crate) fn new(hub: &Hub, process: ProcessId, driver: Driver, two_threads: bool, sides: [usize; 2]) -> Self {
+    pub(crate) fn new(hub: &Hub, process: ProcessId, driver: Driver, options: &ClientOptions, sides: [usize; 2]) -> Self {
+        let pacing = Pacing::new(options.longest_backoff, options.stable_after);
         let [reader, writer] = sides.map(|side| Alarm::new(side, &hub.ready));
         reader.ring();
         writer.ring();
@@ -79,9 +82,9 @@ impl Adapter {
             deadline: None,
             reading: false,
             moved: hub.clock.now(),
-            dials: Vec::new(),
+            pacing,
             finished: false,
-            two_threads,
+            two_threads: options.two_threads,
             reader_waker: reader.clone().into(),
             writer_waker: writer.clone().into(),
             reader,
@@ -170,13 +173,16 @@ impl Adapter {
         outside.hub.transcript.say(self.process, || format!("is told: {action:?}"));
         match action {
             Action::Dial { attempt, .. } => {
-                self.dials.push(outside.now());
+                if let Some(text) = self.pacing.begin(outside.now()) {
+                    outside.hub.transcript.fail(Invariant::Pacing, format!("{} {text}", self.process));
+                }
                 let (dialed, time) = outside.dial(self.process.client);
                 self.link = Link::Dialing(attempt, dialed, outside.now() + time);
             }
             Action::CancelDial(attempt) => {
                 if matches!(self.link, Link::Dialing(dialing, ..) if dialing == attempt) {
                     self.link = Link::Closed;
+                    self.pacing.end(outside.now(), None);
                 }
             }
             Action::Hangup(attempt) => self.leave(outside, attempt),
@@ -230,7 +236,10 @@ impl Adapter {
                 self.reader.ring();
             }
             Dialed::Open | Dialed::Never => {}
-            Dialed::Refused => self.driver.handle_dial_failed(attempt, DialError::new(DialErrorKind::ConnectionRefused)),
+            Dialed::Refused => {
+                self.pacing.end(outside.now(), None);
+                self.driver.handle_dial_failed(attempt, DialError::new(DialErrorKind::ConnectionRefused));
+            }
         }
         true
     }
@@ -320,6 +329,7 @@ impl Adapter {
                 outside.referees.check_silence(number);
             }
             outside.referees.client_closed(number);
+            self.pacing.end(now, outside.referees.accepted(number));
             outside.hub.transcript.say(self.process, || format!("#{number} closed"));
             if let Some(connection) = outside.network.get(number) {
                 connection.client_finish(now);

@@ -47,6 +47,8 @@ impl BrokerSide {
 
     /// Does everything that there is to do now; tells whether that was anything.
     pub(crate) fn run(&mut self, now: Instant, network: &mut Network, referees: &mut Referees) -> bool {
+        // The broker uses the same parts of `mqtt5-proto`: a fault is planted in the client alone.
+        let _sound = crate::planting::Sound::begin();
         if self.next().is_some_and(|at| at <= now) {
             self.broker.handle_timeout(now);
         }

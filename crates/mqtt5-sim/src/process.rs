@@ -59,7 +59,7 @@ impl Process {
             id,
             hub: hub.clone(),
             client: Some(client),
-            adapter: Adapter::new(hub, id, driver, options.two_threads, [reader, writer]),
+            adapter: Adapter::new(hub, id, driver, options, [reader, writer]),
             reader,
             writer,
             tasks: BTreeMap::new(),

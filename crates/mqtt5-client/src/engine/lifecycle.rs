@@ -11,6 +11,7 @@ use crate::error::{
     Answer, ConnectionError, ConnectionErrorKind as Kind, Detail, PublishErrorKind,
     SubscribeErrorKind, UnsubscribeErrorKind, code_of_server,
 };
+use crate::planted::planted;
 use crate::slab::Key;
 use mqtt5_proto::{DisconnectCause, Instant, PropertyBuffer, ReasonCode, State as MachineState};
 use std::sync::Arc;
@@ -85,6 +86,7 @@ impl Engine {
         self.fail_writing();
         self.note_poison();
         self.forget_stall();
+        while planted!(LoseWaiting) && self.waiting.pop().is_some() {}
         self.discard_untaken(now);
         self.attempt_ended(now);
     }

@@ -20,6 +20,8 @@ pub(crate) struct Note {
     pub(crate) ending: Option<Ending>,
     /// When the broker took it, each time as a new message.
     pub(crate) taken: Vec<u64>,
+    /// In which session of the publisher the broker took it last.
+    session: Option<usize>,
     /// The broker refused it.
     pub(crate) refused: bool,
     /// The broker took it for a message of an earlier process.
@@ -74,6 +76,7 @@ impl Ledger {
             accepted: None,
             ending: None,
             taken: Vec::new(),
+            session: None,
             refused: false,
             swallowed: false,
             held_back: Vec::new(),
@@ -116,6 +119,8 @@ impl Ledger {
             return self.transcript.fail(Invariant::Content, format!("the broker received m{number}, which nobody published"));
         };
         note.taken.push(moment);
+        let session = self.sessions.get(&note.publisher.client).copied().unwrap_or_default();
+        let anew = note.session.replace(session).is_some_and(|before| before != session);
         let times = note.taken.len();
         let lost = self.losses.get(&note.publisher).copied().unwrap_or_default() > note.losses;
         let unsent = !lost && note.ending.is_some_and(Ending::is_unsent);
@@ -125,7 +130,8 @@ impl Ledger {
         let repeatable = match note.qos {
             QoS::AtMostOnce => false,
             QoS::AtLeastOnce => true,
-            QoS::ExactlyOnce => lost && self.republishers.contains(&note.publisher),
+            // The client may not have heard that the session was lost.
+            QoS::ExactlyOnce => anew || lost && self.republishers.contains(&note.publisher),
         };
         self.transcript.check(Invariant::AtMostOnce, repeatable || times == 1, || {
             format!("the broker took m{number} of {:?} {times} times", note.qos)

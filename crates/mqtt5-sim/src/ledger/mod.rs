@@ -31,6 +31,8 @@ pub(crate) struct Ledger {
     unsubscribed: Vec<(ProcessId, &'static str, u64)>,
     /// Why a process may ask for a filter.
     reasons: BTreeMap<(ProcessId, String), Reasons>,
+    /// How many sessions the broker has begun or ended for each client.
+    sessions: BTreeMap<usize, usize>,
     /// Processes that were told to subscribe again at every connection.
     pub(crate) eager: BTreeSet<ProcessId>,
     /// Processes that publish QoS 2 messages again when the session is lost.
@@ -49,6 +51,7 @@ impl Ledger {
             at_broker: BTreeMap::new(),
             unsubscribed: Vec::new(),
             reasons: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             eager: BTreeSet::new(),
             republishers: BTreeSet::new(),
         }
@@ -99,6 +102,7 @@ impl Ledger {
     /// The broker has begun a new session.
     pub(crate) fn session_begun(&mut self, client: usize) {
         self.at_broker.remove(&client);
+        *self.sessions.entry(client).or_default() += 1;
     }
 
     /// The broker has subscribed a client.

@@ -42,6 +42,8 @@ struct Connection {
     broker: Seat,
     /// When the client has last finished writing.
     wrote: Instant,
+    /// When the client read a successful CONNACK.
+    accepted: Option<Instant>,
     /// What the client knew before it stopped reading, with packets in its hand that it has not looked at.
     before: Option<Memory>,
 }
@@ -57,6 +59,7 @@ impl Referees {
             client: Seat::new(Role::Client, number),
             broker: Seat::new(Role::Server, number),
             wrote: self.hub.clock.now(),
+            accepted: None,
             before: None,
         };
         self.connections.insert(number, connection);
@@ -88,6 +91,9 @@ impl Referees {
         self.observe(number, Role::Client, false, bytes);
         if !before && self.is_accepted(number) {
             self.client_wrote(number);
+            if let Some(connection) = self.connections.get_mut(&number) {
+                connection.accepted = Some(self.hub.clock.now());
+            }
         }
     }
 
@@ -119,6 +125,11 @@ impl Referees {
     /// Whether the broker has accepted the connection and the client knows.
     fn is_accepted(&self, number: u64) -> bool {
         self.connections.get(&number).is_some_and(|c| c.client.is_accepted())
+    }
+
+    /// When the client read a successful CONNACK.
+    pub(crate) fn accepted(&self, number: u64) -> Option<Instant> {
+        self.connections.get(&number)?.accepted
     }
 
     /// Whether the broker has sent a successful CONNACK.

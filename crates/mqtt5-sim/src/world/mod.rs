@@ -11,7 +11,6 @@ use mqtt5_client::Instant;
 use crate::hub::{Hub, ProcessId};
 use crate::options::ClientOptions;
 use crate::outside::Outside;
-use crate::pacing;
 use crate::plan::Plan;
 use crate::process::Process;
 use crate::random::Random;
@@ -194,9 +193,6 @@ impl<'a> World<'a> {
             }
             if let Some(text) = process.oversize() {
                 transcript.fail(Invariant::Memory, text);
-            }
-            if let Some(text) = pacing::too_many(&process.adapter.dials) {
-                transcript.fail(Invariant::Pacing, format!("{}: {text}", process.id));
             }
             let connection = process.adapter.connection().filter(|_| process.adapter.reading);
             let keep_alive = connection.and_then(|number| self.outside.referees.keep_alive(number));

@@ -6,6 +6,7 @@ use crate::engine::notices::Event;
 use crate::engine::registry::Asked;
 use crate::error::SubscribeError;
 use crate::filter::Filter;
+use crate::planted::planted;
 use crate::options::Resubscribe;
 use crate::properties::PropertyList;
 use crate::slab::Key;
@@ -65,9 +66,13 @@ impl Engine {
                 |request| !matches!(request, Request::Unsubscribe(call) if call.slot.is_none()),
             );
         }
+        if planted!(SkipResubscribe) {
+            return;
+        }
         match self.config.resubscribe {
             Resubscribe::Always => {}
             Resubscribe::WhenSessionLost if !session_present || in_doubt => {}
+            Resubscribe::WhenSessionLost if planted!(ResubscribeAlways) => {}
             Resubscribe::WhenSessionLost | Resubscribe::Never => return,
         }
         if session_present {
