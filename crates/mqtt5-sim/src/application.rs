@@ -156,7 +156,13 @@ impl Consumer {
     async fn run(mut self, mut subscription: Subscription, letter: &Letter<Leaving>) {
         let hub = self.place.hub.clone();
         loop {
-            let received = subscription.recv_timeout(PATIENCE);
+            let received = async {
+                // Only who keeps messages back looks after them from time to time. The others wait to be woken.
+                match self.wish.acknowledging {
+                    Acknowledging::Manual { .. } => subscription.recv_timeout(PATIENCE).await.map_err(drop),
+                    _ => subscription.recv().await.map(Some).ok_or(()),
+                }
+            };
             match either(letter.take(), received).await {
                 Either::Left(leaving) => {
                     hub.ledger.borrow_mut().subscription_over(self.number);

@@ -3,10 +3,10 @@
 use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
 
-use mqtt5_broker::Config as BrokerConfig;
+use mqtt5_broker::{Access, Config as BrokerConfig, Login};
 use mqtt5_client::{
     AckMode, Backoff, Bound, KeepAlive, Offline, OnDrop, OnSessionLost, Options, Overflow, QoS, Reconnect,
-    RejectReason, Resubscribe, Resume,
+    ReasonCode, RejectReason, Resubscribe, Resume,
 };
 
 use crate::link::Quality;
@@ -210,6 +210,22 @@ pub(crate) fn client_id(number: usize) -> String {
     format!("c{number}")
 }
 
+/// The topic that nobody may publish to.
+pub(crate) const FORBIDDEN: &str = "no/way";
+
+/// Everybody may do everything but publish to one topic.
+struct Guarded;
+
+impl Access for Guarded {
+    fn login(&mut self, _: &Login<'_>) -> Result<(), ReasonCode> {
+        Ok(())
+    }
+
+    fn publish(&mut self, _: &str, topic: &str) -> Result<(), ReasonCode> {
+        if topic == FORBIDDEN { Err(ReasonCode::NOT_AUTHORIZED) } else { Ok(()) }
+    }
+}
+
 pub(crate) fn choose_quality(random: &mut Random) -> Quality {
     Quality {
         latency: Duration::from_micros(random.pick(&[0, 500, 20_000, 300_000])),
@@ -240,6 +256,7 @@ impl BrokerOptions {
         config.maximum_session_expiry = self.maximum_session_expiry;
         config.subscription_identifier_available = self.identifiers;
         config.topic_alias_maximum = self.topic_aliases;
+        config.access = Box::new(Guarded);
         config
     }
 }

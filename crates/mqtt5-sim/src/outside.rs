@@ -60,7 +60,7 @@ impl Outside {
         let weather = self.weather[client];
         let trip = weather.quality.latency * 2;
         match weather.dialing {
-            Dialing::Open | Dialing::Dropped(_) => (Dialed::Open, trip),
+            Dialing::Open | Dialing::Dropped(_) | Dialing::DroppedOnce => (Dialed::Open, trip),
             Dialing::Refused => (Dialed::Refused, trip),
             Dialing::Silent => (Dialed::Never, Duration::MAX),
         }
@@ -71,6 +71,10 @@ impl Outside {
         let weather = self.weather[process.client];
         let doomed = match weather.dialing {
             Dialing::Dropped(time) => Some(time),
+            Dialing::DroppedOnce => {
+                self.weather[process.client].dialing = Dialing::Open;
+                Some(Duration::ZERO)
+            }
             _ => None,
         };
         let number = self.network.open(process.client, weather.quality, doomed);
@@ -94,6 +98,7 @@ impl Outside {
     /// The faults are over.
     pub(crate) fn heal(&mut self) {
         self.network.connections.values_mut().for_each(crate::link::Connection::heal);
+        self.broker.heal();
         for weather in &mut self.weather {
             weather.dialing = Dialing::Open;
         }

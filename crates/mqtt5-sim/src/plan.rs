@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use mqtt5_broker::{Mishap, On};
 use mqtt5_client::{QoS, ReasonCode};
 
 use crate::link::{Direction, Quality};
@@ -106,14 +107,20 @@ pub(crate) enum Dialing {
     Silent,
     /// They succeed, and so soon after CONNACK the connection breaks.
     Dropped(Duration),
+    /// So does the next one: CONNACK never arrives.
+    DroppedOnce,
 }
 
 /// What the broker does to a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BrokerFault {
     Disconnect(ReasonCode),
     Cut,
     Forget,
+    /// The session ends, and the CONNACK that says so is lost.
+    ForgetUnseen,
+    /// What happens to the next packets of a kind.
+    Rule { on: On, mishap: Mishap, times: u32 },
 }
 
 impl fmt::Display for Plan {

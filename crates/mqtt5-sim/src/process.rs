@@ -31,6 +31,8 @@ pub(crate) struct Process {
     /// It was asked to end, or has ended by itself: then and when the next one begins.
     pub(crate) ending: Option<Instant>,
     pub(crate) bounds: Bounds,
+    /// More may be held than it wanted, since it had to go on reading.
+    reads_on: bool,
 }
 
 /// The letter boxes of the subscriptions of a process.
@@ -65,10 +67,10 @@ impl Process {
             tasks: BTreeMap::new(),
             handles: Handles::default(),
             ending: None,
+            reads_on: false,
             bounds: Bounds {
                 held: options.tolerated(),
-                // Reading goes on while a SUBSCRIBE is unanswered, as far as Receive Maximum allows.
-                held_bytes: options.inbound_bytes + LARGEST_MESSAGE * options.tolerated(),
+                held_bytes: options.inbound_bytes,
                 waiting: options.offline_messages + MACHINE_PENDING,
             },
         }
@@ -130,13 +132,17 @@ impl Process {
         drop(client);
     }
 
-    /// What is wrong with the size of its queues, if anything is.
-    pub(crate) fn oversize(&self) -> Option<String> {
+    /// What is wrong with the size of its queues, if anything is; `is_asking` says whether a SUBSCRIBE may be unanswered.
+    pub(crate) fn oversize(&mut self, is_asking: bool) -> Option<String> {
         let statistics = self.statistics();
         let Bounds { held, held_bytes, waiting } = self.bounds;
         // What is held when a session is lost stays until it is taken, and the next session begins anew.
         let sessions = 1 + self.hub.ledger.borrow().losses(self.id);
-        let (held, held_bytes) = (held * sessions, held_bytes * sessions);
+        let held = held * sessions;
+        // Reading goes on while a SUBSCRIBE is unanswered, as far as Receive Maximum allows.
+        self.reads_on = is_asking || self.reads_on && statistics.held_bytes > held_bytes;
+        let beyond = if self.reads_on { held } else { 1 };
+        let held_bytes = held_bytes + beyond * LARGEST_MESSAGE;
         let within = statistics.held_messages <= held && statistics.held_bytes <= held_bytes && statistics.waiting_publishes <= waiting;
         (!within).then(|| format!("{} holds more than {:?} allows: {statistics:?}", self.id, self.bounds))
     }

@@ -2,22 +2,24 @@
 
 use core::time::Duration;
 
+use mqtt5_broker::{Mishap, On};
 use mqtt5_client::{QoS, ReasonCode};
+use mqtt5_proto::PacketType;
 
 use crate::link::Direction;
-use crate::options::{Acknowledging, Dropping, WorldOptions, choose_quality};
+use crate::options::{Acknowledging, Dropping, FORBIDDEN, WorldOptions, choose_quality};
 use crate::plan::{Act, BrokerFault, Dialing, Draft, How, Leaving, Plan, Step, Wish};
 use crate::random::Random;
 
-/// What is published to. The last two are for shared subscriptions alone, since a session gets one copy for each of those.
-const TOPICS: [&str; 7] = ["a/x", "a/y", "a/z/x", "b/x", "b/y", "job/1", "job/2"];
+/// What is published to. One is [forbidden](crate::options::FORBIDDEN). The last two are for shared subscriptions alone, since a session gets one copy for each of those.
+const TOPICS: [&str; 9] = [FORBIDDEN, "a", "a/x", "a/y", "a/z/x", "b/x", "b/y", "job/1", "job/2"];
 const FILTERS: [&str; 8] = ["a/x", "a/y", "a/+", "a/#", "+/x", "b/y", "b/#", "$share/g/job/+"];
 /// All of them need a topic that the last part of a run can publish to.
 pub(crate) const PROBES: [(&str, &str); 8] = [
     ("a/x", "a/x"),
     ("a/y", "a/y"),
     ("a/+", "a/y"),
-    ("a/#", "a/z/x"),
+    ("a/#", "a"),
     ("+/x", "b/x"),
     ("b/y", "b/y"),
     ("b/#", "b/y"),
@@ -89,7 +91,32 @@ fn broker_fault(random: &mut Random) -> BrokerFault {
         ReasonCode::KEEP_ALIVE_TIMEOUT,
         ReasonCode::NOT_AUTHORIZED,
     ]);
-    random.weigh(&[(2, BrokerFault::Disconnect(reason)), (2, BrokerFault::Cut), (3, BrokerFault::Forget)])
+    match random.below(12) {
+        0 | 1 => BrokerFault::Disconnect(reason),
+        2 => BrokerFault::Cut,
+        3 | 4 => BrokerFault::Forget,
+        5 => BrokerFault::ForgetUnseen,
+        _ => rule(random),
+    }
+}
+
+/// What the broker does when it next receives or sends a certain packet.
+fn rule(random: &mut Random) -> BrokerFault {
+    use PacketType::{Connack, Connect, Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback, Subscribe, Unsuback};
+    let late = Mishap::Delay(random.millis(10, 8_000));
+    let busy = Mishap::Refuse(ReasonCode::SERVER_BUSY.into());
+    let answer = random.pick(&[Puback, Pubrec, Pubcomp, Suback, Unsuback, Pubrel]);
+    let rules = [
+        (8, (On::Sent(random.pick(&[Puback, Pubrec, Pubcomp, Suback, Unsuback, Pingresp, Connack])), late)),
+        (3, (On::Sent(answer), Mishap::Cut)),
+        (3, (On::Sent(answer), Mishap::CutAfter)),
+        (2, (On::Received(random.pick(&[Publish, Subscribe, Pubrec])), Mishap::CutAfter)),
+        (2, (On::Received(Subscribe), Mishap::Cut)),
+        (2, (On::Received(Connect), Mishap::LoseSession)),
+        (2, (On::Received(Connect), busy)),
+    ];
+    let (on, mishap) = random.weigh(&rules);
+    BrokerFault::Rule { on, mishap, times: random.between(1, 3) as u32 }
 }
 
 fn publish(random: &mut Random) -> Act {

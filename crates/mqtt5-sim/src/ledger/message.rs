@@ -4,6 +4,7 @@ use mqtt5_client::{PublishErrorKind, QoS};
 
 use super::Ledger;
 use crate::hub::ProcessId;
+use crate::options::FORBIDDEN;
 use crate::transcript::Invariant;
 
 /// What is known of a message.
@@ -128,6 +129,8 @@ impl Ledger {
             format!("the broker received m{number}, which ended as {:?}", note.ending)
         });
         let repeatable = match note.qos {
+            // A refusal that is lost with its connection is asked for again.
+            _ if note.topic == FORBIDDEN => true,
             QoS::AtMostOnce => false,
             QoS::AtLeastOnce => true,
             // The client may not have heard that the session was lost.

@@ -28,7 +28,7 @@ pub(crate) struct Outbound {
     pub(crate) released: bool,
     /// The connection on which it, or its PUBREL, was last sent.
     pub(crate) connection: u64,
-    /// Its place among all that were begun.
+    /// Its place among all that were begun, and from PUBREC on among all that were answered by that.
     pub(crate) place: u64,
 }
 

@@ -127,6 +127,12 @@ impl Referees {
         self.connections.get(&number).is_some_and(|c| c.client.is_accepted())
     }
 
+    /// Whether a SUBSCRIBE of the client is unanswered, or was so since this was asked last.
+    pub(crate) fn is_asking(&mut self, number: u64) -> bool {
+        let client = self.connections.get_mut(&number).map(|c| &mut c.client);
+        client.is_some_and(|client| core::mem::replace(&mut client.has_asked, !client.requests.is_empty()))
+    }
+
     /// When the client read a successful CONNACK.
     pub(crate) fn accepted(&self, number: u64) -> Option<Instant> {
         self.connections.get(&number)?.accepted

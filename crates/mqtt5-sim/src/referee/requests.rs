@@ -25,6 +25,7 @@ impl Seat {
             rule(Invariant::Resubscribe, allowed, || format!("SUBSCRIBE {id} asks for {name} once more, and for no reason"))?;
         }
         self.requests.insert(id, names);
+        self.has_asked = true;
         Ok(())
     }
 

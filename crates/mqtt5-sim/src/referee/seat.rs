@@ -57,6 +57,8 @@ pub(crate) struct Seat {
     pub(crate) due: Due,
     /// SUBSCRIBE and UNSUBSCRIBE that are not answered: what they name.
     pub(crate) requests: BTreeMap<u16, Vec<String>>,
+    /// A SUBSCRIBE was sent.
+    pub(crate) has_asked: bool,
     /// The messages that arrived, by QoS and identifier.
     pub(crate) arrivals: BTreeMap<(u8, u16), Option<usize>>,
 }
@@ -90,6 +92,7 @@ impl Seat {
             window: BTreeSet::new(),
             due: Due::default(),
             requests: BTreeMap::new(),
+            has_asked: false,
             arrivals: BTreeMap::new(),
         }
     }

@@ -88,6 +88,13 @@ impl Seat {
     pub(crate) fn sends_pubrel(&mut self, scene: &mut Scene<'_>, answer: &Acknowledgement<'_>) -> Judged {
         let id = answer.packet_id.value();
         scene.memory.believe(id, |known| known.released);
+        let connection = self.connection;
+        let earlier = scene.memory.outbound.get(&id).and_then(|known| {
+            let before = |o: &&Outbound| o.released && o.connection != connection && o.place < known.place;
+            scene.memory.outbound.values().find(before).copied()
+        });
+        let resumes = scene.memory.outbound.get(&id).is_some_and(|known| known.connection != connection);
+        rule(Invariant::Order, !resumes || earlier.is_none(), || format!("PUBREL {id} is sent again before {earlier:?}"))?;
         let Some(known) = scene.memory.outbound.get_mut(&id).filter(|known| known.released) else {
             self.due.pubrel.retain(|due| *due != id);
             let unknown = answer.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
@@ -121,6 +128,10 @@ impl Seat {
             return;
         }
         if let Some(known) = scene.memory.outbound.get_mut(&id).filter(|known| known.qos == QoS::ExactlyOnce as u8) {
+            if !known.released {
+                known.place = scene.memory.begun;
+                scene.memory.begun += 1;
+            }
             known.released = true;
         }
         self.due.pubrel.push_back(id);

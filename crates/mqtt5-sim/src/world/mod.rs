@@ -191,7 +191,8 @@ impl<'a> World<'a> {
                 process.ending = Some(now + TIME_TO_END);
                 slot.starts_at = slot.starts_at.max(now + TIME_TO_END);
             }
-            if let Some(text) = process.oversize() {
+            let is_asking = process.adapter.connection().is_none_or(|number| self.outside.referees.is_asking(number));
+            if let Some(text) = process.oversize(is_asking) {
                 transcript.fail(Invariant::Memory, text);
             }
             let connection = process.adapter.connection().filter(|_| process.adapter.reading);

@@ -6,7 +6,7 @@ use mqtt5_client::Instant;
 
 use super::World;
 use crate::application::{self, Place};
-use crate::plan::{Act, Dialing, Draft, Step};
+use crate::plan::{Act, BrokerFault, Dialing, Draft, Step};
 
 impl World<'_> {
     pub(super) fn step(&mut self, step: &Step) {
@@ -17,10 +17,13 @@ impl World<'_> {
             Act::Quality(quality) => self.outside.weather[client].quality = *quality,
             Act::Broker(fault) => {
                 let now = self.now();
-                if *fault == crate::plan::BrokerFault::Forget {
+                if matches!(fault, BrokerFault::Forget | BrokerFault::ForgetUnseen) {
                     self.hub.ledger.borrow_mut().session_begun(client);
                 }
-                self.outside.broker.fault(now, client, *fault);
+                if *fault == BrokerFault::ForgetUnseen {
+                    self.outside.weather[client].dialing = Dialing::DroppedOnce;
+                }
+                self.outside.broker.fault(now, client, fault.clone());
             }
             Act::Cut { direction, after } => {
                 if let Some((_, connection)) = self.outside.network.of_client(client) {
