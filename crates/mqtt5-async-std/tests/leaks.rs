@@ -4,8 +4,10 @@ use std::fs;
 use std::future::Future;
 use std::time::Duration;
 
-use mqtt5_async_std::{Driver, QoS, State, connect, connect_with, driver};
-use mqtt5_testkit::{Script, ScriptedPeer, open_file_descriptors, wait_until};
+use mqtt5_async_std::{
+    Backoff, Driver, Options, QoS, Reconnect, State, connect, connect_with, driver,
+};
+use mqtt5_testkit::{Proxy, Script, ScriptedPeer, open_file_descriptors, wait_until};
 
 /// How a client gets driven.
 type Spawn = fn(Driver);
@@ -33,6 +35,9 @@ fn nothing_is_left_behind() {
     for spawn in SPAWNS {
         smol::block_on(a_thousand(|| connect_with(url.clone(), spawn)));
         smol::block_on(attempts_that_are_given_up(spawn));
+        let proxy = Proxy::start(broker.address());
+        smol::block_on(connections_that_are_made_again(&proxy, spawn));
+        assert!(wait_until(SOON, || proxy.open_connections() == 0));
     }
     smol::block_on(a_thousand(|| connect(url.clone())));
     smol::block_on(drivers_that_are_dropped(&url));
@@ -117,6 +122,43 @@ async fn attempts_that_are_given_up(spawn: Spawn) {
         };
         smol::future::or(attempt, moment).await;
         smol::unblock(|| peer.join()).await.unwrap();
+    }
+}
+
+/// T116: they end while they are up, while they are down, while nobody lets them in, and at any moment of the first attempt.
+async fn connections_that_are_made_again(proxy: &Proxy, spawn: Spawn) {
+    let backoff = Backoff::exponential(Duration::from_millis(1), Duration::from_millis(10));
+    let reconnect = Reconnect::default().retry_first(true).backoff(backoff);
+    let options = Options::new(proxy.url()).reconnect(reconnect);
+    for turns in 0..400 {
+        let (client, driver) = driver(options.clone()).unwrap();
+        spawn(driver);
+        for _ in 0..turns % 50 {
+            smol::future::yield_now().await;
+        }
+        if turns % 4 == 0 {
+            proxy.cut();
+        }
+        client.disconnect().await.unwrap();
+    }
+    for number in 0..60 {
+        let client = connect_with(options.clone(), spawn).await.unwrap();
+        let inbox = client.subscribe("t").await.unwrap();
+        for connects in 2..4 {
+            proxy.cut();
+            while client.statistics().connects < connects {
+                smol::Timer::after(Duration::from_millis(1)).await;
+            }
+        }
+        proxy.refuse(number % 3 == 0);
+        if number % 3 != 1 {
+            proxy.cut();
+        }
+        match number % 2 {
+            0 => client.disconnect().await.unwrap(),
+            _ => drop((client, inbox)),
+        }
+        proxy.refuse(false);
     }
 }
 

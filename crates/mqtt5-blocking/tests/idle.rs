@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use mqtt5_blocking::{Options, QoS, connect, start};
+use mqtt5_blocking::{Backoff, Options, QoS, Reconnect, State, connect, start};
 use mqtt5_testkit::{Direction, Proxy, wait_until};
 
 /// How often threads of clients have gone to sleep so far, and how many of these threads there are.
@@ -133,5 +133,15 @@ fn threads_sleep_until_they_are_needed() {
     let client = start(format!("mqtt://{address}")).unwrap();
     assert_asleep(3, "a client that connects");
     drop((client, queued));
+    assert!(wait_until(Duration::from_secs(5), || sleeps().1 == 0));
+
+    // The connection is lost: one thread sleeps until the next attempt.
+    let hour = Backoff::constant(Duration::from_secs(3600));
+    let options = Options::new(broker.url()).client_id("lost");
+    let client = connect(options.reconnect(Reconnect::default().backoff(hour))).unwrap();
+    assert!(broker.cut("lost"));
+    assert_asleep(1, "a client that waits for its next attempt");
+    assert_eq!(client.state(), State::Waiting);
+    client.disconnect().wait().unwrap();
     assert!(wait_until(Duration::from_secs(5), || sleeps().1 == 0));
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use mqtt5_blocking::{Options, QoS, Reconnect, connect, start};
+use mqtt5_blocking::{Backoff, Options, QoS, Reconnect, State, connect, start};
 use mqtt5_testkit::{Direction, Proxy, open_file_descriptors, thread_count, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -76,6 +76,40 @@ fn clients_leave_nothing_behind() {
     }
     assert_clean("failing to connect");
 
+    // T116: connections that are lost and made again end while they are up, while they are down, and while nobody lets them in.
+    let proxy = Proxy::start(broker.address());
+    let backoff = Backoff::exponential(Duration::from_millis(1), Duration::from_millis(10));
+    let stubborn = Reconnect::default().retry_first(true).backoff(backoff);
+    let stubborn = Options::new(proxy.url()).reconnect(stubborn);
+    for cycle in 0..400_u32 {
+        let client = start(stubborn.clone()).unwrap();
+        (0..cycle * 50).for_each(|_| std::hint::spin_loop());
+        if cycle % 4 == 0 {
+            proxy.cut();
+        }
+        client.disconnect().wait().unwrap();
+    }
+    for cycle in 0..60 {
+        let client = connect(stubborn.clone()).unwrap();
+        let messages = client.subscribe("a").wait().unwrap();
+        for connects in 2..4 {
+            proxy.cut();
+            let is_back = || client.statistics().connects >= connects;
+            assert!(wait_until(PATIENCE, is_back));
+        }
+        proxy.refuse(cycle % 3 == 0);
+        if cycle % 3 != 1 {
+            proxy.cut();
+        }
+        if cycle % 2 == 0 {
+            client.disconnect().wait().unwrap();
+        }
+        drop((client, messages));
+        proxy.refuse(false);
+    }
+    drop(proxy);
+    assert_clean("connections that are made again");
+
     // Nobody answers: the socket that connects is given up, not only forgotten.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = silent.local_addr().unwrap();
@@ -83,13 +117,25 @@ fn clients_leave_nothing_behind() {
     let queued: Vec<_> = (0..4)
         .map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(50)))
         .collect();
+    let hour = Backoff::constant(Duration::from_secs(3600));
+    let patient = Reconnect::default().retry_first(true).backoff(hour);
+    let mut waiting = Vec::new();
     for _ in 0..20 {
         let client = start(format!("mqtt://{address}")).unwrap();
         drop(client);
         let options =
             Options::new(format!("mqtt://{address}")).connect_timeout(Duration::from_millis(20));
-        assert!(connect(options).is_err());
+        assert!(connect(options.clone()).is_err());
+        waiting.push(start(options.reconnect(patient.clone())).unwrap());
     }
+    // Only the thread that keeps the time.
+    assert!(wait_until(PATIENCE, || thread_count() == held.0 + waiting.len()));
+    assert!(
+        waiting
+            .iter()
+            .all(|client| client.state() == State::Waiting)
+    );
+    drop(waiting);
     // While it still does not answer.
     assert!(wait_until(PATIENCE, || thread_count() == held.0));
     drop((silent, queued));

@@ -5,6 +5,7 @@
 mod args;
 mod clock;
 mod commands;
+mod connection_log;
 mod demo;
 mod escape;
 mod exit;

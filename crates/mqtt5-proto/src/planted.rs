@@ -20,8 +20,6 @@ macro_rules! planted {
 pub(crate) use planted;
 
 /// Makes the faults of a crate: `Fault`, `plant` and `is`.
-///
-/// Until `plant` is called in a thread, the fault there is the one that the environment variable `MQTT5_PLANTED` names.
 #[cfg(all(mqtt5_planted, feature = "std"))]
 #[macro_export]
 macro_rules! faults {
@@ -50,13 +48,10 @@ macro_rules! faults {
         }
 
         ::std::thread_local! {
-            static PLANTED: ::core::cell::Cell<Option<Fault>> = {
-                let name = ::std::env::var("MQTT5_PLANTED").ok();
-                ::core::cell::Cell::new(name.as_deref().and_then(Fault::named))
-            };
+            static PLANTED: ::core::cell::Cell<Option<Fault>> = const { ::core::cell::Cell::new(None) };
         }
 
-        /// From now on this fault is planted in this thread, and no other of this crate.
+        /// From now on this fault is planted in this thread, and no other of this crate; `None` is how every thread begins.
         pub fn plant(fault: Option<Fault>) {
             PLANTED.set(fault);
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mqtt5_testkit::{Script, ScriptedPeer, open_file_descriptors, thread_count, wait_until};
-use mqtt5_tokio::{Client, QoS, connect, driver, start};
+use mqtt5_testkit::{Proxy, Script, ScriptedPeer, open_file_descriptors, thread_count, wait_until};
+use mqtt5_tokio::{Backoff, Client, Options, QoS, Reconnect, connect, driver, start};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
@@ -31,6 +31,13 @@ fn nothing_is_left_behind() {
 
         runtime.block_on(attempts_that_are_given_up());
         assert_tasks_end(&runtime);
+        let proxy = Proxy::start(broker.address());
+        runtime.block_on(disconnecting_while_connecting(&proxy));
+        assert_tasks_end(&runtime);
+        runtime.block_on(connections_that_are_made_again(&proxy));
+        assert_tasks_end(&runtime);
+        assert!(wait_until(SOON, || proxy.open_connections() == 0));
+        drop(proxy);
         runtime.block_on(drivers_that_are_dropped(&url));
         assert_tasks_end(&runtime);
 
@@ -106,6 +113,49 @@ async fn attempts_that_are_given_up() {
             .unwrap()
             .unwrap();
     }
+}
+
+/// T116: each time after some more turns of the others; what was begun is called off, wherever it is.
+async fn disconnecting_while_connecting(proxy: &Proxy) {
+    for turns in 0..400 {
+        let client = start(stubborn(proxy)).unwrap();
+        for _ in 0..turns % 50 {
+            tokio::task::yield_now().await;
+        }
+        if turns % 4 == 0 {
+            proxy.cut();
+        }
+        client.disconnect().await.unwrap();
+    }
+}
+
+/// They end while they are up, while they are down, and while nobody lets them in.
+async fn connections_that_are_made_again(proxy: &Proxy) {
+    for number in 0..60 {
+        let client = connect(stubborn(proxy)).await.unwrap();
+        let inbox = client.subscribe("t").await.unwrap();
+        for connects in 2..4 {
+            proxy.cut();
+            while client.statistics().connects < connects {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        proxy.refuse(number % 3 == 0);
+        if number % 3 != 1 {
+            proxy.cut();
+        }
+        match number % 2 {
+            0 => client.disconnect().await.unwrap(),
+            _ => drop((client, inbox)),
+        }
+        proxy.refuse(false);
+    }
+}
+
+fn stubborn(proxy: &Proxy) -> Options {
+    let backoff = Backoff::exponential(Duration::from_millis(1), Duration::from_millis(10));
+    let reconnect = Reconnect::default().retry_first(true).backoff(backoff);
+    Options::new(proxy.url()).reconnect(reconnect)
 }
 
 /// The user spawned the driver and aborts it.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use mqtt5_client::{Endpoint, EndpointError, KeepAlive, Options, Password};
+use mqtt5_client::{Endpoint, EndpointError, KeepAlive, Options, Password, Reconnect};
 
 use crate::exit::Exit;
 use crate::problem::Problem;
@@ -44,13 +44,14 @@ pub(crate) struct AccessArgs {
 }
 
 impl AccessArgs {
-    /// Options for a server, with a session that ends with its connection.
+    /// Options for a server, with a session that ends with its connection, which is the only one.
     pub(crate) fn options(&self, url: &str) -> Result<Options, Problem> {
         let endpoint: Endpoint = url.parse().map_err(|error: EndpointError| {
             Problem::usage("the URL of the server is wrong").because(error)
         })?;
         let mut options = Options::new(endpoint)
             .session_expiry_interval(0)
+            .reconnect(Reconnect::never())
             // Mosquitto 2.0 sends hundreds of messages beyond a Receive Maximum when it is busy; memory is bounded all
             // the same.
             .inbound_margin(u16::MAX)

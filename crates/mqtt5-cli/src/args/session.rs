@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use mqtt5_client::{Options, QoS, Will};
+use mqtt5_client::{Options, QoS, Resume, Will};
 
 use crate::values::{
     Binary, Pair, PayloadFormat, binary, pair, qos, seconds, session_expiry, topic,
@@ -88,8 +88,13 @@ pub(crate) struct SessionArgs {
 impl SessionArgs {
     /// Completes the options.
     pub(crate) fn apply(&self, mut options: Options) -> Options {
+        // A client that has begun clean goes on with its own session.
+        let resume = match self.clean_start {
+            true => Resume::WhenKnown,
+            false => Resume::AssumeSession,
+        };
         options = options
-            .clean_start(self.clean_start)
+            .resume(resume)
             .session_expiry_interval(self.session_expiry);
         if let Some(client_id) = &self.client_id {
             options = options.client_id(client_id);

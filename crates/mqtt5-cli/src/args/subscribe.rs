@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use mqtt5_client::QoS;
+use mqtt5_client::{QoS, Reconnect};
 
 use super::{AccessArgs, SessionArgs};
 use crate::values::{Pair, Retained, pair, positive_duration, qos};
@@ -12,7 +12,8 @@ use crate::values::{Pair, Retained, pair, positive_duration, qos};
 ///
 /// On a terminal: the time, the topic, the payload and, on a second line, everything else that the message carries.
 /// Elsewhere: one JSON object on each line. A message of QoS 1 or 2 is acknowledged when its line has been written.
-/// Ctrl-C disconnects and ends.
+/// A connection that is lost is made again, and told of on standard error; what is published meanwhile arrives when
+/// --session-expiry lets the server keep it. Ctrl-C disconnects and ends.
 #[derive(Debug, Args)]
 #[command(
     visible_alias = "subscribe",
@@ -52,6 +53,14 @@ pub(crate) struct SubscribeArgs {
     #[arg(short = 'N', long, requires = "raw")]
     pub(crate) no_newline: bool,
 
+    /// Keep trying when the server cannot be reached at the beginning
+    #[arg(long, conflicts_with = "no_reconnect")]
+    pub(crate) retry: bool,
+
+    /// End when the connection is lost
+    #[arg(long)]
+    pub(crate) no_reconnect: bool,
+
     /// Tell on standard error when the subscription is made, also when no terminal reads it
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -85,6 +94,14 @@ pub(crate) struct SubscribeArgs {
 }
 
 impl SubscribeArgs {
+    /// What to do without a connection.
+    pub(crate) fn reconnect(&self) -> Reconnect {
+        if self.no_reconnect {
+            return Reconnect::never();
+        }
+        Reconnect::default().retry_first(self.retry)
+    }
+
     /// What stands without a flag, in its order.
     pub(crate) fn arguments(&self) -> Vec<String> {
         self.url.iter().chain(&self.filters).cloned().collect()

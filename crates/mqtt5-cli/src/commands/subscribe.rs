@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::args::SubscribeArgs;
 use crate::clock;
+use crate::connection_log::ConnectionLog;
 use crate::escape::{escape, payload};
 use crate::exit::Exit;
 use crate::json::Object;
@@ -36,12 +37,15 @@ pub(crate) async fn run(
     let (url, filters) = target::split(&arguments, variable)?;
     check(filters)?;
     // What was not printed is not acknowledged, so that a session that lives on gets it again.
-    let options = session::options(&url, &args.access, &args.session)?.ack_mode(AckMode::Manual {
-        on_drop: OnDrop::Hold,
-    });
+    let options = session::options(&url, &args.access, &args.session)?
+        .reconnect(args.reconnect())
+        .ack_mode(AckMode::Manual {
+            on_drop: OnDrop::Hold,
+        });
     let server = session::server(&options);
 
     let (client, driver) = mqtt5_tokio::driver(options).context("cannot start")?;
+    let log = ConnectionLog::new(client.events(), &server, output);
     let (printer, mut printed) = Printer::start(args, output);
     // It outlives the connection: dropped before, it would acknowledge what was not printed.
     let mut subscription = None;
@@ -53,6 +57,7 @@ pub(crate) async fn run(
     };
     let outcome = tokio::select! {
         outcome = work => outcome.map(|()| Exit::Success),
+        outcome = log.run() => outcome,
         exit = interrupt.asked() => Ok(exit),
         () = sleep(args.timeout.unwrap_or(Duration::MAX)) => Ok(Exit::Timeout),
     };
@@ -173,7 +178,10 @@ async fn forward(
             Some(message) => drop(printer.send(message).await),
             None => {
                 drop(printer);
-                return client.closed().await.context("the connection ended");
+                // The subscription may be over although the connection is not.
+                let _ = client.disconnect().await;
+                client.closed().await.context("the connection ended")?;
+                return Err(Problem::new(Exit::Rejected, "the subscription is lost").into());
             }
         }
     }

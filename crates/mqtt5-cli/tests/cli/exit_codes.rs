@@ -168,7 +168,7 @@ fn a_transport_that_is_not_built_in_is_2() {
     if mqtt5_testkit::is_built_in(URL) {
         assert_eq!(mqtt5(&["pub", URL, "a"]).code, Some(3));
     } else {
-        let expected = "cannot connect to mqtts://127.0.0.1:1: not supported by this build: this build has no TLS; use mqtt://";
+        let expected = "cannot connect to mqtts://127.0.0.1:1: not supported by this build: this build has no TLS; use mqtt:// or ws://";
         error(&["pub", URL, "a"], 2, expected);
     }
 }
@@ -227,7 +227,8 @@ fn a_server_that_is_not_there_is_3() {
 #[test]
 fn a_connection_that_is_lost_is_3() {
     let server = mqtt5_broker::spawn().expect("it starts");
-    let subscriber = Running::subscribed(&[&server.url(), "a", "--client-id", "c"]);
+    let client = ["--client-id", "c", "--no-reconnect"];
+    let subscriber = Running::subscribed(&[&[&server.url(), "a"], &client[..]].concat());
     assert!(server.cut("c"));
     let outcome = subscriber.wait();
     assert_eq!(outcome.code, Some(3), "{outcome:?}");
@@ -335,13 +336,19 @@ fn passwords_come_from_the_environment_a_file_or_the_url() {
 #[test]
 fn a_server_that_ends_the_connection_is_5() {
     for broker in Broker::each() {
-        let first = Running::subscribed(&[&broker.url(), "a", "--client-id", "twin"]);
-        let second = Running::subscribed(&[&broker.url(), "a", "--client-id", "twin"]);
+        let url = broker.url();
+        let twin = [&url, "a", "--client-id", "twin"];
+        // Mosquitto closes without a word, and then the two would fight.
+        let alone = match broker {
+            Broker::Embedded(_) => &[][..],
+            Broker::Mosquitto(_) => &["--no-reconnect"],
+        };
+        let first = Running::subscribed(&[&twin, alone].concat());
+        let second = Running::subscribed(&twin);
         let outcome = first.wait();
         let error = parse(outcome.error_line());
         match outcome.code {
             Some(5) => assert_eq!(error["hint"], "another client uses the same --client-id"),
-            // Mosquitto closes without a word.
             code => assert!(
                 code == Some(3) && matches!(broker, Broker::Mosquitto(_)),
                 "{error}"
@@ -357,7 +364,12 @@ fn a_server_that_accepts_and_then_ends_the_connection_was_reached() {
     let answer = [0x20, 7, 0, 0, 4, 0x12, 0, 1, b'c', 0xe0, 1, 0x8b];
     let run = |command: &str| {
         let peer = ScriptedPeer::start(Script::new().skip_packet().send(answer).until_closed());
-        let json = error_json(&[command, &peer.url(), "a", "-q", "1"], 5);
+        let arguments = [command, &peer.url(), "a", "-q", "1"];
+        let once = match command {
+            "sub" => &["--no-reconnect"][..],
+            _ => &[],
+        };
+        let json = error_json(&[&arguments, once].concat(), 5);
         let text = json["error"].as_str().expect("text").to_owned();
         (text, peer.url())
     };
@@ -470,7 +482,9 @@ fn a_broken_protocol_is_7() {
     let second = [CONNACK, CONNACK].concat();
     for answer in [&[0xd0, 0][..], b"HTTP/1.1 400 Bad Request\r\n\r\n", &second] {
         let peer = ScriptedPeer::start(Script::new().skip_packet().send(answer).until_closed());
-        let json = error_json(&["sub", &peer.url(), "a", "--client-id", "c"], 7);
+        let url = peer.url();
+        let arguments = ["sub", &url, "a", "--client-id", "c", "--no-reconnect"];
+        let json = error_json(&arguments, 7);
         let text = json["error"].as_str().expect("text");
         assert!(
             text.contains(": the server broke the protocol: ") && !text.contains("violation"),

@@ -99,7 +99,7 @@ fn the_broker_ends_and_tells_its_clients() {
         let broker = Running::start(&mut command(&["broker", "--listen", "127.0.0.1:0"]));
         let told = crate::common::parse(&broker.line());
         let url = told["url"].as_str().expect("it tells its URL").to_owned();
-        let subscriber = Running::subscribed(&[&url, "a"]);
+        let subscriber = Running::subscribed(&[&url, "a", "--no-reconnect"]);
         broker.signal(signal);
         let outcome = broker.wait().assert_success();
         assert_eq!(outcome.json()[0]["event"], "ended");

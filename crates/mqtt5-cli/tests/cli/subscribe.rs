@@ -2,8 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use crate::common::{Broker, PATIENCE, Running, mqtt5, parse};
-use mqtt5_testkit::{Script, ScriptedPeer, mosquitto_pub, wait_until};
+use crate::common::{Broker, PATIENCE, Running, command, json_lines, mqtt5, parse};
+use mqtt5_testkit::{Proxy, Script, ScriptedPeer, mosquitto_pub, wait_until};
 use serde_json::{Value, json};
 
 /// Takes what cannot be known in advance out of a line, after a look at it.
@@ -178,7 +178,7 @@ fn raw_output_is_the_payload() {
         let url = broker.url();
         let mut arguments = vec!["sub", "--verbose", &url, "t", "-c", "1"];
         arguments.extend(flags);
-        let mut child = crate::common::command(&arguments)
+        let mut child = command(&arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -263,6 +263,81 @@ fn what_was_not_printed_is_delivered_again() {
     }
 }
 
+/// What is published while it is away arrives when it is back, and it says so.
+#[test]
+fn a_lost_connection_is_made_again() {
+    for broker in Broker::each() {
+        let proxy = Proxy::start(broker.addr());
+        let url = proxy.url();
+        let session = ["-q", "2", "--session-expiry", "600"];
+        let subscriber = Running::subscribed(&[&[&url, "a", "-c", "2"], &session[..]].concat());
+        let publish = |payload| {
+            let arguments = ["-t", "a", "-m", payload, "-q", "2"];
+            mosquitto_pub(broker.addr(), &arguments).assert_success();
+        };
+        publish("before");
+        assert_eq!(parse(&subscriber.line())["payload"], "before");
+        proxy.refuse(true);
+        proxy.cut();
+        let waiting = parse(&subscriber.error_line());
+        assert_eq!(waiting["event"], "waiting");
+        assert_eq!(waiting["error"], "the transport was closed");
+        assert_eq!(waiting["attempt"], 2);
+        publish("meanwhile");
+        proxy.refuse(false);
+        assert_eq!(parse(&subscriber.line())["payload"], "meanwhile");
+        let outcome = subscriber.wait().assert_success();
+        let told = json_lines(&outcome.stderr);
+        let connected = json!({"event": "connected", "session_present": true});
+        assert_eq!(told.last(), Some(&connected), "{told:?}");
+    }
+}
+
+/// The server has forgotten everything, and does not allow any more what it allowed before.
+#[test]
+fn a_subscription_that_is_refused_later_is_lost() {
+    let connack = [0x20, 3, 0, 0, 0];
+    let script = Script::new()
+        .skip_packet()
+        .send(connack)
+        .skip_packet()
+        .send([0x90, 4, 0, 1, 0, 0])
+        .next_connection()
+        .skip_packet()
+        .send(connack)
+        .skip_packet()
+        .send([0x90, 4, 0, 2, 0, 0x87])
+        .until_closed();
+    let peer = ScriptedPeer::start(script);
+    let outcome = mqtt5(&["sub", &peer.url(), "a", "--client-id", "c"]);
+    assert_eq!(outcome.code, Some(6), "{outcome:?}");
+    let told = json_lines(&outcome.stderr);
+    let lost = told.iter().find(|line| line["event"] == "unsubscribed");
+    assert_eq!(lost.expect("it is told")["filters"], json!(["a"]));
+    let last = told.last().expect("an error");
+    assert_eq!(last["error"], "the subscription is lost");
+}
+
+#[test]
+fn the_first_connection_is_tried_again_on_request() {
+    let broker = Broker::embedded();
+    let proxy = Proxy::start(broker.addr());
+    proxy.refuse(true);
+    let url = proxy.url();
+    let arguments = ["sub", &url, "a", "--retry", "--verbose", "-c", "1"];
+    let subscriber = Running::start(&mut command(&arguments));
+    let waiting = parse(&subscriber.error_line());
+    assert_eq!(
+        (&waiting["event"], &waiting["attempt"]),
+        (&json!("waiting"), &json!(2))
+    );
+    proxy.refuse(false);
+    while parse(&subscriber.error_line())["event"] != "subscribed" {}
+    mosquitto_pub(broker.addr(), &["-t", "a", "-m", "x"]).assert_success();
+    assert_eq!(parse(&subscriber.line())["payload"], "x");
+    subscriber.wait().assert_success();
+}
+
 #[test]
 fn options_of_a_subscription_reach_the_server() {
     // The options behind the filter: QoS, No Local, Retain As Published, Retain Handling.
@@ -283,6 +358,7 @@ fn options_of_a_subscription_reach_the_server() {
         mqtt5(
             &[
                 &["sub", &url, "zz/top", "--client-id", "c", "-u", "k=v"],
+                &["--no-reconnect"][..],
                 flags,
             ]
             .concat(),

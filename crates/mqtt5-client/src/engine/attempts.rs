@@ -29,6 +29,8 @@ pub(super) struct Connecting {
     pub(super) is_unanswered: bool,
     /// Since the last connection a CONNECT was not answered.
     pub(super) is_session_in_doubt: bool,
+    /// Nobody is left to make another one.
+    pub(super) is_abandoned: bool,
 }
 
 impl Connecting {
@@ -41,6 +43,7 @@ impl Connecting {
             has_succeeded: false,
             is_unanswered: false,
             is_session_in_doubt: false,
+            is_abandoned: false,
         }
     }
 }
@@ -226,7 +229,8 @@ impl Engine {
             true => policy.enabled,
             false => left == Left::Untried || (policy.enabled && policy.retry_first),
         };
-        if self.closing.is_some() || !may_retry || !self.pacing.may_go_on(policy) {
+        let is_over = self.closing.is_some() || self.connecting.is_abandoned;
+        if is_over || !may_retry || !self.pacing.may_go_on(policy) {
             return None;
         }
         match left {

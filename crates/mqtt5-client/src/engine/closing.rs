@@ -73,10 +73,13 @@ impl Engine {
         if self.state() == State::Stopped {
             return;
         }
+        self.connecting.is_abandoned = true;
         self.supervisor.set_end(Kind::Closed.into());
         self.machine.handle_closed(now);
         self.poll_events(now, usize::MAX);
         self.finish();
+        // One that waited for its next attempt had no end yet.
+        self.supervisor.set_end(Kind::Closed.into());
         self.poll_events(now, usize::MAX);
     }
 

@@ -9,7 +9,7 @@ use core::task::Waker;
 use mqtt5_proto::packet::Acknowledgement;
 use mqtt5_proto::{
     AckToken, DisconnectCause, Event as MachineEvent, Incoming, Instant, Message, Op,
-    Outcome as MachineOutcome, Outgoing, Properties, PropertyBuffer, ReasonCode,
+    Outcome as MachineOutcome, Outgoing, Properties, PropertyBuffer, ReasonCode, TimerReason,
 };
 
 /// An event of the machine without a borrow of it.
@@ -57,8 +57,12 @@ impl Engine {
         incoming: &mut Incoming,
         waker: Waker,
     ) -> (bool, Option<Waker>) {
-        // The writer may sleep apart, until a deadline that is too late now: that of keep alive begins with CONNACK.
-        if let Some(deadline) = self.poll_timeout() {
+        // The writer may sleep apart, until a deadline that is too late now: that of keep alive begins with CONNACK. For the deadline
+        // of a write that is under way whoever writes sees to it.
+        let next = self.machine.poll_timeout();
+        let write = next.filter(|(_, reason)| *reason == TimerReason::Write);
+        let write = write.map(|(deadline, _)| deadline);
+        if let Some(deadline) = self.poll_timeout().filter(|at| Some(*at) != write) {
             self.arm(deadline);
         }
         if self.machine.wants_read() {

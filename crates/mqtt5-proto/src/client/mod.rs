@@ -323,7 +323,7 @@ macro_rules! face {
             self.0.queued_position()
         }
 
-        /// How many QoS 1 and 2 publishes were sent and are not finished.
+        /// How many QoS 1 and 2 publishes were sent and are not finished, those included whose end is still to be polled.
         pub fn in_flight(&self) -> usize {
             self.0.in_flight()
         }

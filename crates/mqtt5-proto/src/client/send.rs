@@ -17,10 +17,8 @@ impl<S: Storage> Machine<S> {
     /// Whether a PUBLISH may be encoded now: bytes, and for QoS 1 and 2 Receive Maximum [MQTT-3.3.4-7] and our own
     /// limits.
     pub(super) fn may_encode(&mut self, qos: QoS, length: usize) -> bool {
-        let early = self.is_early(qos);
-        if (self.connection.state != State::Connected && !early)
-            || !self.connection.transmit.may_publish(length)
-        {
+        let early = self.connection.state != State::Connected;
+        if (early && !self.is_early(qos)) || !self.connection.transmit.may_publish(length) {
             return false;
         }
         if qos == QoS::AtMostOnce && self.session.recording {

@@ -82,6 +82,8 @@ pub(crate) struct Storm<'a, F> {
     pub(super) stopped: bool,
     /// CONNECT asked the server to end a session, and nothing is known of its answer.
     pub(super) in_doubt: bool,
+    /// Connected, and what ended with an earlier session may still be to be told: until then it counts as in flight.
+    settling: bool,
     /// Bytes that were handed in since the machine had nothing more to tell.
     unseen: usize,
     /// Publishes accepted so far.
@@ -123,6 +125,7 @@ impl<'a, F: Face> Storm<'a, F> {
             disk: Disk::default(),
             stopped: false,
             in_doubt: false,
+            settling: false,
             unseen: 0,
             accepted: 0,
             ends: BTreeMap::new(),
@@ -219,13 +222,17 @@ impl<'a, F: Face> Storm<'a, F> {
         for _ in 0..most {
             let Some(event) = self.bed.client.poll_event(self.bed.now) else {
                 self.unseen = 0;
+                self.settling = false;
                 return;
             };
             match event {
                 Told::Message {
                     token: Some(token), ..
                 } => self.tokens.push(token),
-                Told::Connected { .. } => self.in_doubt = false,
+                Told::Connected { .. } => {
+                    self.in_doubt = false;
+                    self.settling = true;
+                }
                 Told::Completed(op, end) => {
                     if self.settled.remove(&op) {
                         continue;
@@ -254,7 +261,8 @@ impl<'a, F: Face> Storm<'a, F> {
         assert!(client.held() <= usize::from(WINDOW));
         assert!(client.in_flight() <= in_flight);
         // A session that goes on may have more in flight than the server allows now.
-        let new = client.negotiated().filter(|n| !n.session_present);
+        let settled = client.negotiated().filter(|_| !self.settling);
+        let new = settled.filter(|negotiated| !negotiated.session_present);
         if let Some(negotiated) = new {
             assert!(client.in_flight() <= usize::from(negotiated.receive_maximum));
         }

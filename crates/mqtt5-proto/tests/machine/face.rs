@@ -287,6 +287,7 @@ impl Face for Small {
     }
 
     fn keeping(config: Config) -> Self {
+        plant();
         Self {
             client: Box::new(FixedClient::new(config)),
             keeps: true,
@@ -316,6 +317,7 @@ impl Face for Borrowing {
     }
 
     fn keeping(config: Config) -> Self {
+        plant();
         Self {
             client: Client::new(config),
             keeps: true,
@@ -348,6 +350,7 @@ impl Face for Lending {
     }
 
     fn keeping(config: Config) -> Self {
+        plant();
         Self {
             client: Client::new(config),
             incoming: Incoming::new(),
@@ -421,4 +424,13 @@ fn one_connection(mut config: Config) -> Config {
         republish_qos2: false,
     };
     config
+}
+
+/// Plants the fault that the environment names, where faults can be planted.
+fn plant() {
+    #[cfg(mqtt5_planted)]
+    if let Ok(name) = std::env::var("MQTT5_PLANTED") {
+        use mqtt5_proto::planted::{Fault, plant};
+        plant(Some(Fault::named(&name).expect("the name of a fault")));
+    }
 }

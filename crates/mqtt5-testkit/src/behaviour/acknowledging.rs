@@ -133,7 +133,10 @@ pub async fn handling_acknowledges(setting: Setting) {
             publisher.publish("seen", message.payload()).await.unwrap();
             match text(&message) {
                 "2" => Err(RejectReason::ImplementationSpecificError),
-                "end" => Ok(client.unsubscribe("w/#").await.map(drop).unwrap()),
+                "end" => {
+                    client.unsubscribe("w/#").await.unwrap();
+                    Ok(())
+                }
                 _ => Ok(()),
             }
         };

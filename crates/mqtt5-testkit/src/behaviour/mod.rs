@@ -96,6 +96,15 @@ impl Setting {
             .reconnect(quickly().retry_first(true))
     }
 
+    /// Options for a client that receives each QoS 2 message once, over this link if that can be.
+    pub fn receiving_through(&self, proxy: &Proxy) -> Options {
+        match self.kind {
+            Kind::Embedded => self.through(proxy),
+            // Version 2.0 begins again with PUBLISH for messages whose PUBREL it had sent when the link broke.
+            Kind::Mosquitto => self.options(),
+        }
+    }
+
     /// Options for a client of another server.
     pub fn options_at(&self, server: &Server) -> Options {
         self.at(server.url())

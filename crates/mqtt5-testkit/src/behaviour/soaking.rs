@@ -14,8 +14,9 @@ use crate::clock::Stopwatch;
 /// both in order.
 pub async fn a_link_that_breaks_all_the_time(setting: Setting) {
     let proxy = Arc::new(setting.server.proxy());
-    let connect = async || setting.connect_with(setting.through(&proxy)).await;
-    let (publisher, subscriber) = (connect().await, connect().await);
+    let publisher = setting.connect_with(setting.through(&proxy)).await;
+    let options = setting.receiving_through(&proxy);
+    let subscriber = setting.connect_with(options).await;
     let subscribe = subscriber.subscribe("soak/+").qos(QoS::ExactlyOnce);
     let mut inbox = subscribe.await.unwrap();
     let cutter = Cutter::start(&proxy, |random| Duration::from_millis(20 + random % 280));

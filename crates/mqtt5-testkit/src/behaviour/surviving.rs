@@ -311,12 +311,18 @@ pub async fn a_consumer_that_publishes_is_never_stuck(setting: Setting) {
 pub async fn cancelled_futures_lose_nothing(setting: Setting) {
     let proxy = Arc::new(setting.server.proxy());
     let client = setting.connect_with(setting.through(&proxy)).await;
-    let mut inbox = client.subscribe("c").qos(QoS::ExactlyOnce).await.unwrap();
+    let options = setting.receiving_through(&proxy);
+    let receiver = setting.connect_with(options).await;
+    let subscribe = receiver.subscribe("c").qos(QoS::ExactlyOnce);
+    let mut inbox = subscribe.await.unwrap();
     let cutter = Cutter::start(&proxy, |random| Duration::from_millis(1 + random % 10));
     let mut arrived = Vec::new();
     let mut count = 0;
     while client.statistics().connects <= CONNECTIONS {
         let text = count.to_string();
+        if count > arrived.len() + WAITING {
+            arrived.push(text_of(&receive(&mut inbox).await));
+        }
         // The first poll has it accepted: there is room.
         let publish = client.publish("c", &text).qos(QoS::ExactlyOnce);
         let published = poll_times(1 + count % 7, publish).await;
@@ -398,3 +404,4 @@ const SESSION_PRESENT: [u8; 5] = *b"\x20\x03\x01\0\0";
 const DISCONNECT: [u8; 2] = [0xe0, 0];
 const QUESTIONS: u32 = 300;
 const CONNECTIONS: u64 = 10;
+const WAITING: usize = 50;

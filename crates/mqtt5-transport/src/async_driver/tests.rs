@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 
 use mqtt5_client::driver::Host;
-use mqtt5_client::{Async, Client, ConnectionErrorKind, Options, State};
+use mqtt5_client::{Async, Backoff, Client, ConnectionErrorKind, Options, Reconnect, State};
 
 use super::*;
 
@@ -135,9 +135,21 @@ struct Bench {
 
 impl Bench {
     fn new(url: &str, prepare: impl FnOnce(&World)) -> Self {
+        Self::with(Options::new(url), prepare)
+    }
+
+    /// Connects again after a second, and for the first time, too.
+    fn stubborn(prepare: impl FnOnce(&World)) -> Self {
+        let reconnect = Reconnect::default().retry_first(true);
+        let reconnect = reconnect.backoff(Backoff::constant(Duration::from_secs(1)));
+        let options = Options::new("mqtt://192.0.2.1").reconnect(reconnect);
+        Self::with(options, prepare)
+    }
+
+    fn with(options: Options, prepare: impl FnOnce(&World)) -> Self {
         let fake = Fake::default();
         prepare(&fake.0);
-        let options = Options::new(url).client_id("c");
+        let options = options.client_id("c");
         let (client, driver) = Driver::new(options, fake.clone()).unwrap();
         let world = fake.0.clone();
         Self {
@@ -288,4 +300,49 @@ fn an_attempt_that_is_called_off_leaves_no_socket() {
     let mut context = Context::from_waker(Waker::noop());
     assert!(Pin::new(&mut driver).poll(&mut context).is_ready());
     assert_eq!(world.open.load(Ordering::Relaxed), 0);
+}
+
+/// There will be another attempt, so that nothing else closes the socket.
+#[test]
+fn a_dial_that_takes_too_long_is_cancelled() {
+    let mut bench = Bench::stubborn(|_| {});
+    for _ in 0..3 {
+        assert!(bench.run());
+        assert_eq!(bench.client.state(), State::Dialing);
+        assert_eq!(bench.world.open.load(Ordering::Relaxed), 1);
+        bench.advance(Duration::from_secs(10));
+        assert!(bench.run());
+        assert_eq!(bench.client.state(), State::Waiting);
+        assert_eq!(bench.world.open.load(Ordering::Relaxed), 0);
+        bench.advance(Duration::from_secs(1));
+    }
+    assert_eq!(*bench.world.dialed.lock().unwrap(), [address(1); 3]);
+}
+
+/// The other side closes when a part of CONNECT is written, and half a packet is read: the next connection begins at its beginning.
+#[test]
+fn a_connection_inherits_no_byte_of_the_one_before() {
+    let mut bench = Bench::stubborn(|world| {
+        one_that_answers(world);
+        // Half a CONNACK, and the end.
+        let mut reads = world.reads.lock().unwrap();
+        reads.extend([b"\x20\x03\0".to_vec(), Vec::new()]);
+    });
+    assert!(bench.run());
+    assert_eq!(bench.client.state(), State::Waiting);
+    assert_eq!(bench.world.open.load(Ordering::Relaxed), 0);
+    let part = mem::take(&mut *bench.world.written.lock().unwrap());
+
+    let connack = b"\x20\x03\0\0\0".to_vec();
+    bench.world.reads.lock().unwrap().push_back(connack);
+    *bench.world.endless.lock().unwrap() = Some(b"\xd0\0".to_vec());
+    bench.advance(Duration::from_secs(1));
+    for _ in 0..20 {
+        bench.poll();
+    }
+    assert_eq!(bench.client.state(), State::Online);
+    let whole = bench.world.written.lock().unwrap();
+    assert_eq!(whole.len(), 2 + usize::from(whole[1]));
+    assert!(!part.is_empty() && part.len() < whole.len());
+    assert_eq!(whole[..part.len()], part);
 }

@@ -110,7 +110,7 @@ fn kind(test: &TestName) -> &'static str {
 }
 
 /// Package, beginning of the target's name, kind of test.
-const KINDS: [(&str, &str, &str); 9] = [
+const KINDS: [(&str, &str, &str); 11] = [
     ("mqtt5-proto", "codec_", "codec test"),
     ("mqtt5-proto", "machine_", "scripted machine test"),
     ("mqtt5-proto", "conformance_", "scripted machine test"),
@@ -120,6 +120,8 @@ const KINDS: [(&str, &str, &str); 9] = [
     ("mqtt5-client", "", "engine test"),
     ("mqtt5-transport", "", "transport test"),
     ("mqtt5-tokio", "", "adapter test"),
+    ("mqtt5-async-std", "", "adapter test"),
+    ("mqtt5-blocking", "", "adapter test"),
 ];
 
 /// Text that ends no cell of a table.

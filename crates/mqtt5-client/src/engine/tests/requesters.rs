@@ -256,3 +256,32 @@ fn an_executor_that_polls_inside_wake_works_with_requests() {
         (given_up as u64, 0)
     );
 }
+
+/// A requester that is given up while it is made leaves nothing behind, whenever that is.
+#[test]
+fn making_a_requester_can_be_dropped_at_every_poll() {
+    for polls in 0..3 {
+        let (client, mut link) =
+            Link::new::<Async>(options().client_id(""), Peer::Script(Vec::new()));
+        let mut task = Task::new(client.requester());
+        assert_eq!(link.sent_types(), ["CONNECT"]);
+        if polls > 0 {
+            assert!(task.is_pending());
+        }
+        let assigned = [Property::AssignedClientIdentifier("auto")];
+        link.send(connack(Properties::new(&assigned).expect("valid")));
+        if polls > 1 {
+            assert!(task.flag.take() > 0 && task.is_pending());
+            assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+        }
+        drop(task);
+        let expected: &[&str] = if polls > 1 { &["UNSUBSCRIBE"] } else { &[] };
+        assert_eq!(link.sent_types(), expected, "{polls}");
+        let statistics = client.statistics();
+        assert_eq!(
+            (statistics.subscriptions, statistics.filters),
+            (0, 0),
+            "{polls}"
+        );
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::executor::{Task, now};
 use super::subscribe::subscribe;
-use super::{Link, Peer, acknowledgement, online, options, publish, scripted};
+use super::{Link, Peer, acknowledgement, online, options, publish, reconnecting, scripted};
 use crate::{
     Async, ConnectionErrorKind, DisconnectErrorKind, DisconnectReason, Event, PublishErrorKind,
     QoS, ReasonCode, State, SubscribeErrorKind, UnsubscribeErrorKind,
@@ -303,6 +303,26 @@ fn a_driver_that_goes_away_leaves_nobody_waiting() {
         connected.woken().map_err(|error| error.kind()),
         Err(ConnectionErrorKind::Closed)
     );
+}
+
+/// A client that would connect again, online or waiting, cannot.
+#[test]
+fn a_driver_that_goes_away_takes_all_further_attempts_with_it() {
+    for is_waiting in [false, true] {
+        let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+        if is_waiting {
+            link.cut();
+            assert_eq!(client.state(), State::Waiting);
+        }
+        let mut events = client.events();
+        drop(link);
+        assert_eq!(client.state(), State::Stopped);
+        let end = now(client.closed()).expect_err("nobody asked for it");
+        assert_eq!(end.kind(), ConnectionErrorKind::Closed);
+        let told = core::iter::from_fn(|| events.try_recv()).collect::<Vec<_>>();
+        let has_plans = |event: &Event| matches!(event, Event::Waiting { .. });
+        assert!(!told.iter().any(has_plans), "{told:?}");
+    }
 }
 
 #[test]
