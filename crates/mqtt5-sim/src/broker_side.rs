@@ -23,7 +23,11 @@ pub(crate) struct BrokerSide {
 
 impl BrokerSide {
     pub(crate) fn new(broker: Broker) -> Self {
-        Self { broker, pending: BTreeMap::new(), halves: BTreeMap::new() }
+        Self {
+            broker,
+            pending: BTreeMap::new(),
+            halves: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn open(&mut self, now: Instant, connection: u64) {
@@ -46,7 +50,8 @@ impl BrokerSide {
             BrokerFault::Cut => self.broker.cut(now, &client),
             BrokerFault::Forget | BrokerFault::ForgetUnseen => self.broker.forget(now, &client),
             BrokerFault::Rule { on, mishap, times } => {
-                self.broker.inject(Fault::new(on, mishap).client(client).times(times));
+                self.broker
+                    .inject(Fault::new(on, mishap).client(client).times(times));
                 true
             }
         };
@@ -58,7 +63,12 @@ impl BrokerSide {
     }
 
     /// Does everything that there is to do now; tells whether that was anything.
-    pub(crate) fn run(&mut self, now: Instant, network: &mut Network, referees: &mut Referees) -> bool {
+    pub(crate) fn run(
+        &mut self,
+        now: Instant,
+        network: &mut Network,
+        referees: &mut Referees,
+    ) -> bool {
         // The broker uses the same parts of `mqtt5-proto`: a fault is planted in the client alone.
         let _sound = crate::planting::Sound::begin();
         if self.next().is_some_and(|at| at <= now) {
@@ -73,15 +83,27 @@ impl BrokerSide {
         moved
     }
 
-    fn read(&mut self, now: Instant, number: u64, network: &mut Network, referees: &mut Referees) -> bool {
-        let Some(connection) = network.get(number).filter(|connection| !connection.broker_left) else {
+    fn read(
+        &mut self,
+        now: Instant,
+        number: u64,
+        network: &mut Network,
+        referees: &mut Referees,
+    ) -> bool {
+        let Some(connection) = network
+            .get(number)
+            .filter(|connection| !connection.broker_left)
+        else {
             return false;
         };
         let bytes = connection.broker_read();
         let ended = connection.has_client_ended();
         // Packet by packet: what follows one that ends the connection is not looked at.
         for piece in split(self.halves.entry(number).or_default(), &bytes) {
-            if network.get(number).is_some_and(|connection| !connection.broker_left) {
+            if network
+                .get(number)
+                .is_some_and(|connection| !connection.broker_left)
+            {
                 referees.broker_received(number, &piece);
                 self.broker.handle_received(now, number, &piece);
                 self.act(now, network, referees);
@@ -103,7 +125,10 @@ impl BrokerSide {
                 Action::Close(number) => {
                     let mut bytes = Vec::new();
                     let pending = self.pending.remove(&number);
-                    for mut outgoing in pending.into_iter().chain([self.broker.take_outgoing(number)]) {
+                    for mut outgoing in pending
+                        .into_iter()
+                        .chain([self.broker.take_outgoing(number)])
+                    {
                         drain(&mut outgoing, |chunk| {
                             bytes.extend_from_slice(chunk);
                             chunk.len()
@@ -135,13 +160,25 @@ impl BrokerSide {
     }
 
     /// Moves bytes into the link while it has room.
-    fn write(&mut self, now: Instant, number: u64, network: &mut Network, referees: &mut Referees) -> bool {
-        let Some(connection) = network.get(number).filter(|connection| !connection.broker_left) else {
+    fn write(
+        &mut self,
+        now: Instant,
+        number: u64,
+        network: &mut Network,
+        referees: &mut Referees,
+    ) -> bool {
+        let Some(connection) = network
+            .get(number)
+            .filter(|connection| !connection.broker_left)
+        else {
             return false;
         };
         let mut moved = false;
         loop {
-            let mut outgoing = self.pending.remove(&number).unwrap_or_else(|| self.broker.take_outgoing(number));
+            let mut outgoing = self
+                .pending
+                .remove(&number)
+                .unwrap_or_else(|| self.broker.take_outgoing(number));
             if outgoing.is_empty() {
                 return moved;
             }
@@ -198,6 +235,8 @@ fn drain(outgoing: &mut Outgoing, mut take: impl FnMut(&[u8]) -> usize) -> bool 
 
 impl fmt::Debug for BrokerSide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BrokerSide").field("pending", &self.pending).finish_non_exhaustive()
+        f.debug_struct("BrokerSide")
+            .field("pending", &self.pending)
+            .finish_non_exhaustive()
     }
 }

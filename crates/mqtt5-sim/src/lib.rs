@@ -85,12 +85,18 @@ pub fn minimise(seed: u64) -> Option<Failure> {
     let invariant = world::run(&plan, false).violation?.invariant;
     let plan = minimise::minimise(plan, invariant);
     let outcome = world::run(&plan, true);
-    Some(Failure { violation: outcome.violation?, plan: plan.to_string(), transcript: outcome.transcript })
+    Some(Failure {
+        violation: outcome.violation?,
+        plan: plan.to_string(),
+        transcript: outcome.transcript,
+    })
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n\n{}", self.violation, self.plan)?;
-        self.transcript.iter().try_for_each(|line| writeln!(f, "{line}"))
+        self.transcript
+            .iter()
+            .try_for_each(|line| writeln!(f, "{line}"))
     }
 }

@@ -40,8 +40,14 @@ pub(crate) enum Dialed {
 
 impl Outside {
     pub(crate) fn new(hub: &Rc<Hub>, options: &WorldOptions) -> Self {
-        let weather = options.clients.iter().map(|client| Weather { dialing: Dialing::Open, quality: client.quality });
-        let gentle = Weather { dialing: Dialing::Open, quality: GENTLE };
+        let weather = options.clients.iter().map(|client| Weather {
+            dialing: Dialing::Open,
+            quality: client.quality,
+        });
+        let gentle = Weather {
+            dialing: Dialing::Open,
+            quality: GENTLE,
+        };
         Self {
             hub: hub.clone(),
             network: Network::default(),
@@ -80,7 +86,9 @@ impl Outside {
         let number = self.network.open(process.client, weather.quality, doomed);
         self.referees.open(number, process);
         self.broker.open(self.now(), number);
-        self.hub.transcript.say(process, || format!("#{number} opened"));
+        self.hub
+            .transcript
+            .say(process, || format!("#{number} opened"));
         number
     }
 
@@ -92,12 +100,19 @@ impl Outside {
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.network.next().into_iter().chain(self.broker.next()).min()
+        self.network
+            .next()
+            .into_iter()
+            .chain(self.broker.next())
+            .min()
     }
 
     /// The faults are over.
     pub(crate) fn heal(&mut self) {
-        self.network.connections.values_mut().for_each(crate::link::Connection::heal);
+        self.network
+            .connections
+            .values_mut()
+            .for_each(crate::link::Connection::heal);
         self.broker.heal();
         for weather in &mut self.weather {
             weather.dialing = Dialing::Open;
@@ -106,4 +121,8 @@ impl Outside {
 }
 
 /// A link without any trouble.
-const GENTLE: Quality = Quality { latency: Duration::from_micros(500), piece: 65_536, capacity: 1 << 20 };
+const GENTLE: Quality = Quality {
+    latency: Duration::from_micros(500),
+    piece: 65_536,
+    capacity: 1 << 20,
+};

@@ -18,7 +18,12 @@ pub(crate) struct Pacing {
 
 impl Pacing {
     pub(crate) const fn new(longest: Duration, stable_after: Duration) -> Self {
-        Self { longest, stable_after, ended: None, waits: Vec::new() }
+        Self {
+            longest,
+            stable_after,
+            ended: None,
+            waits: Vec::new(),
+        }
     }
 
     /// An attempt, or a connection that was `accepted` then, has ended.
@@ -36,10 +41,14 @@ impl Pacing {
         self.waits.push(wait);
         let count = self.waits.len();
         if wait > most {
-            return Some(format!("waits {wait:?} before attempt {count}, at most {most:?} is allowed"));
+            return Some(format!(
+                "waits {wait:?} before attempt {count}, at most {most:?} is allowed"
+            ));
         }
         let (total, mean) = (self.waits.iter().sum::<Duration>(), self.mean());
-        (count >= ENOUGH && total < mean / 8).then(|| format!("makes {count} attempts with {total:?} of waiting, {mean:?} are to be expected"))
+        (count >= ENOUGH && total < mean / 8).then(|| {
+            format!("makes {count} attempts with {total:?} of waiting, {mean:?} are to be expected")
+        })
     }
 
     fn most(&self, failures: usize) -> Duration {
@@ -49,7 +58,9 @@ impl Pacing {
 
     /// Full jitter takes half of each time on average.
     fn mean(&self) -> Duration {
-        (0..self.waits.len()).map(|failures| self.most(failures) / 2).sum()
+        (0..self.waits.len())
+            .map(|failures| self.most(failures) / 2)
+            .sum()
     }
 }
 
@@ -72,7 +83,11 @@ mod tests {
 
     #[test]
     fn waits_must_grow_and_not_too_much() {
-        let doubling = (0..20).map(|n| Duration::from_millis(250).saturating_mul(1 << n).min(Duration::from_secs(30)));
+        let doubling = (0..20).map(|n| {
+            Duration::from_millis(250)
+                .saturating_mul(1 << n)
+                .min(Duration::from_secs(30))
+        });
         assert!(!wrong(doubling, true));
         assert!(wrong((0..20).map(|_| Duration::from_millis(250)), true));
         assert!(wrong((0..2).map(|_| Duration::from_secs(2)), false));

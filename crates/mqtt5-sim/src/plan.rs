@@ -36,15 +36,27 @@ pub(crate) enum Act {
     /// Something is done with the subscription that this client has had for longest.
     Leave(Leaving),
     /// A graceful end; the process comes back after a while.
-    Disconnect { back_after: Duration },
+    Disconnect {
+        back_after: Duration,
+    },
     /// Every handle is dropped; the process comes back after a while.
-    Abandon { back_after: Duration },
+    Abandon {
+        back_after: Duration,
+    },
     /// The process dies without a word and comes back after a while.
-    Crash { back_after: Duration },
+    Crash {
+        back_after: Duration,
+    },
     /// The connection breaks once so many more bytes have gone in this direction.
-    Cut { direction: Direction, after: usize },
+    Cut {
+        direction: Direction,
+        after: usize,
+    },
     /// Nothing arrives for a while; `None` is for ever, without either end being told.
-    Stick { direction: Direction, time: Option<Duration> },
+    Stick {
+        direction: Direction,
+        time: Option<Duration>,
+    },
     /// What the next dials meet.
     Dials(Dialing),
     /// How the next connections treat bytes.
@@ -120,7 +132,11 @@ pub(crate) enum BrokerFault {
     /// The session ends, and the CONNACK that says so is lost.
     ForgetUnseen,
     /// What happens to the next packets of a kind.
-    Rule { on: On, mishap: Mishap, times: u32 },
+    Rule {
+        on: On,
+        mishap: Mishap,
+        times: u32,
+    },
 }
 
 impl fmt::Display for Plan {
@@ -131,7 +147,13 @@ impl fmt::Display for Plan {
             writeln!(f, "c{number} {client:?}")?;
         }
         for step in &self.steps {
-            writeln!(f, "{:>10.3} s  c{}  {:?}", step.at.as_secs_f64(), step.client, step.act)?;
+            writeln!(
+                f,
+                "{:>10.3} s  c{}  {:?}",
+                step.at.as_secs_f64(),
+                step.client,
+                step.act
+            )?;
         }
         Ok(())
     }

@@ -14,7 +14,10 @@ pub(crate) struct Sound {
 impl Sound {
     #[cfg(mqtt5_planted)]
     pub(crate) fn begin() -> Self {
-        let planted = proto::Fault::ALL.iter().copied().find(|fault| proto::is(*fault));
+        let planted = proto::Fault::ALL
+            .iter()
+            .copied()
+            .find(|fault| proto::is(*fault));
         proto::plant(None);
         Self { planted }
     }

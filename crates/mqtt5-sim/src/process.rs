@@ -48,14 +48,21 @@ pub(crate) struct Bounds {
 
 impl Process {
     pub(crate) fn start(hub: &Rc<Hub>, id: ProcessId, options: &ClientOptions, seed: u64) -> Self {
-        let host = ProcessHost { clock: hub.clock.clone(), seed };
+        let host = ProcessHost {
+            clock: hub.clock.clone(),
+            seed,
+        };
         let built = Driver::new(options.build(id.client), host);
         let (client, driver) = built.expect("the options of a plan are valid");
         let (reader, writer) = (hub.new_sleeper(), hub.new_sleeper());
         hub.transcript.say(id, || "starts".to_owned());
         let mut ledger = hub.ledger.borrow_mut();
-        ledger.eager.extend((options.resubscribe == Resubscribe::Always).then_some(id));
-        ledger.republishers.extend(options.republishes_qos2.then_some(id));
+        ledger
+            .eager
+            .extend((options.resubscribe == Resubscribe::Always).then_some(id));
+        ledger
+            .republishers
+            .extend(options.republishes_qos2.then_some(id));
         drop(ledger);
         Self {
             id,
@@ -81,16 +88,22 @@ impl Process {
     }
 
     pub(crate) fn is_online(&self) -> bool {
-        self.client.as_ref().is_some_and(|client| client.state() == State::Online)
+        self.client
+            .as_ref()
+            .is_some_and(|client| client.state() == State::Online)
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
-        self.client.as_ref().map(Client::statistics).unwrap_or_default()
+        self.client
+            .as_ref()
+            .map(Client::statistics)
+            .unwrap_or_default()
     }
 
     pub(crate) fn spawn(&mut self, job: impl Future<Output = ()> + 'static) {
         let sleeper = self.hub.new_sleeper();
-        self.tasks.insert(sleeper, Task::new(sleeper, &self.hub.ready, Box::pin(job)));
+        self.tasks
+            .insert(sleeper, Task::new(sleeper, &self.hub.ready, Box::pin(job)));
     }
 
     /// Whether one of its parts sleeps under this number.
@@ -123,7 +136,14 @@ impl Process {
 
     /// Dies without a word.
     pub(crate) fn crash(self, outside: &mut Outside) {
-        let Self { id, hub, client, mut adapter, tasks, .. } = self;
+        let Self {
+            id,
+            hub,
+            client,
+            mut adapter,
+            tasks,
+            ..
+        } = self;
         hub.ledger.borrow_mut().process_over(id);
         adapter.hang_up(outside);
         // The driver goes first: what the handles still say when they are dropped, nobody hears.
@@ -135,7 +155,11 @@ impl Process {
     /// What is wrong with the size of its queues, if anything is; `is_asking` says whether a SUBSCRIBE may be unanswered.
     pub(crate) fn oversize(&mut self, is_asking: bool) -> Option<String> {
         let statistics = self.statistics();
-        let Bounds { held, held_bytes, waiting } = self.bounds;
+        let Bounds {
+            held,
+            held_bytes,
+            waiting,
+        } = self.bounds;
         // What is held when a session is lost stays until it is taken, and the next session begins anew.
         let sessions = 1 + self.hub.ledger.borrow().losses(self.id);
         let held = held * sessions;
@@ -143,8 +167,15 @@ impl Process {
         self.reads_on = is_asking || self.reads_on && statistics.held_bytes > held_bytes;
         let beyond = if self.reads_on { held } else { 1 };
         let held_bytes = held_bytes + beyond * LARGEST_MESSAGE;
-        let within = statistics.held_messages <= held && statistics.held_bytes <= held_bytes && statistics.waiting_publishes <= waiting;
-        (!within).then(|| format!("{} holds more than {:?} allows: {statistics:?}", self.id, self.bounds))
+        let within = statistics.held_messages <= held
+            && statistics.held_bytes <= held_bytes
+            && statistics.waiting_publishes <= waiting;
+        (!within).then(|| {
+            format!(
+                "{} holds more than {:?} allows: {statistics:?}",
+                self.id, self.bounds
+            )
+        })
     }
 }
 

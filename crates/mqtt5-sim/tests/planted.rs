@@ -16,12 +16,19 @@ fn every_planted_fault_is_found() {
         match mqtt5_sim::find(fault, SEEDS) {
             Some((seed, violation)) => {
                 found += 1;
-                println!("{fault:<24} after {:>3} seeds: {:?}", seed + 1, violation.invariant);
+                println!(
+                    "{fault:<24} after {:>3} seeds: {:?}",
+                    seed + 1,
+                    violation.invariant
+                );
             }
             None if ELSEWHERE.contains(&fault) => println!("{fault:<24} is found elsewhere"),
             None => missed.push(fault),
         }
     }
-    assert!(missed.is_empty(), "{missed:?} are not found by {SEEDS} seeds");
+    assert!(
+        missed.is_empty(),
+        "{missed:?} are not found by {SEEDS} seeds"
+    );
     assert!(found >= 15);
 }

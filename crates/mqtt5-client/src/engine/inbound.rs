@@ -242,7 +242,8 @@ impl Engine {
     /// Brings the machine's pause in line with what is held and queued.
     pub(super) fn update_pause(&mut self, now: Instant) {
         let over = !planted!(IgnoreInboundBound)
-            && self.held.bytes() > self.config.inbound_bytes && self.pause.unanswered == 0;
+            && self.held.bytes() > self.config.inbound_bytes
+            && self.pause.unanswered == 0;
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
         let pause = over || self.pause.full_queues > 0;
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {

@@ -1,7 +1,7 @@
 //! How fast attempts follow each other, as a seeded value.
 
-use crate::planted::planted;
 use crate::options::{Backoff, Reconnect, Retry};
+use crate::planted::planted;
 use core::time::Duration;
 use mqtt5_proto::Instant;
 

@@ -123,7 +123,8 @@ impl Engine {
     pub(crate) fn notify_driver(&mut self) {
         let driver = &mut self.driver;
         if driver.writer.is_some() {
-            let bytes = !planted!(ForgetDriverWaker) && !driver.writing && self.machine.unsent() > 0;
+            let bytes =
+                !planted!(ForgetDriverWaker) && !driver.writing && self.machine.unsent() > 0;
             // Once it was told to hang up there is nothing that another turn would bring.
             let hangup = self.machine.wants_close() && !self.supervisor.is_hung_up();
             if bytes || driver.news || self.supervisor.has_action() || hangup {

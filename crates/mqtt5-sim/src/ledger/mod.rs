@@ -75,13 +75,26 @@ impl Ledger {
 
     /// The operations that are open, in words.
     pub(crate) fn open_operations(&self) -> impl Iterator<Item = String> + '_ {
-        self.operations.values().map(|(process, what)| format!("{process} {what}"))
+        self.operations
+            .values()
+            .map(|(process, what)| format!("{process} {what}"))
+    }
+
+    /// Whether a subscribe of this process has not ended.
+    pub(crate) fn is_subscribing(&self, process: ProcessId) -> bool {
+        self.operations
+            .values()
+            .any(|(of, what)| *of == process && what.starts_with("subscribe"))
     }
 
     /// The process is gone; nobody waits for anything of its.
     pub(crate) fn process_over(&mut self, process: ProcessId) {
         self.operations.retain(|_, (of, _)| *of != process);
-        for subscription in self.subscriptions.iter_mut().filter(|s| s.process == process) {
+        for subscription in self
+            .subscriptions
+            .iter_mut()
+            .filter(|s| s.process == process)
+        {
             subscription.over = true;
         }
     }
@@ -108,7 +121,11 @@ impl Ledger {
     /// The broker has subscribed a client.
     pub(crate) fn broker_subscribed(&mut self, client: usize, filter: &str) {
         let moment = self.moment();
-        self.at_broker.entry(client).or_default().entry(filter.to_owned()).or_insert(moment);
+        self.at_broker
+            .entry(client)
+            .or_default()
+            .entry(filter.to_owned())
+            .or_insert(moment);
     }
 
     pub(crate) fn broker_unsubscribed(&mut self, client: usize, filter: &str) {
