@@ -7,6 +7,7 @@ use super::registry::{Entry, Local};
 use super::supervisor::State;
 use crate::error::ConnectionErrorKind;
 use crate::options::{AckMode, OnDrop, Overflow};
+use crate::planted::planted;
 use crate::slab::Key;
 use crate::subscription_id::SubscriptionId;
 use core::num::NonZeroU16;
@@ -61,7 +62,8 @@ impl Engine {
         }
         let targets = self.registry.targets().len();
         let hold = token.and_then(|token| self.hold(now, &message, token));
-        for index in 1..targets {
+        let others = if planted!(DeliverToOne) { 1 } else { targets };
+        for index in 1..others {
             self.enqueue(now, index, message.clone(), hold);
         }
         self.enqueue(now, 0, message, hold);
@@ -245,7 +247,7 @@ impl Engine {
             0 => self.config.inbound_bytes,
             _ => self.config.inbound_bytes.saturating_mul(2),
         };
-        let over = self.held.bytes() > bound;
+        let over = self.held.bytes() > bound && !planted!(IgnoreInboundBound);
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
         let pause = over || self.pause.full_queues > 0;
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {
@@ -273,6 +275,10 @@ impl Engine {
                 .local(*key)
                 .is_some_and(|local| local.behaviour.ack_mode != AckMode::OnArrival)
         };
+        if planted!(AcknowledgeEarly) {
+            self.machine.ack(now, token);
+            return None;
+        }
         let open = registry.targets().iter().filter(|key| waits(key)).count();
         let Some(first) = registry.targets().iter().copied().find(waits) else {
             self.machine.ack(now, token);
@@ -319,7 +325,9 @@ impl Engine {
             hold,
             arrived: now,
         });
-        self.wakes.extend(local.waker.take());
+        if !planted!(ForgetConsumerWaker) {
+            self.wakes.extend(local.waker.take());
+        }
     }
 
     /// Sees to it that a message fits into a full queue, as its subscription says; `false` when the message itself was dropped. A queue

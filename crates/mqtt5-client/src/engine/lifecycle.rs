@@ -11,6 +11,7 @@ use crate::error::{
     Answer, ConnectionError, ConnectionErrorKind as Kind, Detail, PublishErrorKind,
     SubscribeErrorKind, UnsubscribeErrorKind, code_of_server,
 };
+use crate::planted::planted;
 use crate::slab::Key;
 use mqtt5_proto::{DisconnectCause, Instant, PropertyBuffer, ReasonCode, State as MachineState};
 use std::sync::Arc;
@@ -86,6 +87,7 @@ impl Engine {
         // There will be no room on this connection, and perhaps a place in the queue.
         self.operations.wake(Watch::Room, &mut self.wakes);
         self.forget_stall();
+        while planted!(LoseWaiting) && self.waiting.pop().is_some() {}
         self.discard_untaken(now);
         self.attempt_ended(now);
     }

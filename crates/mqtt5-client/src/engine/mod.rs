@@ -40,6 +40,7 @@ use crate::connection_info::ConnectionInfo;
 use crate::endpoint::Endpoint;
 use crate::error::ConnectionError;
 use crate::options::{Config, Resume};
+use crate::planted::planted;
 use crate::slab::Key;
 use crate::statistics::Statistics;
 use attempts::Connecting;
@@ -289,6 +290,7 @@ impl Engine {
 
     /// Notes a deadline that the driver may not know of.
     fn arm(&mut self, deadline: Instant) {
-        self.driver.news |= self.driver.told.is_none_or(|told| deadline < told);
+        let earlier = self.driver.told.is_none_or(|told| deadline < told);
+        self.driver.news |= earlier && !planted!(ForgetDeadline);
     }
 }

@@ -6,6 +6,7 @@ use super::{Engine, Owner, State};
 use crate::delivered::Delivered;
 use crate::error::{Detail, PublishError, PublishErrorKind};
 use crate::options::{Congestion, Offline, QueueFull};
+use crate::planted::planted;
 use crate::slab::Key;
 use core::task::Waker;
 use mqtt5_proto::{EncodeError, Instant, Op, Outbound, Progress, PropertyBuffer, QoS, Refused};
@@ -96,10 +97,10 @@ impl Engine {
             Some(Stage::Waiting(number)) => self.waiting.remove(number).is_some(),
             Some(Stage::InMachine(op)) => {
                 let withdrawn = self.machine.withdraw(op);
-                if withdrawn {
+                if withdrawn || planted!(WithdrawEncoded) {
                     self.owners.remove(&op);
                 }
-                withdrawn
+                withdrawn || planted!(WithdrawEncoded)
             }
             _ => false,
         };

@@ -4,6 +4,7 @@ use super::{Engine, Owner, Watch};
 use crate::delivered::Delivered;
 use crate::driver::Action;
 use crate::error::{Answer, Detail, PublishError, PublishErrorKind};
+use crate::planted::planted;
 use core::task::Waker;
 use mqtt5_proto::QoS;
 use mqtt5_proto::packet::Acknowledgement;
@@ -123,7 +124,8 @@ impl Engine {
     pub(crate) fn notify_driver(&mut self) {
         let driver = &mut self.driver;
         if driver.writer.is_some() {
-            let bytes = !driver.writing && self.machine.unsent() > 0;
+            let bytes =
+                !planted!(ForgetDriverWaker) && !driver.writing && self.machine.unsent() > 0;
             // Once it was told to hang up there is nothing that another turn would bring.
             let hangup = self.machine.wants_close() && !self.supervisor.is_hung_up();
             if bytes || driver.news || self.supervisor.has_action() || hangup {

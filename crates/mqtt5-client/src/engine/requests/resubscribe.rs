@@ -7,6 +7,7 @@ use crate::engine::registry::Asked;
 use crate::error::SubscribeError;
 use crate::filter::Filter;
 use crate::options::Resubscribe;
+use crate::planted::planted;
 use crate::properties::PropertyList;
 use crate::slab::Key;
 use mqtt5_proto::Instant;
@@ -65,9 +66,13 @@ impl Engine {
                 |request| matches!(request, Request::Unsubscribe(call) if call.slot.is_none()),
             );
         }
+        if planted!(SkipResubscribe) {
+            return;
+        }
         match self.config.resubscribe {
             Resubscribe::Always => {}
             Resubscribe::WhenSessionLost if !session_present || in_doubt => {}
+            Resubscribe::WhenSessionLost if planted!(ResubscribeAlways) => {}
             Resubscribe::WhenSessionLost | Resubscribe::Never => return,
         }
         if session_present {
