@@ -19,8 +19,8 @@ pub(super) struct HeldMessage {
     told: bool,
     /// Somebody has taken it.
     touched: bool,
-    /// How many have taken it and will not answer.
-    abandoned: usize,
+    /// Somebody who has taken it will not answer.
+    abandoned: bool,
 }
 
 /// What an answer led to.
@@ -60,7 +60,7 @@ impl Held {
             subscription,
             told: false,
             touched: false,
-            abandoned: 0,
+            abandoned: false,
         });
         self.forget_settled();
         self.order.push_back(key);
@@ -123,7 +123,7 @@ impl Held {
     /// Notes that somebody has taken a message and will not answer for it.
     pub(super) fn abandon(&mut self, key: Key) {
         if let Some(message) = self.messages.get_mut(key) {
-            message.abandoned += 1;
+            message.abandoned = true;
         }
     }
 
@@ -132,9 +132,9 @@ impl Held {
         self.take(|message| !message.touched)
     }
 
-    /// Takes out what waits only for those who have taken it and will not answer.
+    /// Takes out what somebody has taken who will not answer. Whoever else has it gets it again, too.
     pub(super) fn take_abandoned(&mut self) -> Vec<AckToken> {
-        self.take(|message| message.abandoned > 0 && message.abandoned == message.open)
+        self.take(|message| message.abandoned)
     }
 
     fn take(&mut self, which: impl Fn(&HeldMessage) -> bool) -> Vec<AckToken> {

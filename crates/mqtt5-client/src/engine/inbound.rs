@@ -33,8 +33,7 @@ pub(super) struct Pause {
     since: Option<Instant>,
     /// How many queues with [`Overflow::Pause`] are full.
     full_queues: usize,
-    /// How many SUBSCRIBEs are unanswered: until SUBACK is read nobody can take what their subscriptions hold, and twice as much may
-    /// be held.
+    /// How many SUBSCRIBEs are unanswered: until SUBACK is read nobody can take what their subscriptions hold, and more may be held.
     pub(super) unanswered: usize,
     /// What the machine was told.
     is_on: bool,
@@ -243,10 +242,12 @@ impl Engine {
 
     /// Brings the machine's pause in line with what is held and queued.
     pub(super) fn update_pause(&mut self, now: Instant) {
-        let bound = match self.pause.unanswered {
-            0 => self.config.inbound_bytes,
-            _ => self.config.inbound_bytes.saturating_mul(2),
-        };
+        let mut bound = self.config.inbound_bytes;
+        if self.pause.unanswered > 0 {
+            // A single message always fits.
+            let largest = self.config.maximum_packet_size.get() as usize;
+            bound = bound.saturating_add(largest.max(bound));
+        }
         let over = self.held.bytes() > bound && !planted!(IgnoreInboundBound);
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
         let pause = over || self.pause.full_queues > 0;

@@ -143,13 +143,13 @@ impl Wanted {
         let earlier = self.identifiers.iter().position(known);
         let entry = earlier.map(|at| self.identifiers.remove(at));
         if self.asked == 0 && !self.unsure {
-            let locals = core::mem::take(&mut self.locals);
-            let last = |of: Key| self.identifiers.iter().rfind(|(_, key)| *key == of);
-            let lasts: Vec<_> = locals.iter().filter_map(|of| last(*of)).copied().collect();
+            let locals = &self.locals;
             self.identifiers
-                .retain(|pair| Some(pair.0) == in_force || lasts.contains(pair));
-            self.locals = locals;
+                .retain(|(known, of)| Some(*known) == in_force || locals.contains(of));
         }
+        // What the server has queued may carry old ones, but not the oldest of very many.
+        let excess = (self.identifiers.len() + 1).saturating_sub(IDENTIFIERS);
+        self.identifiers.drain(..excess);
         self.identifiers.push(entry.unwrap_or((identifier, local)));
     }
 
@@ -463,6 +463,8 @@ fn is_only_of(message: &Message, identifiers: &VecDeque<u32>) -> bool {
         && carried.all(|carried| identifiers.contains(&carried))
 }
 
+/// How many identifiers of a filter are remembered.
+const IDENTIFIERS: usize = 64;
 /// How many identifiers of filters that are gone are remembered.
 const RETIRED: usize = 1024;
 
