@@ -174,7 +174,8 @@ impl Driver {
             Engine::new(Config::new(options)?, host.seed()),
             host,
         ));
-        shared.lock().start(shared.now());
+        let now = shared.now();
+        shared.lock().start(now);
         Ok((Client::new(shared.clone()), Self { shared }))
     }
 

@@ -22,4 +22,32 @@ pub(crate) use planted;
 mqtt5_proto::faults! {
     /// `sport/#` does not match `sport` (4.7.1.2).
     MissParentLevel,
+    /// Subscriptions are not sent again when the session is lost.
+    SkipResubscribe,
+    /// Subscriptions are sent again although the session lives.
+    ResubscribeAlways,
+    /// A message is acknowledged when it arrives, not when the application has taken it.
+    AcknowledgeEarly,
+    /// CONNACK makes the backoff begin anew.
+    ResetBackoffAtConnack,
+    /// The driver is not woken for bytes.
+    ForgetDriverWaker,
+    /// The driver is not woken for an earlier deadline.
+    ForgetDeadline,
+    /// Whoever waits for an operation is not woken when it ends.
+    ForgetOperationWaker,
+    /// Whoever waits for a message is not woken when one arrives.
+    ForgetConsumerWaker,
+    /// What waits for a connection leaves in the wrong order.
+    ReorderWaiting,
+    /// Of several subscriptions that match only one gets the message.
+    DeliverToOne,
+    /// What the application holds never stops reading.
+    IgnoreInboundBound,
+    /// A publish that has left can be withdrawn.
+    WithdrawEncoded,
+    /// What waits for a connection is lost when one ends.
+    LoseWaiting,
+    /// A SUBSCRIBE that was lost with its connection is not sent again.
+    LoseSubscribe,
 }

@@ -12,7 +12,9 @@ use mqtt5_client::{DialError, DialErrorKind, Incoming, Instant, Outgoing};
 use crate::executor::Alarm;
 use crate::hub::{Hub, ProcessId};
 use crate::link::Read;
+use crate::options::ClientOptions;
 use crate::outside::{Dialed, Outside};
+use crate::pacing::Pacing;
 use crate::transcript::Invariant;
 
 /// The driver of one process, and its transport.
@@ -32,9 +34,9 @@ pub(crate) struct Adapter {
     link: Link,
     deadline: Option<Instant>,
     pub(crate) reading: bool,
-    /// When bytes last arrived or left, and when dials began.
+    /// When bytes last arrived or left.
     pub(crate) moved: Instant,
-    pub(crate) dials: Vec<Instant>,
+    pacing: Pacing,
     pub(crate) finished: bool,
     two_threads: bool,
     reader: Arc<Alarm>,
@@ -48,9 +50,17 @@ pub(crate) struct Adapter {
 enum Link {
     Closed,
     Dialing(Attempt, Dialed, Instant),
-    Open { attempt: Attempt, number: u64, deaf: bool },
+    Open {
+        attempt: Attempt,
+        number: u64,
+        deaf: bool,
+    },
     /// Nothing more is sent, and what arrives is thrown away.
-    Leaving { attempt: Attempt, number: u64, until: Instant },
+    Leaving {
+        attempt: Attempt,
+        number: u64,
+        until: Instant,
+    },
 }
 
 /// Which side is awake.
@@ -62,7 +72,14 @@ struct Awake {
 
 impl Adapter {
     /// The numbers are those under which its two sides can be woken.
-    pub(crate) fn new(hub: &Hub, process: ProcessId, driver: Driver, two_threads: bool, sides: [usize; 2]) -> Self {
+    pub(crate) fn new(
+        hub: &Hub,
+        process: ProcessId,
+        driver: Driver,
+        options: &ClientOptions,
+        sides: [usize; 2],
+    ) -> Self {
+        let pacing = Pacing::new(options.longest_backoff, options.stable_after);
         let [reader, writer] = sides.map(|side| Alarm::new(side, &hub.ready));
         reader.ring();
         writer.ring();
@@ -79,9 +96,9 @@ impl Adapter {
             deadline: None,
             reading: false,
             moved: hub.clock.now(),
-            dials: Vec::new(),
+            pacing,
             finished: false,
-            two_threads,
+            two_threads: options.two_threads,
             reader_waker: reader.clone().into(),
             writer_waker: writer.clone().into(),
             reader,
@@ -103,7 +120,11 @@ impl Adapter {
             Link::Dialing(_, Dialed::Never, _) | Link::Closed | Link::Open { .. } => None,
             Link::Dialing(_, _, at) | Link::Leaving { until: at, .. } => Some(at),
         };
-        self.deadline.filter(|_| !self.finished).into_iter().chain(link).min()
+        self.deadline
+            .filter(|_| !self.finished)
+            .into_iter()
+            .chain(link)
+            .min()
     }
 
     /// The time has come that it sleeps until.
@@ -115,31 +136,52 @@ impl Adapter {
 
     /// One of its sides was woken.
     pub(crate) fn poll(&mut self, outside: &mut Outside, is_reader: bool) {
-        if is_reader { self.reader.reset() } else { self.writer.reset() }
+        if is_reader {
+            self.reader.reset()
+        } else {
+            self.writer.reset()
+        }
         let awake = match self.two_threads {
-            true => Awake { reader: is_reader, writer: !is_reader },
-            false => Awake { reader: true, writer: true },
+            true => Awake {
+                reader: is_reader,
+                writer: !is_reader,
+            },
+            false => Awake {
+                reader: true,
+                writer: true,
+            },
         };
         for _ in 0..TURNS {
             if self.finished || !self.turn(outside, awake) {
                 return;
             }
         }
-        outside.hub.transcript.fail(Invariant::Rest, format!("the driver of {} never comes to rest", self.process));
+        outside.hub.transcript.fail(
+            Invariant::Rest,
+            format!("the driver of {} never comes to rest", self.process),
+        );
     }
 
     /// Tells whether there may be more to do.
     fn turn(&mut self, outside: &mut Outside, awake: Awake) -> bool {
         if awake.reader {
-            self.reading = self.driver.turn_read(&mut self.incoming, &self.reader_waker);
+            self.reading = self
+                .driver
+                .turn_read(&mut self.incoming, &self.reader_waker);
             if let Some(number) = self.connection() {
-                outside.referees.client_received(number, &core::mem::take(&mut self.read), self.reading);
+                outside.referees.client_received(
+                    number,
+                    &core::mem::take(&mut self.read),
+                    self.reading,
+                );
             }
         }
         if awake.writer {
             let written = core::mem::take(&mut self.written);
             let before = self.outgoing.len().saturating_sub(written);
-            let turn = self.driver.turn_write(&mut self.outgoing, written, &self.writer_waker);
+            let turn = self
+                .driver
+                .turn_write(&mut self.outgoing, written, &self.writer_waker);
             self.deadline = turn.deadline;
             self.show(outside, before);
             if let Some(action) = turn.action {
@@ -160,23 +202,35 @@ impl Adapter {
             self.unwritten = self.seen;
             let mut slices = [std::io::IoSlice::new(&[]); 64];
             let count = self.outgoing.slices(&mut slices);
-            let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
+            let bytes: Vec<u8> = slices[..count]
+                .iter()
+                .flat_map(|slice| slice.iter().copied())
+                .collect();
             assert_eq!(bytes.len(), self.seen, "more parts than were asked for");
             outside.referees.client_sent(number, &bytes);
         }
     }
 
     fn obey(&mut self, outside: &mut Outside, action: Action) {
-        outside.hub.transcript.say(self.process, || format!("is told: {action:?}"));
+        outside
+            .hub
+            .transcript
+            .say(self.process, || format!("is told: {action:?}"));
         match action {
             Action::Dial { attempt, .. } => {
-                self.dials.push(outside.now());
+                if let Some(text) = self.pacing.begin(outside.now()) {
+                    outside
+                        .hub
+                        .transcript
+                        .fail(Invariant::Pacing, format!("{} {text}", self.process));
+                }
                 let (dialed, time) = outside.dial(self.process.client);
                 self.link = Link::Dialing(attempt, dialed, outside.now() + time);
             }
             Action::CancelDial(attempt) => {
                 if matches!(self.link, Link::Dialing(dialing, ..) if dialing == attempt) {
                     self.link = Link::Closed;
+                    self.pacing.end(outside.now(), None);
                 }
             }
             Action::Hangup(attempt) => self.leave(outside, attempt),
@@ -188,16 +242,29 @@ impl Adapter {
     }
 
     fn leave(&mut self, outside: &mut Outside, left: Attempt) {
-        let Link::Open { attempt, number, deaf } = self.link else {
+        let Link::Open {
+            attempt,
+            number,
+            deaf,
+        } = self.link
+        else {
             return;
         };
         if attempt != left {
             return;
         }
-        match outside.network.get(number).filter(|connection| !deaf && !connection.broken) {
+        match outside
+            .network
+            .get(number)
+            .filter(|connection| !deaf && !connection.broken)
+        {
             Some(connection) => {
                 connection.client_finish(outside.hub.clock.now());
-                self.link = Link::Leaving { attempt, number, until: outside.now() + LEAVE };
+                self.link = Link::Leaving {
+                    attempt,
+                    number,
+                    until: outside.now() + LEAVE,
+                };
             }
             None => self.gone(outside, attempt),
         }
@@ -207,13 +274,23 @@ impl Adapter {
     fn move_bytes(&mut self, outside: &mut Outside, awake: Awake) -> bool {
         match self.link {
             Link::Closed => false,
-            Link::Dialing(attempt, dialed, at) => awake.writer && at <= outside.now() && self.dialed(outside, attempt, dialed),
-            Link::Open { attempt, number, deaf } => {
+            Link::Dialing(attempt, dialed, at) => {
+                awake.writer && at <= outside.now() && self.dialed(outside, attempt, dialed)
+            }
+            Link::Open {
+                attempt,
+                number,
+                deaf,
+            } => {
                 let wrote = awake.writer && !deaf && self.write(outside, number);
                 let read = awake.reader && self.reading && self.read(outside, attempt, number);
                 wrote | read | self.is_deaf_for_good(outside)
             }
-            Link::Leaving { attempt, number, until } => self.linger(outside, attempt, number, until),
+            Link::Leaving {
+                attempt,
+                number,
+                until,
+            } => self.linger(outside, attempt, number, until),
         }
     }
 
@@ -222,7 +299,11 @@ impl Adapter {
         match dialed {
             Dialed::Open if self.driver.handle_dialed(attempt) => {
                 let number = outside.open(self.process);
-                self.link = Link::Open { attempt, number, deaf: false };
+                self.link = Link::Open {
+                    attempt,
+                    number,
+                    deaf: false,
+                };
                 self.moved = outside.now();
                 self.seen = 0;
                 self.unwritten = 0;
@@ -230,7 +311,11 @@ impl Adapter {
                 self.reader.ring();
             }
             Dialed::Open | Dialed::Never => {}
-            Dialed::Refused => self.driver.handle_dial_failed(attempt, DialError::new(DialErrorKind::ConnectionRefused)),
+            Dialed::Refused => {
+                self.pacing.end(outside.now(), None);
+                self.driver
+                    .handle_dial_failed(attempt, DialError::new(DialErrorKind::ConnectionRefused));
+            }
         }
         true
     }
@@ -263,7 +348,9 @@ impl Adapter {
 
     fn read(&mut self, outside: &mut Outside, attempt: Attempt, number: u64) -> bool {
         let space = self.incoming.space();
-        let read = outside.network.get(number).map_or(Read::End, |connection| connection.client_read(space, &self.reader_waker));
+        let read = outside.network.get(number).map_or(Read::End, |connection| {
+            connection.client_read(space, &self.reader_waker)
+        });
         match read {
             Read::Some(count) => {
                 self.read.extend_from_slice(&space[..count]);
@@ -282,7 +369,11 @@ impl Adapter {
     /// Nothing can be written, and it may be long before reading is wanted again.
     fn is_deaf_for_good(&mut self, outside: &mut Outside) -> bool {
         match self.link {
-            Link::Open { attempt, deaf: true, .. } if !self.reading => {
+            Link::Open {
+                attempt,
+                deaf: true,
+                ..
+            } if !self.reading => {
                 self.gone(outside, attempt);
                 true
             }
@@ -290,10 +381,18 @@ impl Adapter {
         }
     }
 
-    fn linger(&mut self, outside: &mut Outside, attempt: Attempt, number: u64, until: Instant) -> bool {
+    fn linger(
+        &mut self,
+        outside: &mut Outside,
+        attempt: Attempt,
+        number: u64,
+        until: Instant,
+    ) -> bool {
         let mut unwanted = [0; 4096];
         let waker = &self.reader_waker;
-        let read = outside.network.get(number).map_or(Read::End, |connection| connection.client_read(&mut unwanted, waker));
+        let read = outside.network.get(number).map_or(Read::End, |connection| {
+            connection.client_read(&mut unwanted, waker)
+        });
         if read == Read::End || until <= outside.now() {
             self.gone(outside, attempt);
             return true;
@@ -320,7 +419,11 @@ impl Adapter {
                 outside.referees.check_silence(number);
             }
             outside.referees.client_closed(number);
-            outside.hub.transcript.say(self.process, || format!("#{number} closed"));
+            self.pacing.end(now, outside.referees.accepted(number));
+            outside
+                .hub
+                .transcript
+                .say(self.process, || format!("#{number} closed"));
             if let Some(connection) = outside.network.get(number) {
                 connection.client_finish(now);
                 connection.client_left = true;

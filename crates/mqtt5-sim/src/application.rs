@@ -27,7 +27,9 @@ impl Place {
 
     /// Runs an operation that must end.
     async fn operation<T>(&self, what: String, operation: impl Future<Output = T>) -> T {
-        self.hub.transcript.say(self.process, || format!("begins {what}"));
+        self.hub
+            .transcript
+            .say(self.process, || format!("begins {what}"));
         let number = self.hub.ledger.borrow_mut().begin(self.process, what);
         let output = operation.await;
         self.hub.ledger.borrow_mut().end(number);
@@ -44,8 +46,13 @@ pub(crate) async fn publish(place: Place, draft: Draft) {
         ledger.messages[number].expires = draft.expiry.is_some();
         number
     };
-    let what = format!("publish m{number} on {} with {:?}, {:?}", draft.topic, draft.qos, draft.how);
-    let ended = place.operation(what, carry_out(&place, &draft, number)).await;
+    let what = format!(
+        "publish m{number} on {} with {:?}, {:?}",
+        draft.topic, draft.qos, draft.how
+    );
+    let ended = place
+        .operation(what, carry_out(&place, &draft, number))
+        .await;
     if let Some(result) = ended {
         let ending = match result {
             Ok(delivered) if delivered.is_acknowledged() => Ending::Acknowledged,
@@ -53,14 +60,26 @@ pub(crate) async fn publish(place: Place, draft: Draft) {
             Err(error) => Ending::Failed(error.kind()),
         };
         let stopped = place.has_stopped();
-        place.hub.ledger.borrow_mut().published(number, ending, stopped);
+        place
+            .hub
+            .ledger
+            .borrow_mut()
+            .published(number, ending, stopped);
     }
 }
 
 /// How the publish ended, unless nobody looked.
-async fn carry_out(place: &Place, draft: &Draft, number: usize) -> Option<Result<Delivered, PublishError>> {
+async fn carry_out(
+    place: &Place,
+    draft: &Draft,
+    number: usize,
+) -> Option<Result<Delivered, PublishError>> {
     let payload = place.hub.ledger.borrow().messages[number].payload.clone();
-    let mut builder = place.client.publish(draft.topic, payload).qos(draft.qos).retain(draft.retain);
+    let mut builder = place
+        .client
+        .publish(draft.topic, payload)
+        .qos(draft.qos)
+        .retain(draft.retain);
     if let Some(expiry) = draft.expiry {
         builder = builder.message_expiry(expiry);
     }
@@ -70,7 +89,12 @@ async fn carry_out(place: &Place, draft: &Draft, number: usize) -> Option<Result
     let accepted = || place.hub.ledger.borrow_mut().accepted(number);
     match draft.how {
         How::Await => Some(builder.await),
-        How::Cancel(after) => match either(builder.into_future(), place.hub.timers.sleep(&place.hub.clock, after)).await {
+        How::Cancel(after) => match either(
+            builder.into_future(),
+            place.hub.timers.sleep(&place.hub.clock, after),
+        )
+        .await
+        {
             Either::Left(result) => Some(result),
             Either::Right(()) => None,
         },
@@ -106,11 +130,19 @@ async fn carry_out(place: &Place, draft: &Draft, number: usize) -> Option<Result
 pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
     let began = {
         let mut ledger = place.hub.ledger.borrow_mut();
-        wish.filters.iter().for_each(|(filter, _)| ledger.calls_subscribe(place.process, filter));
+        wish.filters
+            .iter()
+            .for_each(|(filter, _)| ledger.calls_subscribe(place.process, filter));
         ledger.moment()
     };
-    let filters = wish.filters.iter().map(|(name, qos)| Filter::new(*name).qos(*qos));
-    let mut builder = place.client.subscribe_all(filters).ack_mode(wish.acknowledging.mode());
+    let filters = wish
+        .filters
+        .iter()
+        .map(|(name, qos)| Filter::new(*name).qos(*qos));
+    let mut builder = place
+        .client
+        .subscribe_all(filters)
+        .ack_mode(wish.acknowledging.mode());
     if let Some(timeout) = wish.timeout {
         builder = builder.timeout(timeout);
     }
@@ -119,22 +151,43 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
     let subscription = match result {
         Ok(subscription) => subscription,
         Err(error) => {
-            place.hub.transcript.say(place.process, || format!("subscribe failed: {:?}", error.kind()));
+            place.hub.transcript.say(place.process, || {
+                format!("subscribe failed: {:?}", error.kind())
+            });
             debug_assert_ne!(error.kind(), SubscribeErrorKind::InvalidFilter);
             return;
         }
     };
     let filters = granted(&wish, &subscription);
-    let number = place.hub.ledger.borrow_mut().subscribed(place.process, began, filters, wish.acknowledging);
-    place.hub.transcript.say(place.process, || format!("has s{number}"));
+    let number =
+        place
+            .hub
+            .ledger
+            .borrow_mut()
+            .subscribed(place.process, began, filters, wish.acknowledging);
+    place
+        .hub
+        .transcript
+        .say(place.process, || format!("has s{number}"));
     let letter = Letter::new();
     handles.borrow_mut().push_back(letter.clone());
-    let consumer = Consumer { place, wish, number, kept: Vec::new(), taken: 0 };
+    let consumer = Consumer {
+        place,
+        wish,
+        number,
+        kept: Vec::new(),
+        taken: 0,
+    };
     consumer.run(subscription, &letter).await;
 }
 
 fn granted(wish: &Wish, subscription: &Subscription) -> Vec<FilterNote> {
-    let granted = |name: &str| subscription.granted().find(|(filter, _)| *filter == name).map_or(0, |(_, reason)| reason.value());
+    let granted = |name: &str| {
+        subscription
+            .granted()
+            .find(|(filter, _)| *filter == name)
+            .map_or(0, |(_, reason)| reason.value())
+    };
     let filters = wish.filters.iter().map(|(name, _)| FilterNote {
         name,
         granted: QoS::try_from(granted(name)).unwrap_or(QoS::AtMostOnce),
@@ -156,11 +209,21 @@ impl Consumer {
     async fn run(mut self, mut subscription: Subscription, letter: &Letter<Leaving>) {
         let hub = self.place.hub.clone();
         loop {
-            let received = subscription.recv_timeout(PATIENCE);
+            let received = async {
+                // Only who keeps messages back looks after them from time to time. The others wait to be woken.
+                match self.wish.acknowledging {
+                    Acknowledging::Manual { .. } => {
+                        subscription.recv_timeout(PATIENCE).await.map_err(drop)
+                    }
+                    _ => subscription.recv().await.map(Some).ok_or(()),
+                }
+            };
             match either(letter.take(), received).await {
                 Either::Left(leaving) => {
                     hub.ledger.borrow_mut().subscription_over(self.number);
-                    hub.transcript.say(self.place.process, || format!("leaves s{}: {leaving:?}", self.number));
+                    hub.transcript.say(self.place.process, || {
+                        format!("leaves s{}: {leaving:?}", self.number)
+                    });
                     self.answer();
                     return match leaving {
                         Leaving::Drop => drop(subscription),
@@ -175,7 +238,9 @@ impl Consumer {
                 Either::Right(Err(_)) => {
                     self.answer();
                     hub.ledger.borrow_mut().subscription_over(self.number);
-                    return hub.transcript.say(self.place.process, || format!("s{} has ended", self.number));
+                    return hub
+                        .transcript
+                        .say(self.place.process, || format!("s{} has ended", self.number));
                 }
             }
             if !hub.healing.get() {
@@ -188,7 +253,9 @@ impl Consumer {
         let hub = &self.place.hub;
         let number = hub.ledger.borrow_mut().received(self.number, &message);
         self.taken += 1;
-        let (Acknowledging::Manual { batch, on_drop, .. }, Some(number)) = (self.wish.acknowledging, number) else {
+        let (Acknowledging::Manual { batch, on_drop, .. }, Some(number)) =
+            (self.wish.acknowledging, number)
+        else {
             return;
         };
         if !message.needs_answer() {
@@ -198,8 +265,12 @@ impl Consumer {
             if on_drop == Dropping::Rejects {
                 hub.ledger.borrow_mut().answered(self.number, number);
             }
-            hub.ledger.borrow_mut().held_back(self.place.process, number);
-            return hub.transcript.say(self.place.process, || format!("s{} drops m{number}", self.number));
+            hub.ledger
+                .borrow_mut()
+                .held_back(self.place.process, number);
+            return hub.transcript.say(self.place.process, || {
+                format!("s{} drops m{number}", self.number)
+            });
         }
         self.kept.push((number, message));
         if self.kept.len() >= batch || hub.healing.get() {
@@ -209,17 +280,28 @@ impl Consumer {
 
     /// Answers for what was kept.
     fn answer(&mut self) {
-        let Acknowledging::Manual { backwards, rejects, .. } = self.wish.acknowledging else {
+        let Acknowledging::Manual {
+            backwards, rejects, ..
+        } = self.wish.acknowledging
+        else {
             return;
         };
         if backwards {
             self.kept.reverse();
         }
         for (number, message) in self.kept.drain(..) {
-            self.place.hub.ledger.borrow_mut().answered(self.number, number);
+            self.place
+                .hub
+                .ledger
+                .borrow_mut()
+                .answered(self.number, number);
             if rejects && number % 3 == 0 {
                 // When the refusal is lost with its connection, the message comes again.
-                self.place.hub.ledger.borrow_mut().held_back(self.place.process, number);
+                self.place
+                    .hub
+                    .ledger
+                    .borrow_mut()
+                    .held_back(self.place.process, number);
                 message.reject(RejectReason::UnspecifiedError);
             } else {
                 message.ack();
@@ -230,17 +312,40 @@ impl Consumer {
 
 /// Unsubscribes from a filter, whoever holds it.
 pub(crate) async fn unsubscribe(place: Place, filter: &'static str) {
-    place.hub.ledger.borrow_mut().unsubscribing(place.process, filter);
-    let answered = place.operation(format!("unsubscribe {filter}"), place.client.unsubscribe(filter).into_future()).await;
+    place
+        .hub
+        .ledger
+        .borrow_mut()
+        .unsubscribing(place.process, filter);
+    let answered = place
+        .operation(
+            format!("unsubscribe {filter}"),
+            place.client.unsubscribe(filter).into_future(),
+        )
+        .await;
     // It may have waited for room, and been overtaken by a subscribe meanwhile.
-    place.hub.ledger.borrow_mut().unsubscribing(place.process, filter);
-    place.hub.transcript.say(place.process, || format!("unsubscribed {filter}: {}", answered.is_ok()));
+    place
+        .hub
+        .ledger
+        .borrow_mut()
+        .unsubscribing(place.process, filter);
+    place.hub.transcript.say(place.process, || {
+        format!("unsubscribed {filter}: {}", answered.is_ok())
+    });
 }
 
 /// Ends the client.
 pub(crate) async fn disconnect(place: Place) {
-    let ended = place.operation("disconnect".to_owned(), place.client.disconnect().into_future()).await;
-    place.hub.transcript.say(place.process, || format!("disconnected: {ended:?}"));
+    let ended = place
+        .operation(
+            "disconnect".to_owned(),
+            place.client.disconnect().into_future(),
+        )
+        .await;
+    place
+        .hub
+        .transcript
+        .say(place.process, || format!("disconnected: {ended:?}"));
 }
 
 /// How long a consumer waits for its next message before it answers for what it has.

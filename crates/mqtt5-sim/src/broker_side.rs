@@ -4,8 +4,9 @@ use core::fmt;
 use std::collections::BTreeMap;
 
 use bytes::Buf as _;
-use mqtt5_broker::{Action, Broker, Outgoing};
+use mqtt5_broker::{Action, Broker, Fault, Outgoing};
 use mqtt5_client::Instant;
+use mqtt5_proto::{Decoding, FixedHeader, Role};
 
 use crate::link::Network;
 use crate::options::client_id;
@@ -16,11 +17,17 @@ use crate::referee::Referees;
 pub(crate) struct BrokerSide {
     broker: Broker,
     pending: BTreeMap<u64, Outgoing>,
+    /// The beginning of a packet that has not arrived as a whole, though the broker has it.
+    halves: BTreeMap<u64, Vec<u8>>,
 }
 
 impl BrokerSide {
     pub(crate) fn new(broker: Broker) -> Self {
-        Self { broker, pending: BTreeMap::new() }
+        Self {
+            broker,
+            pending: BTreeMap::new(),
+            halves: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn open(&mut self, now: Instant, connection: u64) {
@@ -41,12 +48,29 @@ impl BrokerSide {
         let _had_one = match fault {
             BrokerFault::Disconnect(reason) => self.broker.disconnect(now, &client, reason),
             BrokerFault::Cut => self.broker.cut(now, &client),
-            BrokerFault::Forget => self.broker.forget(now, &client),
+            BrokerFault::Forget | BrokerFault::ForgetUnseen => self.broker.forget(now, &client),
+            BrokerFault::Rule { on, mishap, times } => {
+                self.broker
+                    .inject(Fault::new(on, mishap).client(client).times(times));
+                true
+            }
         };
     }
 
+    /// Nothing goes wrong any more.
+    pub(crate) fn heal(&mut self) {
+        self.broker.clear_faults();
+    }
+
     /// Does everything that there is to do now; tells whether that was anything.
-    pub(crate) fn run(&mut self, now: Instant, network: &mut Network, referees: &mut Referees) -> bool {
+    pub(crate) fn run(
+        &mut self,
+        now: Instant,
+        network: &mut Network,
+        referees: &mut Referees,
+    ) -> bool {
+        // The broker uses the same parts of `mqtt5-proto`: a fault is planted in the client alone.
+        let _sound = crate::planting::Sound::begin();
         if self.next().is_some_and(|at| at <= now) {
             self.broker.handle_timeout(now);
         }
@@ -59,16 +83,31 @@ impl BrokerSide {
         moved
     }
 
-    fn read(&mut self, now: Instant, number: u64, network: &mut Network, referees: &mut Referees) -> bool {
-        let Some(connection) = network.get(number).filter(|connection| !connection.broker_left) else {
+    fn read(
+        &mut self,
+        now: Instant,
+        number: u64,
+        network: &mut Network,
+        referees: &mut Referees,
+    ) -> bool {
+        let Some(connection) = network
+            .get(number)
+            .filter(|connection| !connection.broker_left)
+        else {
             return false;
         };
         let bytes = connection.broker_read();
         let ended = connection.has_client_ended();
-        if !bytes.is_empty() {
-            referees.broker_received(number, &bytes);
-            self.broker.handle_received(now, number, &bytes);
-            self.act(now, network, referees);
+        // Packet by packet: what follows one that ends the connection is not looked at.
+        for piece in split(self.halves.entry(number).or_default(), &bytes) {
+            if network
+                .get(number)
+                .is_some_and(|connection| !connection.broker_left)
+            {
+                referees.broker_received(number, &piece);
+                self.broker.handle_received(now, number, &piece);
+                self.act(now, network, referees);
+            }
         }
         if ended {
             self.close(now, number, network);
@@ -86,7 +125,10 @@ impl BrokerSide {
                 Action::Close(number) => {
                     let mut bytes = Vec::new();
                     let pending = self.pending.remove(&number);
-                    for mut outgoing in pending.into_iter().chain([self.broker.take_outgoing(number)]) {
+                    for mut outgoing in pending
+                        .into_iter()
+                        .chain([self.broker.take_outgoing(number)])
+                    {
                         drain(&mut outgoing, |chunk| {
                             bytes.extend_from_slice(chunk);
                             chunk.len()
@@ -118,13 +160,25 @@ impl BrokerSide {
     }
 
     /// Moves bytes into the link while it has room.
-    fn write(&mut self, now: Instant, number: u64, network: &mut Network, referees: &mut Referees) -> bool {
-        let Some(connection) = network.get(number).filter(|connection| !connection.broker_left) else {
+    fn write(
+        &mut self,
+        now: Instant,
+        number: u64,
+        network: &mut Network,
+        referees: &mut Referees,
+    ) -> bool {
+        let Some(connection) = network
+            .get(number)
+            .filter(|connection| !connection.broker_left)
+        else {
             return false;
         };
         let mut moved = false;
         loop {
-            let mut outgoing = self.pending.remove(&number).unwrap_or_else(|| self.broker.take_outgoing(number));
+            let mut outgoing = self
+                .pending
+                .remove(&number)
+                .unwrap_or_else(|| self.broker.take_outgoing(number));
             if outgoing.is_empty() {
                 return moved;
             }
@@ -145,6 +199,26 @@ impl BrokerSide {
     }
 }
 
+/// Cuts bytes behind the packets that they complete; `half` is what has come before and completes none.
+fn split(half: &mut Vec<u8>, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let decoding = Decoding::new(Role::Client);
+    let (mut given, mut begin) = (half.len(), 0);
+    half.extend_from_slice(bytes);
+    let mut pieces = Vec::new();
+    while let Ok(Some(header)) = FixedHeader::parse(&half[begin..], &decoding) {
+        let end = begin + header.total_len();
+        if end > half.len() {
+            break;
+        }
+        pieces.push(half[given..end].to_vec());
+        (begin, given) = (end, end);
+    }
+    pieces.push(half[given..].to_vec());
+    pieces.retain(|piece| !piece.is_empty());
+    half.drain(..begin);
+    pieces
+}
+
 /// Reads it piece by piece until `take` takes nothing.
 fn drain(outgoing: &mut Outgoing, mut take: impl FnMut(&[u8]) -> usize) -> bool {
     let mut moved = false;
@@ -161,6 +235,8 @@ fn drain(outgoing: &mut Outgoing, mut take: impl FnMut(&[u8]) -> usize) -> bool 
 
 impl fmt::Debug for BrokerSide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BrokerSide").field("pending", &self.pending).finish_non_exhaustive()
+        f.debug_struct("BrokerSide")
+            .field("pending", &self.pending)
+            .finish_non_exhaustive()
     }
 }

@@ -51,11 +51,17 @@ pub(crate) struct Ready(Mutex<Vec<usize>>);
 
 impl Ready {
     fn push(&self, sleeper: usize) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sleeper);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(sleeper);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
     }
 
     /// Takes the one that `choose` names by its place.
@@ -76,7 +82,11 @@ pub(crate) struct Alarm {
 
 impl Alarm {
     pub(crate) fn new(sleeper: usize, ready: &Arc<Ready>) -> Arc<Self> {
-        Arc::new(Self { sleeper, ready: ready.clone(), rung: AtomicBool::new(false) })
+        Arc::new(Self {
+            sleeper,
+            ready: ready.clone(),
+            rung: AtomicBool::new(false),
+        })
     }
 
     /// It is about to be polled: the next wake-up counts again.
@@ -192,7 +202,10 @@ pub(crate) struct Letter<T> {
 
 impl<T> Letter<T> {
     pub(crate) fn new() -> Rc<Self> {
-        Rc::new(Self { value: RefCell::new(None), waker: RefCell::new(None) })
+        Rc::new(Self {
+            value: RefCell::new(None),
+            waker: RefCell::new(None),
+        })
     }
 
     pub(crate) fn leave(&self, value: T) {

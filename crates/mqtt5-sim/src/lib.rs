@@ -24,6 +24,7 @@ mod options;
 mod outside;
 mod pacing;
 mod plan;
+mod planting;
 mod process;
 mod random;
 mod referee;
@@ -41,6 +42,23 @@ use plan::Plan;
 #[must_use]
 pub fn run(seed: u64) -> Option<Violation> {
     world::run(&Plan::of(seed), false).violation
+}
+
+/// The names of the deliberate faults that can be planted.
+#[cfg(mqtt5_planted)]
+#[must_use]
+pub fn faults() -> Vec<&'static str> {
+    planting::all().collect()
+}
+
+/// Runs seeds from 0 on with this fault planted, until one finds it or `limit` have not.
+#[cfg(mqtt5_planted)]
+#[must_use]
+pub fn find(fault: &str, limit: u64) -> Option<(u64, Violation)> {
+    planting::plant(fault);
+    let found = (0..limit).find_map(|seed| Some((seed, run(seed)?)));
+    planting::plant("");
+    found
 }
 
 /// Everything that happens in the run of a seed, line by line.
@@ -67,12 +85,18 @@ pub fn minimise(seed: u64) -> Option<Failure> {
     let invariant = world::run(&plan, false).violation?.invariant;
     let plan = minimise::minimise(plan, invariant);
     let outcome = world::run(&plan, true);
-    Some(Failure { violation: outcome.violation?, plan: plan.to_string(), transcript: outcome.transcript })
+    Some(Failure {
+        violation: outcome.violation?,
+        plan: plan.to_string(),
+        transcript: outcome.transcript,
+    })
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n\n{}", self.violation, self.plan)?;
-        self.transcript.iter().try_for_each(|line| writeln!(f, "{line}"))
+        self.transcript
+            .iter()
+            .try_for_each(|line| writeln!(f, "{line}"))
     }
 }

@@ -82,7 +82,8 @@ impl Pipe {
 
     fn send(&mut self, now: Instant, quality: Quality, bytes: &[u8]) {
         let last = self.under_way.back().map_or(now, |(at, _)| *at);
-        self.under_way.push_back((last.max(now + quality.latency), bytes.to_vec()));
+        self.under_way
+            .push_back((last.max(now + quality.latency), bytes.to_vec()));
         self.unread += bytes.len();
     }
 
@@ -99,7 +100,10 @@ impl Pipe {
     fn next(&self) -> Option<Instant> {
         let first = self.under_way.front().map(|(at, _)| *at);
         let end = self.end.filter(|at| *at < Instant::MAX);
-        first.or(end).map(|at| at.max(self.stuck_until)).filter(|at| *at < Instant::MAX)
+        first
+            .or(end)
+            .map(|at| at.max(self.stuck_until))
+            .filter(|at| *at < Instant::MAX)
     }
 
     /// Lets arrive what is due; tells whether anything has.
@@ -144,13 +148,22 @@ impl Pipe {
     }
 
     fn discard(&mut self) {
-        *self = Self { reader: self.reader.take(), writer: self.writer.take(), ..Self::default() };
+        *self = Self {
+            reader: self.reader.take(),
+            writer: self.writer.take(),
+            ..Self::default()
+        };
     }
 }
 
 impl Connection {
     /// The client's end: writes what fits; 0 when nothing does, with `waker` kept until it does. `None` when the connection is broken.
-    pub(crate) fn client_write(&mut self, now: Instant, bytes: &[u8], waker: &Waker) -> Option<usize> {
+    pub(crate) fn client_write(
+        &mut self,
+        now: Instant,
+        bytes: &[u8],
+        waker: &Waker,
+    ) -> Option<usize> {
         if self.broken || self.down.has_ended() {
             return None;
         }
@@ -226,7 +239,9 @@ impl Connection {
 
     /// The network works again: what was stuck for a while goes on, what was stuck for ever breaks.
     pub(crate) fn heal(&mut self) {
-        let dead = [&self.up, &self.down].iter().any(|pipe| pipe.stuck_until == Instant::MAX);
+        let dead = [&self.up, &self.down]
+            .iter()
+            .any(|pipe| pipe.stuck_until == Instant::MAX);
         self.doomed = None;
         self.breaks_at = None;
         self.up.cut_after = None;
@@ -246,7 +261,10 @@ impl Connection {
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
-        [self.up.next(), self.down.next(), self.breaks_at].into_iter().flatten().min()
+        [self.up.next(), self.down.next(), self.breaks_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The broker has accepted the connection: its days may be numbered.
@@ -266,7 +284,9 @@ impl Connection {
             self.up.arrive(now);
             self.down.arrive(now);
             // What was written before the cut arrives before the end does.
-            let rest = |pipe: &Pipe| pipe.is_cut() && !pipe.under_way.is_empty() && pipe.stuck_until <= now;
+            let rest = |pipe: &Pipe| {
+                pipe.is_cut() && !pipe.under_way.is_empty() && pipe.stuck_until <= now
+            };
             if !rest(&self.up) && !rest(&self.down) {
                 self.up.under_way.clear();
                 self.broken = true;
@@ -290,7 +310,12 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn open(&mut self, client: usize, quality: Quality, doomed: Option<Duration>) -> u64 {
+    pub(crate) fn open(
+        &mut self,
+        client: usize,
+        quality: Quality,
+        doomed: Option<Duration>,
+    ) -> u64 {
         self.opened += 1;
         let connection = Connection {
             client,
@@ -314,7 +339,8 @@ impl Network {
     /// The connection that a client uses now.
     pub(crate) fn of_client(&mut self, client: usize) -> Option<(u64, &mut Connection)> {
         let mut all = self.connections.iter_mut().rev();
-        all.find(|(_, c)| c.client == client && !c.client_left && !c.broken).map(|(number, c)| (*number, c))
+        all.find(|(_, c)| c.client == client && !c.client_left && !c.broken)
+            .map(|(number, c)| (*number, c))
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
@@ -322,7 +348,10 @@ impl Network {
     }
 
     pub(crate) fn arrive(&mut self, now: Instant) {
-        self.connections.values_mut().for_each(|connection| connection.arrive(now));
-        self.connections.retain(|_, connection| !(connection.client_left && connection.broker_left));
+        self.connections
+            .values_mut()
+            .for_each(|connection| connection.arrive(now));
+        self.connections
+            .retain(|_, connection| !(connection.client_left && connection.broker_left));
     }
 }

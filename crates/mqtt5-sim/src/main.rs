@@ -48,11 +48,21 @@ fn main() -> ExitCode {
     }
     let seconds = start.elapsed().as_secs_f64();
     let each = seconds * 1e3 / arguments.seeds as f64;
-    println!("{} seeds in {seconds:.1} s, {each:.2} ms each; {failed} failed", arguments.seeds);
-    if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    println!(
+        "{} seeds in {seconds:.1} s, {each:.2} ms each; {failed} failed",
+        arguments.seeds
+    );
+    if failed > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long the seeds took on this machine")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long the seeds took on this machine"
+)]
 fn now() -> Instant {
     Instant::now()
 }

@@ -12,7 +12,10 @@ pub(crate) fn minimise(plan: Plan, invariant: Invariant) -> Plan {
     let mut runs = 0;
     let mut fails = |plan: &Plan| {
         runs += 1;
-        runs < MOST_RUNS && world::run(plan, false).violation.is_some_and(|violation| violation.invariant == invariant)
+        runs < MOST_RUNS
+            && world::run(plan, false)
+                .violation
+                .is_some_and(|violation| violation.invariant == invariant)
     };
     let mut group = best.steps.len().div_ceil(2).max(1);
     loop {

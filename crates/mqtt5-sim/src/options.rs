@@ -3,10 +3,10 @@
 use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
 
-use mqtt5_broker::Config as BrokerConfig;
+use mqtt5_broker::{Access, Config as BrokerConfig, Login};
 use mqtt5_client::{
-    AckMode, Backoff, Bound, KeepAlive, Offline, OnDrop, OnSessionLost, Options, Overflow, QoS, Reconnect,
-    RejectReason, Resubscribe, Resume,
+    AckMode, Backoff, Bound, KeepAlive, Offline, OnDrop, OnSessionLost, Options, Overflow, QoS,
+    ReasonCode, Reconnect, RejectReason, Resubscribe, Resume,
 };
 
 use crate::link::Quality;
@@ -69,7 +69,12 @@ pub(crate) enum Acknowledging {
     OnTake,
     OnArrival,
     /// By hand, so many at once.
-    Manual { batch: usize, backwards: bool, rejects: bool, on_drop: Dropping },
+    Manual {
+        batch: usize,
+        backwards: bool,
+        rejects: bool,
+        on_drop: Dropping,
+    },
 }
 
 /// What happens to messages that are to be acknowledged by hand.
@@ -87,8 +92,15 @@ impl Acknowledging {
         match self {
             Self::OnTake => AckMode::OnTake,
             Self::OnArrival => AckMode::OnArrival,
-            Self::Manual { on_drop: Dropping::Holds, .. } => AckMode::Manual { on_drop: OnDrop::Hold },
-            Self::Manual { .. } => AckMode::Manual { on_drop: OnDrop::Reject(RejectReason::UnspecifiedError) },
+            Self::Manual {
+                on_drop: Dropping::Holds,
+                ..
+            } => AckMode::Manual {
+                on_drop: OnDrop::Hold,
+            },
+            Self::Manual { .. } => AckMode::Manual {
+                on_drop: OnDrop::Reject(RejectReason::UnspecifiedError),
+            },
         }
     }
 }
@@ -97,7 +109,9 @@ impl WorldOptions {
     pub(crate) fn choose(random: &mut Random) -> Self {
         let count = random.weigh(&[(2, 1), (4, 2), (3, 3), (1, 4)]);
         Self {
-            clients: (0..count).map(|number| ClientOptions::choose(number, random)).collect(),
+            clients: (0..count)
+                .map(|number| ClientOptions::choose(number, random))
+                .collect(),
             broker: BrokerOptions::choose(random),
             chaos: Duration::from_secs(random.pick(&[20, 60, 120, 240])),
         }
@@ -108,10 +122,18 @@ impl ClientOptions {
     fn choose(number: usize, random: &mut Random) -> Self {
         let receive_maximum = random.pick(&[1, 2, 3, 5, 20, 256]);
         Self {
-            starts_at: if number == 0 { Duration::ZERO } else { random.millis(0, 2_000) },
+            starts_at: if number == 0 {
+                Duration::ZERO
+            } else {
+                random.millis(0, 2_000)
+            },
             two_threads: random.chance(50),
             quality: choose_quality(random),
-            resume: random.weigh(&[(6, Resume::WhenKnown), (3, Resume::AssumeSession), (1, Resume::Never)]),
+            resume: random.weigh(&[
+                (6, Resume::WhenKnown),
+                (3, Resume::AssumeSession),
+                (1, Resume::Never),
+            ]),
             session_expiry: random.weigh(&[(1, 0), (2, 10), (5, 3_600), (2, u32::MAX)]),
             keep_alive: random.weigh(&[(1, 0), (2, 2), (3, 10), (3, 60)]),
             receive_maximum,
@@ -130,7 +152,8 @@ impl ClientOptions {
             stable_after: Duration::from_secs(random.pick(&[1, 30])),
             republishes_qos1: random.chance(70),
             republishes_qos2: random.chance(20),
-            resubscribe: random.weigh(&[(8, Resubscribe::WhenSessionLost), (1, Resubscribe::Always)]),
+            resubscribe: random
+                .weigh(&[(8, Resubscribe::WhenSessionLost), (1, Resubscribe::Always)]),
         }
     }
 
@@ -139,7 +162,11 @@ impl ClientOptions {
         Self {
             starts_at: Duration::ZERO,
             two_threads: false,
-            quality: Quality { latency: Duration::ZERO, piece: 65_536, capacity: 1 << 20 },
+            quality: Quality {
+                latency: Duration::ZERO,
+                piece: 65_536,
+                capacity: 1 << 20,
+            },
             resume: Resume::Never,
             session_expiry: 0,
             keep_alive: 0,
@@ -165,7 +192,9 @@ impl ClientOptions {
 
     /// What the client is built from.
     pub(crate) fn build(&self, number: usize) -> Options {
-        let lost = OnSessionLost::default().republish_qos1(self.republishes_qos1).republish_qos2(self.republishes_qos2);
+        let lost = OnSessionLost::default()
+            .republish_qos1(self.republishes_qos1)
+            .republish_qos2(self.republishes_qos2);
         let policy = |waits| if waits { Offline::Wait } else { Offline::Fail };
         let options = Options::new("mqtt://broker")
             .client_id(client_id(number))
@@ -173,11 +202,16 @@ impl ClientOptions {
             .session_expiry_interval(self.session_expiry)
             .keep_alive(KeepAlive::seconds(self.keep_alive).unwrap_or(KeepAlive::Off))
             .receive_maximum(NonZeroU16::new(self.receive_maximum).unwrap_or(NonZeroU16::MIN))
-            .maximum_packet_size(NonZeroU32::new(self.maximum_packet_size).unwrap_or(NonZeroU32::MIN))
+            .maximum_packet_size(
+                NonZeroU32::new(self.maximum_packet_size).unwrap_or(NonZeroU32::MIN),
+            )
             .connect_timeout(self.connect_timeout)
             .offline_qos0(policy(self.qos0_waits))
             .offline_qos12(policy(self.qos12_waits))
-            .offline_queue(Bound { messages: self.offline_messages, bytes: 1 << 20 })
+            .offline_queue(Bound {
+                messages: self.offline_messages,
+                bytes: 1 << 20,
+            })
             .inbound_bytes(self.inbound_bytes)
             .stall_timeout(self.stall_timeout)
             .overflow(self.overflow)
@@ -191,7 +225,11 @@ impl ClientOptions {
     }
 
     fn reconnect(&self) -> Reconnect {
-        let policy = if self.reconnects { Reconnect::default() } else { Reconnect::never() };
+        let policy = if self.reconnects {
+            Reconnect::default()
+        } else {
+            Reconnect::never()
+        };
         policy
             .retry_first(self.retries_first)
             .backoff(Backoff::exponential(FIRST_BACKOFF, self.longest_backoff))
@@ -208,6 +246,26 @@ impl ClientOptions {
 /// The Client Identifier of a client, which all its processes have in common.
 pub(crate) fn client_id(number: usize) -> String {
     format!("c{number}")
+}
+
+/// The topic that nobody may publish to.
+pub(crate) const FORBIDDEN: &str = "no/way";
+
+/// Everybody may do everything but publish to one topic.
+struct Guarded;
+
+impl Access for Guarded {
+    fn login(&mut self, _: &Login<'_>) -> Result<(), ReasonCode> {
+        Ok(())
+    }
+
+    fn publish(&mut self, _: &str, topic: &str) -> Result<(), ReasonCode> {
+        if topic == FORBIDDEN {
+            Err(ReasonCode::NOT_AUTHORIZED)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 pub(crate) fn choose_quality(random: &mut Random) -> Quality {
@@ -240,10 +298,10 @@ impl BrokerOptions {
         config.maximum_session_expiry = self.maximum_session_expiry;
         config.subscription_identifier_available = self.identifiers;
         config.topic_alias_maximum = self.topic_aliases;
+        config.access = Box::new(Guarded);
         config
     }
 }
-
 
 /// The longest first wait before another attempt.
 pub(crate) const FIRST_BACKOFF: Duration = Duration::from_millis(500);

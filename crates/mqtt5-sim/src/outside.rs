@@ -40,8 +40,14 @@ pub(crate) enum Dialed {
 
 impl Outside {
     pub(crate) fn new(hub: &Rc<Hub>, options: &WorldOptions) -> Self {
-        let weather = options.clients.iter().map(|client| Weather { dialing: Dialing::Open, quality: client.quality });
-        let gentle = Weather { dialing: Dialing::Open, quality: GENTLE };
+        let weather = options.clients.iter().map(|client| Weather {
+            dialing: Dialing::Open,
+            quality: client.quality,
+        });
+        let gentle = Weather {
+            dialing: Dialing::Open,
+            quality: GENTLE,
+        };
         Self {
             hub: hub.clone(),
             network: Network::default(),
@@ -60,7 +66,7 @@ impl Outside {
         let weather = self.weather[client];
         let trip = weather.quality.latency * 2;
         match weather.dialing {
-            Dialing::Open | Dialing::Dropped(_) => (Dialed::Open, trip),
+            Dialing::Open | Dialing::Dropped(_) | Dialing::DroppedOnce => (Dialed::Open, trip),
             Dialing::Refused => (Dialed::Refused, trip),
             Dialing::Silent => (Dialed::Never, Duration::MAX),
         }
@@ -71,12 +77,18 @@ impl Outside {
         let weather = self.weather[process.client];
         let doomed = match weather.dialing {
             Dialing::Dropped(time) => Some(time),
+            Dialing::DroppedOnce => {
+                self.weather[process.client].dialing = Dialing::Open;
+                Some(Duration::ZERO)
+            }
             _ => None,
         };
         let number = self.network.open(process.client, weather.quality, doomed);
         self.referees.open(number, process);
         self.broker.open(self.now(), number);
-        self.hub.transcript.say(process, || format!("#{number} opened"));
+        self.hub
+            .transcript
+            .say(process, || format!("#{number} opened"));
         number
     }
 
@@ -88,12 +100,20 @@ impl Outside {
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.network.next().into_iter().chain(self.broker.next()).min()
+        self.network
+            .next()
+            .into_iter()
+            .chain(self.broker.next())
+            .min()
     }
 
     /// The faults are over.
     pub(crate) fn heal(&mut self) {
-        self.network.connections.values_mut().for_each(crate::link::Connection::heal);
+        self.network
+            .connections
+            .values_mut()
+            .for_each(crate::link::Connection::heal);
+        self.broker.heal();
         for weather in &mut self.weather {
             weather.dialing = Dialing::Open;
         }
@@ -101,4 +121,8 @@ impl Outside {
 }
 
 /// A link without any trouble.
-const GENTLE: Quality = Quality { latency: Duration::from_micros(500), piece: 65_536, capacity: 1 << 20 };
+const GENTLE: Quality = Quality {
+    latency: Duration::from_micros(500),
+    piece: 65_536,
+    capacity: 1 << 20,
+};

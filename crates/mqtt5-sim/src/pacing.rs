@@ -1,11 +1,95 @@
-//! How often a client may dial.
+//! How long a client waits before each attempt.
 
 use core::time::Duration;
 
 use mqtt5_client::Instant;
 
-/// What is wrong with these dials of one process, if anything is.
-pub(crate) fn too_many(dials: &[Instant]) -> Option<String> {
-    let _ = (dials, Duration::ZERO);
-    None
+use crate::options::FIRST_BACKOFF;
+
+/// The waits of one process since its last stable connection.
+#[derive(Debug)]
+pub(crate) struct Pacing {
+    longest: Duration,
+    stable_after: Duration,
+    /// When the last attempt or connection ended.
+    ended: Option<Instant>,
+    waits: Vec<Duration>,
+}
+
+impl Pacing {
+    pub(crate) const fn new(longest: Duration, stable_after: Duration) -> Self {
+        Self {
+            longest,
+            stable_after,
+            ended: None,
+            waits: Vec::new(),
+        }
+    }
+
+    /// An attempt, or a connection that was `accepted` then, has ended.
+    pub(crate) fn end(&mut self, now: Instant, accepted: Option<Instant>) {
+        self.ended = Some(now);
+        if accepted.is_some_and(|accepted| accepted + self.stable_after <= now) {
+            self.waits.clear();
+        }
+    }
+
+    /// An attempt begins; tells what is wrong with the time, if anything is.
+    pub(crate) fn begin(&mut self, now: Instant) -> Option<String> {
+        let wait = now.saturating_duration_since(self.ended.take()?);
+        let most = self.most(self.waits.len());
+        self.waits.push(wait);
+        let count = self.waits.len();
+        if wait > most {
+            return Some(format!(
+                "waits {wait:?} before attempt {count}, at most {most:?} is allowed"
+            ));
+        }
+        let (total, mean) = (self.waits.iter().sum::<Duration>(), self.mean());
+        (count >= ENOUGH && total < mean / 8).then(|| {
+            format!("makes {count} attempts with {total:?} of waiting, {mean:?} are to be expected")
+        })
+    }
+
+    fn most(&self, failures: usize) -> Duration {
+        let factor = 1_u32.checked_shl(failures as u32).unwrap_or(u32::MAX);
+        FIRST_BACKOFF.saturating_mul(factor).min(self.longest)
+    }
+
+    /// Full jitter takes half of each time on average.
+    fn mean(&self) -> Duration {
+        (0..self.waits.len())
+            .map(|failures| self.most(failures) / 2)
+            .sum()
+    }
+}
+
+/// So many waits together are never so short by chance.
+const ENOUGH: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(waits: impl Iterator<Item = Duration>, accepted: bool) -> bool {
+        let mut pacing = Pacing::new(Duration::from_secs(60), Duration::from_secs(30));
+        let mut now = Instant::ZERO;
+        waits.into_iter().any(|wait| {
+            pacing.end(now, accepted.then_some(now));
+            now = now + wait;
+            pacing.begin(now).is_some()
+        })
+    }
+
+    #[test]
+    fn waits_must_grow_and_not_too_much() {
+        let doubling = (0..20).map(|n| {
+            Duration::from_millis(250)
+                .saturating_mul(1 << n)
+                .min(Duration::from_secs(30))
+        });
+        assert!(!wrong(doubling, true));
+        assert!(wrong((0..20).map(|_| Duration::from_millis(250)), true));
+        assert!(wrong((0..2).map(|_| Duration::from_secs(2)), false));
+    }
 }

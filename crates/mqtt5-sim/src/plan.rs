@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use mqtt5_broker::{Mishap, On};
 use mqtt5_client::{QoS, ReasonCode};
 
 use crate::link::{Direction, Quality};
@@ -35,15 +36,27 @@ pub(crate) enum Act {
     /// Something is done with the subscription that this client has had for longest.
     Leave(Leaving),
     /// A graceful end; the process comes back after a while.
-    Disconnect { back_after: Duration },
+    Disconnect {
+        back_after: Duration,
+    },
     /// Every handle is dropped; the process comes back after a while.
-    Abandon { back_after: Duration },
+    Abandon {
+        back_after: Duration,
+    },
     /// The process dies without a word and comes back after a while.
-    Crash { back_after: Duration },
+    Crash {
+        back_after: Duration,
+    },
     /// The connection breaks once so many more bytes have gone in this direction.
-    Cut { direction: Direction, after: usize },
+    Cut {
+        direction: Direction,
+        after: usize,
+    },
     /// Nothing arrives for a while; `None` is for ever, without either end being told.
-    Stick { direction: Direction, time: Option<Duration> },
+    Stick {
+        direction: Direction,
+        time: Option<Duration>,
+    },
     /// What the next dials meet.
     Dials(Dialing),
     /// How the next connections treat bytes.
@@ -106,14 +119,24 @@ pub(crate) enum Dialing {
     Silent,
     /// They succeed, and so soon after CONNACK the connection breaks.
     Dropped(Duration),
+    /// So does the next one: CONNACK never arrives.
+    DroppedOnce,
 }
 
 /// What the broker does to a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BrokerFault {
     Disconnect(ReasonCode),
     Cut,
     Forget,
+    /// The session ends, and the CONNACK that says so is lost.
+    ForgetUnseen,
+    /// What happens to the next packets of a kind.
+    Rule {
+        on: On,
+        mishap: Mishap,
+        times: u32,
+    },
 }
 
 impl fmt::Display for Plan {
@@ -124,7 +147,13 @@ impl fmt::Display for Plan {
             writeln!(f, "c{number} {client:?}")?;
         }
         for step in &self.steps {
-            writeln!(f, "{:>10.3} s  c{}  {:?}", step.at.as_secs_f64(), step.client, step.act)?;
+            writeln!(
+                f,
+                "{:>10.3} s  c{}  {:?}",
+                step.at.as_secs_f64(),
+                step.client,
+                step.act
+            )?;
         }
         Ok(())
     }

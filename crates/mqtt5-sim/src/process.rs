@@ -31,6 +31,8 @@ pub(crate) struct Process {
     /// It was asked to end, or has ended by itself: then and when the next one begins.
     pub(crate) ending: Option<Instant>,
     pub(crate) bounds: Bounds,
+    /// More may be held than it wanted, since it had to go on reading.
+    reads_on: bool,
 }
 
 /// The letter boxes of the subscriptions of a process.
@@ -46,29 +48,36 @@ pub(crate) struct Bounds {
 
 impl Process {
     pub(crate) fn start(hub: &Rc<Hub>, id: ProcessId, options: &ClientOptions, seed: u64) -> Self {
-        let host = ProcessHost { clock: hub.clock.clone(), seed };
+        let host = ProcessHost {
+            clock: hub.clock.clone(),
+            seed,
+        };
         let built = Driver::new(options.build(id.client), host);
         let (client, driver) = built.expect("the options of a plan are valid");
         let (reader, writer) = (hub.new_sleeper(), hub.new_sleeper());
         hub.transcript.say(id, || "starts".to_owned());
         let mut ledger = hub.ledger.borrow_mut();
-        ledger.eager.extend((options.resubscribe == Resubscribe::Always).then_some(id));
-        ledger.republishers.extend(options.republishes_qos2.then_some(id));
+        ledger
+            .eager
+            .extend((options.resubscribe == Resubscribe::Always).then_some(id));
+        ledger
+            .republishers
+            .extend(options.republishes_qos2.then_some(id));
         drop(ledger);
         Self {
             id,
             hub: hub.clone(),
             client: Some(client),
-            adapter: Adapter::new(hub, id, driver, options.two_threads, [reader, writer]),
+            adapter: Adapter::new(hub, id, driver, options, [reader, writer]),
             reader,
             writer,
             tasks: BTreeMap::new(),
             handles: Handles::default(),
             ending: None,
+            reads_on: false,
             bounds: Bounds {
                 held: options.tolerated(),
-                // Reading goes on while a SUBSCRIBE is unanswered, as far as Receive Maximum allows.
-                held_bytes: options.inbound_bytes + LARGEST_MESSAGE * options.tolerated(),
+                held_bytes: options.inbound_bytes,
                 waiting: options.offline_messages + MACHINE_PENDING,
             },
         }
@@ -79,16 +88,22 @@ impl Process {
     }
 
     pub(crate) fn is_online(&self) -> bool {
-        self.client.as_ref().is_some_and(|client| client.state() == State::Online)
+        self.client
+            .as_ref()
+            .is_some_and(|client| client.state() == State::Online)
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
-        self.client.as_ref().map(Client::statistics).unwrap_or_default()
+        self.client
+            .as_ref()
+            .map(Client::statistics)
+            .unwrap_or_default()
     }
 
     pub(crate) fn spawn(&mut self, job: impl Future<Output = ()> + 'static) {
         let sleeper = self.hub.new_sleeper();
-        self.tasks.insert(sleeper, Task::new(sleeper, &self.hub.ready, Box::pin(job)));
+        self.tasks
+            .insert(sleeper, Task::new(sleeper, &self.hub.ready, Box::pin(job)));
     }
 
     /// Whether one of its parts sleeps under this number.
@@ -121,7 +136,14 @@ impl Process {
 
     /// Dies without a word.
     pub(crate) fn crash(self, outside: &mut Outside) {
-        let Self { id, hub, client, mut adapter, tasks, .. } = self;
+        let Self {
+            id,
+            hub,
+            client,
+            mut adapter,
+            tasks,
+            ..
+        } = self;
         hub.ledger.borrow_mut().process_over(id);
         adapter.hang_up(outside);
         // The driver goes first: what the handles still say when they are dropped, nobody hears.
@@ -130,15 +152,30 @@ impl Process {
         drop(client);
     }
 
-    /// What is wrong with the size of its queues, if anything is.
-    pub(crate) fn oversize(&self) -> Option<String> {
+    /// What is wrong with the size of its queues, if anything is; `is_asking` says whether a SUBSCRIBE may be unanswered.
+    pub(crate) fn oversize(&mut self, is_asking: bool) -> Option<String> {
         let statistics = self.statistics();
-        let Bounds { held, held_bytes, waiting } = self.bounds;
+        let Bounds {
+            held,
+            held_bytes,
+            waiting,
+        } = self.bounds;
         // What is held when a session is lost stays until it is taken, and the next session begins anew.
         let sessions = 1 + self.hub.ledger.borrow().losses(self.id);
-        let (held, held_bytes) = (held * sessions, held_bytes * sessions);
-        let within = statistics.held_messages <= held && statistics.held_bytes <= held_bytes && statistics.waiting_publishes <= waiting;
-        (!within).then(|| format!("{} holds more than {:?} allows: {statistics:?}", self.id, self.bounds))
+        let held = held * sessions;
+        // Reading goes on while a SUBSCRIBE is unanswered, as far as Receive Maximum allows.
+        self.reads_on = is_asking || self.reads_on && statistics.held_bytes > held_bytes;
+        let beyond = if self.reads_on { held } else { 1 };
+        let held_bytes = held_bytes + beyond * LARGEST_MESSAGE;
+        let within = statistics.held_messages <= held
+            && statistics.held_bytes <= held_bytes
+            && statistics.waiting_publishes <= waiting;
+        (!within).then(|| {
+            format!(
+                "{} holds more than {:?} allows: {statistics:?}",
+                self.id, self.bounds
+            )
+        })
     }
 }
 

@@ -77,7 +77,9 @@ mod tests {
     #[test]
     fn weights_are_kept() {
         let mut random = Random::new(2);
-        let picked: Vec<char> = (0..1_000).map(|_| random.weigh(&[(1, 'a'), (9, 'b'), (0, 'c')])).collect();
+        let picked: Vec<char> = (0..1_000)
+            .map(|_| random.weigh(&[(1, 'a'), (9, 'b'), (0, 'c')]))
+            .collect();
         let count = |c| picked.iter().filter(|p| **p == c).count();
         assert!((50..200).contains(&count('a')) && count('c') == 0);
     }

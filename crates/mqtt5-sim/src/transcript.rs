@@ -96,7 +96,10 @@ impl Transcript {
     /// Notes a broken promise; only the first counts.
     pub(crate) fn fail(&self, invariant: Invariant, text: impl Into<String>) {
         if !self.broken.replace(true) {
-            let violation = Violation { invariant, text: text.into() };
+            let violation = Violation {
+                invariant,
+                text: text.into(),
+            };
             self.say("!!!", || violation.to_string());
             self.violation.replace(Some(violation));
         }

@@ -2,22 +2,35 @@
 
 use core::time::Duration;
 
+use mqtt5_broker::{Mishap, On};
 use mqtt5_client::{QoS, ReasonCode};
+use mqtt5_proto::PacketType;
 
 use crate::link::Direction;
-use crate::options::{Acknowledging, Dropping, WorldOptions, choose_quality};
+use crate::options::{Acknowledging, Dropping, FORBIDDEN, WorldOptions, choose_quality};
 use crate::plan::{Act, BrokerFault, Dialing, Draft, How, Leaving, Plan, Step, Wish};
 use crate::random::Random;
 
-/// What is published to. The last two are for shared subscriptions alone, since a session gets one copy for each of those.
-const TOPICS: [&str; 7] = ["a/x", "a/y", "a/z/x", "b/x", "b/y", "job/1", "job/2"];
-const FILTERS: [&str; 8] = ["a/x", "a/y", "a/+", "a/#", "+/x", "b/y", "b/#", "$share/g/job/+"];
+/// What is published to. One is [forbidden](crate::options::FORBIDDEN). The last two are for shared subscriptions alone, since a session gets one copy for each of those.
+const TOPICS: [&str; 9] = [
+    FORBIDDEN, "a", "a/x", "a/y", "a/z/x", "b/x", "b/y", "job/1", "job/2",
+];
+const FILTERS: [&str; 8] = [
+    "a/x",
+    "a/y",
+    "a/+",
+    "a/#",
+    "+/x",
+    "b/y",
+    "b/#",
+    "$share/g/job/+",
+];
 /// All of them need a topic that the last part of a run can publish to.
 pub(crate) const PROBES: [(&str, &str); 8] = [
     ("a/x", "a/x"),
     ("a/y", "a/y"),
     ("a/+", "a/y"),
-    ("a/#", "a/z/x"),
+    ("a/#", "a"),
     ("+/x", "b/x"),
     ("b/y", "b/y"),
     ("b/#", "b/y"),
@@ -36,14 +49,30 @@ impl Plan {
         let faults = random.pick(&[0, 10, 30, 50]);
         let count = random.between(10, 50);
         let mut steps: Vec<Step> = (0..clients)
-            .map(|client| Step { at: Duration::from_millis(1), client, act: subscribe(&mut random) })
+            .map(|client| Step {
+                at: Duration::from_millis(1),
+                client,
+                act: subscribe(&mut random),
+            })
             .collect();
         for _ in 0..count {
-            let act = if random.chance(faults) { fault(&mut random) } else { work(&mut random) };
-            steps.push(Step { at: random.millis(0, end), client: random.below(clients), act });
+            let act = if random.chance(faults) {
+                fault(&mut random)
+            } else {
+                work(&mut random)
+            };
+            steps.push(Step {
+                at: random.millis(0, end),
+                client: random.below(clients),
+                act,
+            });
         }
         steps.sort_by_key(|step| step.at);
-        Self { seed, options, steps }
+        Self {
+            seed,
+            options,
+            steps,
+        }
     }
 }
 
@@ -54,18 +83,35 @@ fn work(random: &mut Random) -> Act {
         (70, publish),
         (16, subscribe),
         (3, |random| Act::Unsubscribe(random.pick(&FILTERS))),
-        (4, |random| Act::Leave(random.pick(&[Leaving::Drop, Leaving::Unsubscribe]))),
-        (2, |random| Act::Disconnect { back_after: random.millis(0, 20_000) }),
-        (1, |random| Act::Abandon { back_after: random.millis(0, 20_000) }),
+        (4, |random| {
+            Act::Leave(random.pick(&[Leaving::Drop, Leaving::Unsubscribe]))
+        }),
+        (2, |random| Act::Disconnect {
+            back_after: random.millis(0, 20_000),
+        }),
+        (1, |random| Act::Abandon {
+            back_after: random.millis(0, 20_000),
+        }),
     ])(random)
 }
 
 fn fault(random: &mut Random) -> Act {
     random.weigh::<Choice>(&[
-        (4, |random| Act::Crash { back_after: random.millis(0, 30_000) }),
-        (16, |random| Act::Cut { direction: direction(random), after: random.pick(&[0, 1, 2, 5, 20, 100, 500]) }),
-        (4, |random| Act::Stick { direction: direction(random), time: Some(random.millis(10, 40_000)) }),
-        (3, |random| Act::Stick { direction: direction(random), time: None }),
+        (4, |random| Act::Crash {
+            back_after: random.millis(0, 30_000),
+        }),
+        (16, |random| Act::Cut {
+            direction: direction(random),
+            after: random.pick(&[0, 1, 2, 5, 20, 100, 500]),
+        }),
+        (4, |random| Act::Stick {
+            direction: direction(random),
+            time: Some(random.millis(10, 40_000)),
+        }),
+        (3, |random| Act::Stick {
+            direction: direction(random),
+            time: None,
+        }),
         (5, |random| Act::Dials(dialing(random))),
         (2, |random| Act::Quality(choose_quality(random))),
         (6, |random| Act::Broker(broker_fault(random))),
@@ -78,7 +124,12 @@ fn direction(random: &mut Random) -> Direction {
 
 fn dialing(random: &mut Random) -> Dialing {
     let soon = Dialing::Dropped(random.millis(0, 2_000));
-    random.weigh(&[(4, Dialing::Open), (2, Dialing::Refused), (1, Dialing::Silent), (2, soon)])
+    random.weigh(&[
+        (4, Dialing::Open),
+        (2, Dialing::Refused),
+        (1, Dialing::Silent),
+        (2, soon),
+    ])
 }
 
 fn broker_fault(random: &mut Random) -> BrokerFault {
@@ -89,12 +140,60 @@ fn broker_fault(random: &mut Random) -> BrokerFault {
         ReasonCode::KEEP_ALIVE_TIMEOUT,
         ReasonCode::NOT_AUTHORIZED,
     ]);
-    random.weigh(&[(2, BrokerFault::Disconnect(reason)), (2, BrokerFault::Cut), (3, BrokerFault::Forget)])
+    match random.below(12) {
+        0 | 1 => BrokerFault::Disconnect(reason),
+        2 => BrokerFault::Cut,
+        3 | 4 => BrokerFault::Forget,
+        5 => BrokerFault::ForgetUnseen,
+        _ => rule(random),
+    }
+}
+
+/// What the broker does when it next receives or sends a certain packet.
+fn rule(random: &mut Random) -> BrokerFault {
+    use PacketType::{
+        Connack, Connect, Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback, Subscribe,
+        Unsuback,
+    };
+    let late = Mishap::Delay(random.millis(10, 8_000));
+    let busy = Mishap::Refuse(ReasonCode::SERVER_BUSY.into());
+    let answer = random.pick(&[Puback, Pubrec, Pubcomp, Suback, Unsuback, Pubrel]);
+    let rules = [
+        (
+            8,
+            (
+                On::Sent(
+                    random.pick(&[Puback, Pubrec, Pubcomp, Suback, Unsuback, Pingresp, Connack]),
+                ),
+                late,
+            ),
+        ),
+        (3, (On::Sent(answer), Mishap::Cut)),
+        (3, (On::Sent(answer), Mishap::CutAfter)),
+        (
+            2,
+            (
+                On::Received(random.pick(&[Publish, Subscribe, Pubrec])),
+                Mishap::CutAfter,
+            ),
+        ),
+        (2, (On::Received(Subscribe), Mishap::Cut)),
+        (2, (On::Received(Connect), Mishap::LoseSession)),
+        (2, (On::Received(Connect), busy)),
+    ];
+    let (on, mishap) = random.weigh(&rules);
+    BrokerFault::Rule {
+        on,
+        mishap,
+        times: random.between(1, 3) as u32,
+    }
 }
 
 fn publish(random: &mut Random) -> Act {
     let after = random.millis(0, 3_000);
-    let expiry = random.chance(8).then(|| Duration::from_secs(random.between(1, 20) as u64));
+    let expiry = random
+        .chance(8)
+        .then(|| Duration::from_secs(random.between(1, 20) as u64));
     let timeout = random.chance(10).then(|| random.millis(1, 10_000));
     Act::Publish(Draft {
         topic: random.pick(&TOPICS),
@@ -121,12 +220,31 @@ fn subscribe(random: &mut Random) -> Act {
         batch: random.between(1, 5),
         backwards: random.chance(50),
         rejects: random.chance(20),
-        on_drop: random.weigh(&[(5, Dropping::Never), (1, Dropping::Rejects), (1, Dropping::Holds)]),
+        on_drop: random.weigh(&[
+            (5, Dropping::Never),
+            (1, Dropping::Rejects),
+            (1, Dropping::Holds),
+        ]),
     };
     Act::Subscribe(Wish {
-        filters: (0..count).map(|_| (random.pick(&FILTERS), random.weigh(&[(1, EVERY_QOS[0]), (3, EVERY_QOS[1]), (4, EVERY_QOS[2])]))).collect(),
-        acknowledging: random.weigh(&[(5, Acknowledging::OnTake), (1, Acknowledging::OnArrival), (5, by_hand)]),
-        pace: random.weigh(&[(6, Duration::ZERO), (2, Duration::from_millis(200)), (1, Duration::from_secs(4))]),
+        filters: (0..count)
+            .map(|_| {
+                (
+                    random.pick(&FILTERS),
+                    random.weigh(&[(1, EVERY_QOS[0]), (3, EVERY_QOS[1]), (4, EVERY_QOS[2])]),
+                )
+            })
+            .collect(),
+        acknowledging: random.weigh(&[
+            (5, Acknowledging::OnTake),
+            (1, Acknowledging::OnArrival),
+            (5, by_hand),
+        ]),
+        pace: random.weigh(&[
+            (6, Duration::ZERO),
+            (2, Duration::from_millis(200)),
+            (1, Duration::from_secs(4)),
+        ]),
         timeout: random.chance(15).then(|| random.millis(1, 8_000)),
     })
 }

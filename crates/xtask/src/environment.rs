@@ -18,6 +18,14 @@ pub(crate) fn crate_dir(name: &str) -> PathBuf {
     workspace_root().join("crates").join(name)
 }
 
+/// Where cargo builds.
+pub(crate) fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => workspace_root().join(folder),
+        None => workspace_root().join("target"),
+    }
+}
+
 /// Whether this process may install packages.
 pub(crate) fn is_root() -> Result<bool> {
     let status =

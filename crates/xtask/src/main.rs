@@ -11,6 +11,7 @@ mod layering;
 mod lines;
 mod mosquitto;
 mod portability;
+mod simulation;
 mod source;
 mod steps;
 mod tools;
@@ -49,6 +50,15 @@ enum Command {
         /// The targets.
         targets: Vec<String>,
     },
+    /// Runs the simulation, and shows the smallest run that fails when one does.
+    Sim {
+        /// How many seeds.
+        #[arg(long, default_value_t = 1_000)]
+        seeds: u64,
+        /// The first of them.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Runs Mosquitto in the foreground, as the tests configure it.
     Mosquitto {
         /// The port on the loopback interface.
@@ -74,6 +84,7 @@ fn main() -> Result<()> {
         Command::Fuzz {
             seconds, targets, ..
         } => fuzz::fuzz(seconds, &targets),
+        Command::Sim { seeds, seed } => simulation::run_seeds(seeds, seed),
         Command::Mosquitto { port } => mosquitto::run_in_foreground(port),
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::cargo::{cargo, run as run_command, succeeds};
 use crate::lines::ADAPTERS;
-use crate::{conformance, dependencies, layering, lines, portability, tools};
+use crate::{conformance, dependencies, layering, lines, portability, simulation, tools};
 
 struct Step {
     name: &'static str,
@@ -16,7 +16,7 @@ struct Step {
 }
 
 /// None is ever left out: a step that cannot run fails.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 19] = [
     step("tools", tools::ensure),
     step("format", format),
     step("clippy", || {
@@ -34,6 +34,8 @@ const STEPS: [Step; 17] = [
     step("tests", workspace_tests),
     step("conformance", conformance::check),
     step("release-tests", release_tests),
+    step("simulation", simulation::check),
+    step("planted", simulation::check_planted),
     step("docs", docs),
     step("dependencies", dependencies::check_budgets),
     step("bare-protocol", dependencies::check_bare_protocol),

@@ -18,6 +18,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Connecting {
     pub(super) endpoint: Arc<Endpoint>,
+    /// The server may be told who we are.
+    is_trusted: bool,
     credentials: Credentials,
     /// The Client Identifier: that of the options, or the one that the server assigned.
     pub(super) client_id: Arc<str>,
@@ -37,6 +39,7 @@ impl Connecting {
     pub(super) fn new(config: &Config, server: &Server) -> Self {
         Self {
             endpoint: server.endpoint.clone(),
+            is_trusted: server.is_trusted,
             credentials: config.credentials(&server.endpoint, server.is_trusted),
             client_id: config.client_id.as_str().into(),
             is_asked: false,
@@ -53,6 +56,8 @@ impl Connecting {
 pub(crate) struct Prepared {
     pub(crate) attempt: Attempt,
     pub(crate) endpoint: Arc<Endpoint>,
+    /// The server is one of the user's, not one that a redirect named.
+    pub(crate) is_trusted: bool,
     pub(crate) credentials: Credentials,
 }
 
@@ -65,7 +70,8 @@ impl Engine {
     }
 
     pub(super) fn begin_attempt(&mut self, now: Instant) {
-        let server = self.servers.current();
+        let server = self.servers.begin();
+        self.connecting.is_trusted = server.is_trusted;
         self.connecting.endpoint = server.endpoint.clone();
         self.connecting.credentials = self.config.credentials(&server.endpoint, server.is_trusted);
         self.connecting.is_asked = false;
@@ -88,6 +94,7 @@ impl Engine {
         Some(Prepared {
             attempt: self.supervisor.attempt(),
             endpoint: connecting.endpoint.clone(),
+            is_trusted: connecting.is_trusted,
             credentials: connecting.credentials.clone(),
         })
     }
@@ -97,6 +104,7 @@ impl Engine {
         prepared.credentials.check()?;
         if self.is_preparing(prepared.attempt) {
             self.connecting.endpoint = prepared.endpoint;
+            self.connecting.is_trusted = prepared.is_trusted;
             self.connecting.credentials = prepared.credentials;
             self.dial();
         }
@@ -215,8 +223,21 @@ impl Engine {
             self.servers.settle();
         }
         let mut retry = verdict_on(end, &self.config);
-        let left = if self.follow(end) {
+        let has_succeeded = self.connecting.has_succeeded;
+        let is_over = self.closing.is_some()
+            || self.connecting.is_abandoned
+            || !self.pacing.may_go_on(policy)
+            || (has_succeeded && !policy.enabled)
+            || (retry == Retry::Stop && end.reason_code() == Some(ReasonCode::SESSION_TAKEN_OVER));
+        let follows = self.follow(end, !is_over);
+        if is_over {
+            return None;
+        }
+        let left = if follows {
             retry = Retry::AtOnce;
+            Left::Tried
+        } else if end.kind() == Kind::Declined {
+            // It is no fault of the server's.
             Left::Tried
         } else if is_stable && retry != Retry::Stop {
             self.servers.lose()
@@ -224,13 +245,9 @@ impl Engine {
             self.servers.fail(retry == Retry::Stop)
         };
         let policy = &self.config.reconnect;
-        // The first attempt asks every server, whatever comes later.
-        let may_retry = match self.connecting.has_succeeded {
-            true => policy.enabled,
-            false => left == Left::Untried || (policy.enabled && policy.retry_first),
-        };
-        let is_over = self.closing.is_some() || self.connecting.is_abandoned;
-        if is_over || !may_retry || !self.pacing.may_go_on(policy) {
+        // The first connection is asked of every server, whatever comes later.
+        let is_first = !has_succeeded && !follows && left != Left::Untried;
+        if is_first && !(policy.enabled && policy.retry_first) {
             return None;
         }
         match left {
@@ -240,8 +257,8 @@ impl Engine {
         }
     }
 
-    /// Tells of a redirect, and follows it if that is wanted (4.11).
-    fn follow(&mut self, end: &ConnectionError) -> bool {
+    /// Tells of a redirect, and follows it if that is wanted (4.11) and there `may` be another attempt.
+    fn follow(&mut self, end: &ConnectionError, may: bool) -> bool {
         let Some(reason) = end.reason_code() else {
             return false;
         };
@@ -257,7 +274,11 @@ impl Engine {
         };
         let is_permanent = reason == ReasonCode::SERVER_MOVED;
         let policy = self.config.reconnect.redirects;
-        let followed = self.servers.redirect(reference, is_permanent, policy);
+        let from = Server::new(self.connecting.endpoint.clone(), self.connecting.is_trusted);
+        let followed = may
+            && self
+                .servers
+                .redirect(&from, reference, is_permanent, policy);
         self.tell(Event::Redirected {
             reason,
             reference: reference.into(),

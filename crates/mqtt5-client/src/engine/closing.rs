@@ -22,12 +22,12 @@ pub(crate) struct Farewell {
 pub(super) struct Closing {
     farewell: Farewell,
     pub(super) deadline: Instant,
-    /// Whether the time was over first.
-    cut_short: bool,
+    /// Whether it ended before they had.
+    pub(super) cut_short: bool,
 }
 
 impl Engine {
-    /// Asks for the end; a second call changes nothing.
+    /// Asks for the end; a second call can only shorten the time for operations.
     pub(crate) fn disconnect(
         &mut self,
         now: Instant,
@@ -41,11 +41,15 @@ impl Engine {
         if kept && self.config.session_expiry_interval == 0 {
             return Err(DisconnectErrorKind::InvalidSessionExpiry);
         }
+        let deadline = now + farewell.drain;
+        self.arm(deadline);
+        if let Some(closing) = &mut self.closing {
+            closing.deadline = closing.deadline.min(deadline);
+            self.settle(now);
+        }
         if self.is_closed() {
             return Ok(());
         }
-        let deadline = now + farewell.drain;
-        self.arm(deadline);
         self.closing = Some(Closing {
             farewell: farewell.clone(),
             deadline,
@@ -71,6 +75,8 @@ impl Engine {
     /// The driver is gone without having been asked to go: nothing will move any more.
     pub(crate) fn abandoned(&mut self, now: Instant) {
         if self.state() == State::Stopped {
+            // What the machine had may not have been told yet.
+            self.poll_events(now, usize::MAX);
             return;
         }
         self.connecting.is_abandoned = true;

@@ -132,7 +132,7 @@ impl Held {
         self.take(|message| !message.touched)
     }
 
-    /// Takes out what somebody has taken who will not answer.
+    /// Takes out what somebody has taken who will not answer. Whoever else has it gets it again, too.
     pub(super) fn take_abandoned(&mut self) -> Vec<AckToken> {
         self.take(|message| message.abandoned)
     }
@@ -163,5 +163,13 @@ impl Held {
         {
             self.order.pop_front();
         }
+        // One that is held for long must not keep the places of all that came after it.
+        if self.order.len() > 2 * self.messages.len() + SETTLED {
+            let messages = &self.messages;
+            self.order.retain(|key| messages.get(*key).is_some());
+        }
     }
 }
+
+/// How many places of settled messages are kept at least.
+const SETTLED: usize = 64;

@@ -30,6 +30,11 @@ impl Dropped {
     /// Counts a message; whether it is time to tell of it.
     pub(super) fn count(&mut self, now: Instant) -> bool {
         self.total += 1;
+        self.may_tell(now)
+    }
+
+    /// Whether it is time to tell of the subscription, which then counts as told.
+    pub(super) fn may_tell(&mut self, now: Instant) -> bool {
         let is_due = self.told.is_none_or(|told| told + BETWEEN_TELLINGS <= now);
         if is_due {
             self.told = Some(now);

@@ -7,6 +7,7 @@ use super::registry::{Entry, Local};
 use super::supervisor::State;
 use crate::error::ConnectionErrorKind;
 use crate::options::{AckMode, OnDrop, Overflow};
+use crate::planted::planted;
 use crate::slab::Key;
 use crate::subscription_id::SubscriptionId;
 use core::num::NonZeroU16;
@@ -32,7 +33,7 @@ pub(super) struct Pause {
     since: Option<Instant>,
     /// How many queues with [`Overflow::Pause`] are full.
     full_queues: usize,
-    /// How many SUBSCRIBEs are unanswered: until SUBACK is read nobody can take what their subscriptions hold.
+    /// How many SUBSCRIBEs are unanswered: until SUBACK is read nobody can take what their subscriptions hold, and more may be held.
     pub(super) unanswered: usize,
     /// What the machine was told.
     is_on: bool,
@@ -60,7 +61,8 @@ impl Engine {
         }
         let targets = self.registry.targets().len();
         let hold = token.and_then(|token| self.hold(now, &message, token));
-        for index in 1..targets {
+        let others = if planted!(DeliverToOne) { 1 } else { targets };
+        for index in 1..others {
             self.enqueue(now, index, message.clone(), hold);
         }
         self.enqueue(now, 0, message, hold);
@@ -209,9 +211,7 @@ impl Engine {
 
     /// Tells of a message that has blocked others for too long, or of a window that is half used up.
     pub(super) fn watch_consumers(&mut self, now: Instant) {
-        let half = usize::from(self.config.receive_maximum.get())
-            .div_ceil(2)
-            .max(2);
+        let half = usize::from(self.receive_maximum().get()).div_ceil(2).max(2);
         let overdue = self
             .held
             .blocks_until(BLOCKING_IS_SLOW)
@@ -222,7 +222,10 @@ impl Engine {
         let Some(subscription) = self.held.tell_oldest() else {
             return;
         };
-        self.tell_slow(subscription);
+        let local = self.registry.local_mut(subscription);
+        if local.is_none_or(|local| local.dropped.may_tell(now)) {
+            self.tell_slow(subscription);
+        }
     }
 
     pub(super) fn inbound_deadline(&self) -> Option<Instant> {
@@ -239,7 +242,13 @@ impl Engine {
 
     /// Brings the machine's pause in line with what is held and queued.
     pub(super) fn update_pause(&mut self, now: Instant) {
-        let over = self.held.bytes() > self.config.inbound_bytes && self.pause.unanswered == 0;
+        let mut bound = self.config.inbound_bytes;
+        if self.pause.unanswered > 0 {
+            // A single message always fits.
+            let largest = self.config.maximum_packet_size.get() as usize;
+            bound = bound.saturating_add(largest.max(bound));
+        }
+        let over = self.held.bytes() > bound && !planted!(IgnoreInboundBound);
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
         let pause = over || self.pause.full_queues > 0;
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {
@@ -267,6 +276,10 @@ impl Engine {
                 .local(*key)
                 .is_some_and(|local| local.behaviour.ack_mode != AckMode::OnArrival)
         };
+        if planted!(AcknowledgeEarly) {
+            self.machine.ack(now, token);
+            return None;
+        }
         let open = registry.targets().iter().filter(|key| waits(key)).count();
         let Some(first) = registry.targets().iter().copied().find(waits) else {
             self.machine.ack(now, token);
@@ -292,23 +305,8 @@ impl Engine {
         let hold = hold.filter(|_| local.behaviour.ack_mode != AckMode::OnArrival);
         let bytes = message.encoded_len();
         let bound = local.behaviour.bound;
-        if hold.is_none() && local.load.is_full_for(bytes, bound) && local.load.messages > 0 {
-            let oldest = match local.behaviour.overflow {
-                Overflow::DropOldest => local.drop_oldest(),
-                _ => None,
-            };
-            let drops_itself = oldest.is_none() && local.behaviour.overflow != Overflow::Pause;
-            if drops_itself {
-                local.dropped.keep(&message, now);
-            } else if let Some(oldest) = oldest {
-                local.dropped.keep(&oldest.message, oldest.arrived);
-            }
-            if local.behaviour.overflow != Overflow::Pause {
-                self.count_dropped(now, key);
-            }
-            if drops_itself {
-                return;
-            }
+        if hold.is_none() && !self.make_room(now, key, &message) {
+            return;
         }
         let Some(local) = self.registry.local_mut(key) else {
             return;
@@ -328,7 +326,34 @@ impl Engine {
             hold,
             arrived: now,
         });
-        self.wakes.extend(local.waker.take());
+        if !planted!(ForgetConsumerWaker) {
+            self.wakes.extend(local.waker.take());
+        }
+    }
+
+    /// Sees to it that a message fits into a full queue, as its subscription says; `false` when the message itself was dropped. A queue
+    /// that is empty takes every message.
+    fn make_room(&mut self, now: Instant, key: Key, message: &Message) -> bool {
+        let bytes = message.encoded_len();
+        while let Some(local) = self.registry.local_mut(key) {
+            let is_full = local.load.is_full_for(bytes, local.behaviour.bound);
+            if !is_full || local.load.messages == 0 || local.behaviour.overflow == Overflow::Pause {
+                return true;
+            }
+            let oldest = match local.behaviour.overflow {
+                Overflow::DropOldest => local.drop_oldest(),
+                _ => None,
+            };
+            match &oldest {
+                Some(oldest) => local.dropped.keep(&oldest.message, oldest.arrived),
+                None => local.dropped.keep(message, now),
+            }
+            self.count_dropped(now, key);
+            if oldest.is_none() {
+                return false;
+            }
+        }
+        true
     }
 
     /// A subscription that is gone keeps nobody waiting.

@@ -11,6 +11,7 @@ use crate::error::{
     Answer, ConnectionError, ConnectionErrorKind as Kind, Detail, PublishErrorKind,
     SubscribeErrorKind, UnsubscribeErrorKind, code_of_server,
 };
+use crate::planted::planted;
 use crate::slab::Key;
 use mqtt5_proto::{DisconnectCause, Instant, PropertyBuffer, ReasonCode, State as MachineState};
 use std::sync::Arc;
@@ -38,7 +39,6 @@ impl Engine {
         ));
         self.connecting.client_id = info.client_id().into();
         self.pacing.accept(now);
-        self.servers.accept();
         if !info.session_present() && core::mem::replace(&mut self.connecting.has_succeeded, true) {
             self.statistics.sessions_lost += 1;
             self.tell(Event::SessionLost);
@@ -84,7 +84,10 @@ impl Engine {
         }
         self.fail_writing();
         self.note_poison();
+        // There will be no room on this connection, and perhaps a place in the queue.
+        self.operations.wake(Watch::Room, &mut self.wakes);
         self.forget_stall();
+        while planted!(LoseWaiting) && self.waiting.pop().is_some() {}
         self.discard_untaken(now);
         self.attempt_ended(now);
     }
@@ -157,6 +160,9 @@ impl Engine {
 
     /// A PUBLISH may break the protocol each time that the server sends it: tells so after the third connection in a row.
     fn note_poison(&mut self) {
+        if self.connection.is_none() {
+            return;
+        }
         let Some((packet_id, topic)) = self.machine.offending_publish() else {
             self.poison = None;
             return;
@@ -179,7 +185,11 @@ impl Engine {
     fn lose_patience(&mut self, now: Instant) {
         match self.state() {
             State::Waiting => self.begin_attempt(now),
-            State::Preparing | State::Dialing => {
+            State::Preparing => {
+                self.supervisor.set_end(Kind::Declined.into());
+                self.attempt_ended(now);
+            }
+            State::Dialing => {
                 self.supervisor.set_end(Kind::TimedOut.into());
                 self.attempt_ended(now);
             }
@@ -224,8 +234,12 @@ impl Engine {
 
     /// The end: there is no transport and there will be none. What the machine still holds it reports with its next events.
     pub(super) fn finish(&mut self) {
+        let drained = self.is_drained();
         if !self.change(Input::Stop) {
             return;
+        }
+        if let Some(closing) = &mut self.closing {
+            closing.cut_short |= !drained;
         }
         let abandoned = self.machine.abandon();
         debug_assert!(abandoned.is_ok(), "the transport is gone");

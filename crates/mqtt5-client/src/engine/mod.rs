@@ -40,6 +40,7 @@ use crate::connection_info::ConnectionInfo;
 use crate::endpoint::Endpoint;
 use crate::error::ConnectionError;
 use crate::options::{Config, Resume};
+use crate::planted::planted;
 use crate::slab::Key;
 use crate::statistics::Statistics;
 use attempts::Connecting;
@@ -48,7 +49,9 @@ use core::task::Waker;
 use delivery::Held;
 pub(crate) use inbound::Fetched;
 use inbound::Pause;
-use mqtt5_proto::{Client as Machine, Config as MachineConfig, Instant, Op, PacketId, SessionLoss};
+use mqtt5_proto::{
+    Client as Machine, Config as MachineConfig, Instant, Op, PacketId, QoS, SessionLoss,
+};
 use notices::Notices;
 use offline::Waiting;
 use operations::Operations;
@@ -106,7 +109,11 @@ pub(crate) struct Engine {
 /// Who waits for an operation of the machine.
 #[derive(Debug)]
 enum Owner {
-    Publish { slot: Key, until_written: bool },
+    Publish {
+        slot: Key,
+        qos: QoS,
+        until_written: bool,
+    },
     Subscribe(Box<requests::SentSubscribe>),
     Unsubscribe(Box<requests::SentUnsubscribe>),
 }
@@ -194,7 +201,7 @@ impl Engine {
 
     /// Why there is no connection any more; `None` also after a disconnect that was asked for.
     pub(crate) fn end(&self) -> Option<&ConnectionError> {
-        self.supervisor.end()
+        self.supervisor.end().filter(|_| self.closing.is_none())
     }
 
     pub(crate) fn connection(&self) -> Option<&Arc<ConnectionInfo>> {
@@ -248,6 +255,8 @@ impl Engine {
             && self.requests.is_empty()
             && self.machine.pending() == 0
             && self.machine.unsent() == 0
+            // Without a connection, what is unacknowledged is going to be sent again.
+            && (self.state() == State::Online || self.machine.in_flight() == 0)
     }
 
     /// Whether every accepted operation ended.
@@ -281,6 +290,7 @@ impl Engine {
 
     /// Notes a deadline that the driver may not know of.
     fn arm(&mut self, deadline: Instant) {
-        self.driver.news |= self.driver.told.is_none_or(|told| deadline < told);
+        let earlier = self.driver.told.is_none_or(|told| deadline < told);
+        self.driver.news |= earlier && !planted!(ForgetDeadline);
     }
 }

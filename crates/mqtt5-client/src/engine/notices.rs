@@ -42,13 +42,13 @@ pub enum Event {
         reason: ReasonCode,
         /// The Server Reference as the server wrote it: escape it before it meets a terminal.
         reference: Box<str>,
-        /// Whether the next attempt goes there.
+        /// Whether there is a next attempt that goes there.
         followed: bool,
     },
     /// The server accepted the connection, and has no session of ours any more: subscriptions are sent again, publishes settled as
     /// [`Options::on_session_lost`](crate::Options::on_session_lost) says.
     SessionLost,
-    /// The server has answered a subscription that was sent again, with nobody waiting for the answer: all is granted.
+    /// The server has answered a subscription that was declared or sent again, with nobody waiting for the answer: all is granted.
     Resubscribed {
         /// Each filter with the granted QoS.
         results: Vec<(String, ReasonCode)>,

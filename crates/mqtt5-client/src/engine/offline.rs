@@ -4,6 +4,7 @@ use super::publishing::Draft;
 use super::registry::Load;
 use crate::error::PublishErrorKind;
 use crate::options::Bound;
+use crate::planted::planted;
 use crate::properties::seconds;
 use crate::slab::Key;
 use bytes::Bytes;
@@ -159,7 +160,11 @@ impl Waiting {
     }
 
     pub(super) fn pop(&mut self) -> Option<Kept> {
-        let kept = self.queue.pop_front()?;
+        let kept = if planted!(ReorderWaiting) {
+            self.queue.pop_back()?
+        } else {
+            self.queue.pop_front()?
+        };
         self.discount(&kept);
         if self.queue.is_empty() && self.queue.capacity() > 1024 {
             *self = Self {

@@ -2,6 +2,7 @@
 
 use crate::delivered::Delivered;
 use crate::error::{PublishError, SubscribeError, UnsubscribeError};
+use crate::planted::planted;
 use crate::slab::{Key, Slab};
 use core::task::Waker;
 use mqtt5_proto::{Instant, Op, ReasonCode};
@@ -145,7 +146,9 @@ impl Operations {
         if let Some(deadline) = slot.deadline.take() {
             self.deadlines.remove(&(deadline, key));
         }
-        wakes.extend(slot.waker.take());
+        if !planted!(ForgetOperationWaker) {
+            wakes.extend(slot.waker.take());
+        }
     }
 
     /// Wakes all that watch for `watch`.

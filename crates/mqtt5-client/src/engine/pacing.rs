@@ -1,6 +1,7 @@
 //! How fast attempts follow each other, as a seeded value.
 
 use crate::options::{Backoff, Reconnect, Retry};
+use crate::planted::planted;
 use core::time::Duration;
 use mqtt5_proto::Instant;
 
@@ -28,6 +29,9 @@ impl Pacing {
     /// The server has accepted the connection. That alone forgives nothing: a server may accept and hang up for ever.
     pub(super) fn accept(&mut self, now: Instant) {
         self.accepted = Some(now);
+        if planted!(ResetBackoffAtConnack) {
+            self.failures = 0;
+        }
     }
 
     /// The attempt or connection has ended; tells whether it was a stable connection, which makes a new start.

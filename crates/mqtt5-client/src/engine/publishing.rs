@@ -6,6 +6,7 @@ use super::{Engine, Owner, State};
 use crate::delivered::Delivered;
 use crate::error::{Detail, PublishError, PublishErrorKind};
 use crate::options::{Congestion, Offline, QueueFull};
+use crate::planted::planted;
 use crate::slab::Key;
 use core::task::Waker;
 use mqtt5_proto::{EncodeError, Instant, Op, Outbound, Progress, PropertyBuffer, QoS, Refused};
@@ -55,7 +56,9 @@ impl Engine {
         }
         let outbound = &draft.outbound;
         let deadline = draft.deadline;
-        if self.is_open_for(outbound.qos) && self.waiting.is_empty() {
+        // Before CONNACK only QoS 0 leaves, which has no order to keep with what waits.
+        let is_next = self.waiting.is_empty() || self.state() == State::Handshaking;
+        if self.is_open_for(outbound.qos) && is_next {
             // The caller keeps its message until it can be encoded at once: a copy would cost an allocation. Behind
             // others that wait it takes its place, so that they cannot hold it back for ever.
             if outbound.qos == QoS::AtMostOnce
@@ -94,10 +97,10 @@ impl Engine {
             Some(Stage::Waiting(number)) => self.waiting.remove(number).is_some(),
             Some(Stage::InMachine(op)) => {
                 let withdrawn = self.machine.withdraw(op);
-                if withdrawn {
+                if withdrawn || planted!(WithdrawEncoded) {
                     self.owners.remove(&op);
                 }
-                withdrawn
+                withdrawn || planted!(WithdrawEncoded)
             }
             _ => false,
         };
@@ -133,6 +136,7 @@ impl Engine {
                 Ok(outbound) => outbound,
                 Err(kind) => {
                     self.finish_publish(kept.slot, Err(kind.into()));
+                    moved = true;
                     continue;
                 }
             };
@@ -196,6 +200,7 @@ impl Engine {
             self.operations.set_stage(slot, Stage::InMachine(op));
             let owner = Owner::Publish {
                 slot,
+                qos,
                 until_written,
             };
             self.owners.insert(op, owner);

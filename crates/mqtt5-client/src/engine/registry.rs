@@ -147,6 +147,9 @@ impl Wanted {
             self.identifiers
                 .retain(|(known, of)| Some(*known) == in_force || locals.contains(of));
         }
+        // What the server has queued may carry old ones, but not the oldest of very many.
+        let excess = (self.identifiers.len() + 1).saturating_sub(IDENTIFIERS);
+        self.identifiers.drain(..excess);
         self.identifiers.push(entry.unwrap_or((identifier, local)));
     }
 
@@ -178,6 +181,8 @@ pub(crate) struct Registry {
     names: HashMap<Box<str>, Key>,
     wanted: Slab<Wanted>,
     locals: Slab<Local>,
+    /// The Subscription Identifiers of filters that nobody wants any more and that the server may still use in this session.
+    retired: VecDeque<u32>,
     arrivals: u64,
     matched: Vec<Key>,
     targets: Vec<Key>,
@@ -240,6 +245,7 @@ impl Registry {
 
     /// The server has lost the session, and with it every subscription (4.1).
     pub(super) fn forget_session(&mut self) {
+        self.retired.clear();
         for (_, wanted) in self.wanted.iter_mut() {
             wanted.forget_session();
         }
@@ -269,10 +275,14 @@ impl Registry {
         let wanted = self.wanted.get_mut(filter)?;
         wanted.locals.retain(|known| *known != local);
         if wanted.locals.is_empty() {
-            self.forget(filter)
-        } else {
-            None
+            return self.forget(filter);
         }
+        // The strongest is that of those who are left.
+        let left = wanted.locals.iter().filter_map(|key| self.locals.get(*key));
+        let asked = left.flat_map(|local| &local.asked);
+        let strongest = asked.filter(|asked| *asked.name == *wanted.name);
+        wanted.qos = strongest.map(|asked| asked.qos).max().unwrap_or(wanted.qos);
+        None
     }
 
     /// Takes everybody out of the filter of this name.
@@ -308,6 +318,7 @@ impl Registry {
     ///
     /// Local matching decides. Subscription Identifiers only choose between copies: when the message carries one that a matching
     /// filter was subscribed under, filters under others wait for their own copy [MQTT-3.3.4-4]. A retained message, on a filter
+    /// A copy that was sent only for filters that nobody wants any more is nobody's. A retained message, on a filter
     /// without Retain As Published, answers a SUBSCRIBE [MQTT-3.3.1-8] and goes to whom that was for; where no identifier tells, to
     /// everybody: a duplicate is better than a loss.
     pub(super) fn route(&mut self, message: &Message) {
@@ -323,6 +334,9 @@ impl Registry {
                     .get(*key)
                     .is_some_and(|wanted| wanted.is_named_by(message))
             });
+        if !by_identifier && is_only_of(message, &self.retired) {
+            return;
+        }
         for wanted in matched.iter().filter_map(|key| self.wanted.get(*key)) {
             if by_identifier && !wanted.is_named_by(message) {
                 continue;
@@ -430,12 +444,29 @@ impl Registry {
         let wanted = self.wanted.remove(filter)?;
         self.trie.remove(without_share(&wanted.name), filter);
         self.names.remove(&wanted.name);
+        self.retired
+            .extend(wanted.identifiers.iter().map(|(identifier, _)| *identifier));
+        let excess = self.retired.len().saturating_sub(RETIRED);
+        self.retired.drain(..excess);
         Some(Abandoned {
             name: wanted.name,
             at_server: wanted.at_server,
         })
     }
 }
+
+/// Whether a message carries Subscription Identifiers, and none but these.
+fn is_only_of(message: &Message, identifiers: &VecDeque<u32>) -> bool {
+    let mut carried = message.properties().subscription_identifiers().peekable();
+    !identifiers.is_empty()
+        && carried.peek().is_some()
+        && carried.all(|carried| identifiers.contains(&carried))
+}
+
+/// How many identifiers of a filter are remembered.
+const IDENTIFIERS: usize = 64;
+/// How many identifiers of filters that are gone are remembered.
+const RETIRED: usize = 1024;
 
 /// The part of a filter that topics are matched against [MQTT-4.8.2-1].
 fn without_share(filter: &str) -> &str {

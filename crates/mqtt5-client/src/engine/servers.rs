@@ -17,7 +17,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    fn new(endpoint: Arc<Endpoint>, is_trusted: bool) -> Self {
+    pub(super) fn new(endpoint: Arc<Endpoint>, is_trusted: bool) -> Self {
         Self {
             endpoint,
             is_trusted,
@@ -47,6 +47,8 @@ pub(super) struct Servers {
     detour: Option<Server>,
     /// How many redirects were followed since the last stable connection.
     hops: u8,
+    /// The servers were replaced while another one was asked: how that ends says nothing about them.
+    is_fresh: bool,
 }
 
 impl Servers {
@@ -59,7 +61,14 @@ impl Servers {
             current: 0,
             detour: None,
             hops: 0,
+            is_fresh: false,
         }
+    }
+
+    /// An attempt begins at the [current](Self::current) server.
+    pub(super) fn begin(&mut self) -> &Server {
+        self.is_fresh = false;
+        self.current()
     }
 
     /// The server of the attempt.
@@ -69,6 +78,9 @@ impl Servers {
 
     /// An attempt, or a connection that was not stable, has ended; `stop` is what the server said about another one.
     pub(super) fn fail(&mut self, stop: bool) -> Left {
+        if self.is_fresh {
+            return Left::Untried;
+        }
         if self.detour.take().is_some() {
             return Left::Tried;
         }
@@ -92,10 +104,13 @@ impl Servers {
         Left::Tried
     }
 
-    /// A connection was stable: what was tried before it does not count any more.
+    /// A connection was stable: what was tried and refused before it does not count any more.
     pub(super) fn settle(&mut self) {
         self.begin_round();
         self.hops = 0;
+        for server in &mut self.list {
+            server.has_refused = false;
+        }
     }
 
     /// A stable connection has ended: its server is tried first, unless it was a detour.
@@ -104,21 +119,19 @@ impl Servers {
         Left::Tried
     }
 
-    /// A server has accepted: those that said stop may be asked again.
-    pub(super) fn accept(&mut self) {
-        for server in &mut self.list {
-            server.has_refused = false;
-        }
-    }
-
     /// Takes other servers from the next attempt on.
     pub(super) fn replace(&mut self, endpoints: Vec<Arc<Endpoint>>) {
-        *self = Self::new(endpoints);
+        *self = Self {
+            is_fresh: true,
+            ..Self::new(endpoints)
+        };
     }
 
-    /// Follows a redirect, if `policy` and the reference allow it: the first server in it that can be used, or all of them for good.
+    /// Follows a redirect of the server at `from`, if `policy` and the reference allow it: the first server in it that can be used, or all
+    /// of them for good.
     pub(super) fn redirect(
         &mut self,
+        from: &Server,
         reference: &str,
         is_permanent: bool,
         policy: Redirects,
@@ -126,7 +139,6 @@ impl Servers {
         if !policy.follow || self.hops >= policy.hops {
             return false;
         }
-        let from = self.current().clone();
         let mut targets = from
             .endpoint
             .referenced(reference)
@@ -150,6 +162,7 @@ impl Servers {
             self.list = targets;
             self.current = 0;
             self.detour = None;
+            self.is_fresh = false;
         } else {
             self.detour = Some(targets.swap_remove(0));
         }
@@ -172,6 +185,11 @@ mod tests {
         Servers::new(endpoints.collect())
     }
 
+    fn redirect(servers: &mut Servers, to: &str, is_permanent: bool, policy: Redirects) -> bool {
+        let from = servers.current().clone();
+        servers.redirect(&from, to, is_permanent, policy)
+    }
+
     fn host(servers: &Servers) -> &str {
         servers.current().endpoint.host()
     }
@@ -184,7 +202,6 @@ mod tests {
         assert_eq!((servers.fail(false), host(&servers)), (Left::Untried, "c"));
         assert_eq!((servers.fail(false), host(&servers)), (Left::Tried, "a"));
         assert_eq!((servers.fail(false), host(&servers)), (Left::Untried, "b"));
-        servers.accept();
         servers.settle();
         assert_eq!((servers.lose(), host(&servers)), (Left::Tried, "b"));
     }
@@ -200,36 +217,48 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_said_stop_may_be_asked_again_when_another_has_accepted() {
+    fn a_server_that_said_stop_may_be_asked_again_after_a_stable_connection() {
         let mut servers = servers(&["mqtt://a", "mqtt://b"]);
         servers.fail(true);
-        servers.accept();
-        assert_eq!((servers.fail(true), host(&servers)), (Left::Tried, "a"));
+        servers.settle();
+        assert_eq!((servers.fail(true), host(&servers)), (Left::Untried, "a"));
+    }
+
+    #[test]
+    fn new_servers_are_not_blamed_for_the_old_one() {
+        let mut servers = servers(&["mqtt://a"]);
+        servers.replace(vec![Arc::new("mqtt://b".parse().expect("valid"))]);
+        assert_eq!((servers.fail(true), host(&servers)), (Left::Untried, "b"));
+        servers.begin();
+        assert_eq!(servers.fail(true), Left::None);
     }
 
     /// Hostile references are neither followed by default nor into a weaker transport, for ever or with credentials.
     #[test]
     fn redirects_are_followed_on_request_only_and_within_limits() {
         let mut servers = servers(&["mqtts://user:secret@a"]);
-        assert!(!servers.redirect("b", false, Redirects::default()));
+        assert!(!redirect(&mut servers, "b", false, Redirects::default()));
         for reference in ["", "mqtt://b", "ws://127.0.0.1:1", "x://b", "b:0", "b c:x/"] {
             let weaker = reference == "b c:x/";
-            let followed = servers.redirect(reference, false, Redirects::follow());
+            let followed = redirect(&mut servers, reference, false, Redirects::follow());
             assert_eq!(followed, weaker, "{reference}");
         }
         assert_eq!(servers.current().endpoint.to_string(), "mqtts://b:8883");
         assert!(!servers.current().is_trusted);
         assert_eq!((servers.fail(false), host(&servers)), (Left::Tried, "a"));
         let trusting = Redirects::follow().with_credentials(true);
-        assert!(servers.redirect("[2001:db8::1]:9 c", true, trusting));
+        assert!(redirect(&mut servers, "[2001:db8::1]:9 c", true, trusting));
         assert_eq!(
             servers.current().endpoint.to_string(),
             "mqtts://user:***@[2001:db8::1]:9"
         );
         assert!(servers.current().is_trusted);
-        assert!(servers.redirect("d", false, Redirects::follow()));
-        assert!(!servers.redirect("e", false, Redirects::follow()), "hops");
+        assert!(redirect(&mut servers, "d", false, Redirects::follow()));
+        assert!(
+            !redirect(&mut servers, "e", false, Redirects::follow()),
+            "hops"
+        );
         servers.settle();
-        assert!(servers.redirect("e", false, Redirects::follow()));
+        assert!(redirect(&mut servers, "e", false, Redirects::follow()));
     }
 }

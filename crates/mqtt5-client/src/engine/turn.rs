@@ -4,7 +4,9 @@ use super::{Engine, Owner, Watch};
 use crate::delivered::Delivered;
 use crate::driver::Action;
 use crate::error::{Answer, Detail, PublishError, PublishErrorKind};
+use crate::planted::planted;
 use core::task::Waker;
+use mqtt5_proto::QoS;
 use mqtt5_proto::packet::Acknowledgement;
 use mqtt5_proto::{
     AckToken, DisconnectCause, Event as MachineEvent, Incoming, Instant, Message, Op,
@@ -122,7 +124,8 @@ impl Engine {
     pub(crate) fn notify_driver(&mut self) {
         let driver = &mut self.driver;
         if driver.writer.is_some() {
-            let bytes = !driver.writing && self.machine.unsent() > 0;
+            let bytes =
+                !planted!(ForgetDriverWaker) && !driver.writing && self.machine.unsent() > 0;
             // Once it was told to hang up there is nothing that another turn would bring.
             let hangup = self.machine.wants_close() && !self.supervisor.is_hung_up();
             if bytes || driver.news || self.supervisor.has_action() || hangup {
@@ -162,6 +165,16 @@ impl Engine {
         }
     }
 
+    /// What the machine's end of a publish means while the client lives.
+    fn kind_of_end(&self, qos: QoS, kind: PublishErrorKind) -> PublishErrorKind {
+        match (kind, qos) {
+            _ if self.is_closed() => kind,
+            (PublishErrorKind::Unknown, QoS::AtLeastOnce) => PublishErrorKind::SessionLost,
+            (PublishErrorKind::NotSent, QoS::AtMostOnce) => PublishErrorKind::Dropped,
+            _ => kind,
+        }
+    }
+
     fn published(&mut self, op: Op, result: Result<Delivered, PublishError>) {
         match &result {
             Ok(delivered) if delivered.is_acknowledged() => {
@@ -174,12 +187,19 @@ impl Engine {
         }
         if let Some(Owner::Publish {
             slot,
+            qos,
             until_written,
         }) = self.owners.remove(&op)
         {
             match result {
                 Ok(delivered) if !delivered.is_acknowledged() => self.encoded(slot, until_written),
-                result => self.finish_publish(slot, result),
+                Ok(_) => self.finish_publish(slot, result),
+                Err(error) => {
+                    let kind = self.kind_of_end(qos, error.kind());
+                    let is_same = kind == error.kind();
+                    let error = if is_same { error } else { kind.into() };
+                    self.finish_publish(slot, Err(error));
+                }
             }
         }
         self.operations.wake(Watch::Room, &mut self.wakes);

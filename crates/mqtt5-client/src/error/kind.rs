@@ -68,7 +68,7 @@ kinds! {
         TransportClosed true "the transport was closed",
         /// The application took no message for longer than the stall timeout.
         ConsumerStalled true "the application took no messages for too long",
-        /// The application declined the attempt.
+        /// The application declined the attempt, or did not answer in time.
         Declined true "the application declined the attempt",
         /// The client was stopped before.
         Closed false "the client has stopped",
@@ -88,12 +88,16 @@ kinds! {
         Rejected false "the server rejected the message",
         /// The exchange was open when the session ended: the message may or may not have been delivered.
         Unknown false "the message may or may not have been delivered",
+        /// The server lost the session with the exchange open: the message may or may not have been delivered. Only where the policy is
+        /// not to publish it again, see [`OnSessionLost`](crate::OnSessionLost); QoS 2 ends as `Unknown`.
+        SessionLost true "the session was lost before the message was acknowledged",
         /// The message never left.
         NotSent true "the message was not sent",
         /// The offline queue is full, and the policy is not to wait.
         QueueFull true "the offline queue is full",
-        /// The message made room for a newer one in the offline queue.
-        Dropped false "the message was dropped for a newer one",
+        /// The message was not sent and never will be: it made room for a newer one in the offline queue, or is QoS 0 and its connection
+        /// was lost before it could be encoded.
+        Dropped true "the message was dropped before it was sent",
         /// A newer retained message for the same topic took its place while it waited.
         Superseded false "a newer retained message took its place",
         /// The message was withdrawn.

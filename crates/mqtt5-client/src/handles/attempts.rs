@@ -124,10 +124,18 @@ impl Preparation {
         &self.prepared().endpoint
     }
 
+    /// Whether the server is one that the application named; `false` for one that a redirect named and that is not to be told who we
+    /// are, see [`Redirects`](crate::Redirects).
+    pub fn is_trusted(&self) -> bool {
+        self.prepared().is_trusted
+    }
+
     /// Asks another server, or the same under another URL, such as one with a fresh signature. User name and password in the URL are
-    /// not looked at.
+    /// not looked at: those that are set here go to this server, which is trusted from then on.
     pub fn set_endpoint(&mut self, endpoint: Endpoint) {
-        self.prepared_mut().endpoint = Arc::new(endpoint);
+        let prepared = self.prepared_mut();
+        prepared.endpoint = Arc::new(endpoint);
+        prepared.is_trusted = true;
     }
 
     /// Sets the user name (3.1.3.5), or takes it away.

@@ -103,7 +103,9 @@ impl<M: Mode> Client<M> {
 
     /// The subscription that the options [declared](crate::Options::declare) for this filter, once; later `None`.
     ///
-    /// Dropping it leaves its filter with the server.
+    /// [`Event::Resubscribed`](crate::Event::Resubscribed) or [`ResubscribeFailed`](crate::Event::ResubscribeFailed) tells what the server
+    /// has answered; [`granted`](Subscription::granted) is empty. Dropping it leaves its filter with the server; one that was not
+    /// asked for yet is not asked for any more.
     pub fn declared(&self, filter: &str) -> Option<Subscription<M>> {
         let mut engine = self.shared.lock();
         let local = engine.take_declared(filter)?;

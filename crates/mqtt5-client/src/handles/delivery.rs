@@ -20,9 +20,28 @@ use std::sync::Arc;
 #[must_use = "dropping a delivery forgets how the publish ends"]
 pub struct Delivery<M: Mode = Async> {
     shared: Arc<Shared>,
-    /// `None`: complete when it was accepted.
-    slot: Option<Key>,
+    stage: Held,
     mode: PhantomData<M>,
+}
+
+/// What a delivery holds.
+#[derive(Clone, Copy, Debug)]
+enum Held {
+    /// It was complete when it was accepted.
+    Complete,
+    /// The slot will tell.
+    Open(Key),
+    /// The outcome was given.
+    Given,
+}
+
+impl Held {
+    fn slot(self) -> Option<Key> {
+        match self {
+            Self::Open(slot) => Some(slot),
+            Self::Complete | Self::Given => None,
+        }
+    }
 }
 
 /// How far a publish has come.
@@ -45,13 +64,13 @@ pub enum Progress {
 
 impl<M: Mode> Delivery<M> {
     pub(super) fn new(shared: Arc<Shared>, accepted: Accepted) -> Self {
-        let slot = match accepted {
-            Accepted::Done => None,
-            Accepted::Open(slot) => Some(slot),
+        let stage = match accepted {
+            Accepted::Done => Held::Complete,
+            Accepted::Open(slot) => Held::Open(slot),
         };
         Self {
             shared,
-            slot,
+            stage,
             mode: PhantomData,
         }
     }
@@ -60,14 +79,14 @@ impl<M: Mode> Delivery<M> {
     pub(super) fn into_mode<N: Mode>(mut self) -> Delivery<N> {
         Delivery {
             shared: self.shared.clone(),
-            slot: self.slot.take(),
+            stage: core::mem::replace(&mut self.stage, Held::Given),
             mode: PhantomData,
         }
     }
 
     /// How far the publish has come.
     pub fn progress(&self) -> Progress {
-        let Some(slot) = self.slot else {
+        let Some(slot) = self.stage.slot() else {
             return Progress::Complete;
         };
         let mut engine = self.shared.lock();
@@ -90,7 +109,7 @@ impl<M: Mode> Delivery<M> {
     ///
     /// Gives the delivery back when it is too late: the exchange goes on to its end.
     pub fn withdraw(self) -> Result<(), Self> {
-        let withdrawn = self.slot.is_some_and(|slot| {
+        let withdrawn = self.stage.slot().is_some_and(|slot| {
             self.shared
                 .lock()
                 .withdraw(slot, PublishErrorKind::Withdrawn)
@@ -98,10 +117,15 @@ impl<M: Mode> Delivery<M> {
         if withdrawn { Ok(()) } else { Err(self) }
     }
 
-    /// How the publish ended, if it has; never waits. The outcome is given once.
+    /// How the publish ended, if it has; never waits. The outcome is given once, and `None` after that.
     pub fn try_outcome(&mut self) -> Option<Result<Delivered, PublishError>> {
-        let Some(slot) = self.slot else {
-            return Some(Ok(Delivered::accepted()));
+        let slot = match self.stage {
+            Held::Open(slot) => slot,
+            Held::Given => return None,
+            Held::Complete => {
+                self.stage = Held::Given;
+                return Some(Ok(Delivered::accepted()));
+            }
         };
         let mut engine = self.shared.lock();
         if engine.operations().stage(slot).is_some() {
@@ -109,7 +133,7 @@ impl<M: Mode> Delivery<M> {
         }
         let outcome = engine.operations().take_outcome(slot);
         drop(engine);
-        self.slot = None;
+        self.stage = Held::Given;
         Some(result_of(outcome))
     }
 }
@@ -126,23 +150,26 @@ impl Delivery<Blocking> {
     }
 }
 
-/// Resolves when the publish is complete. Polled again after that, it says that the message was accepted.
+/// Resolves when the publish is complete. Polled again after that, it says that the outcome is not known.
 impl Future for Delivery<Async> {
     type Output = Result<Delivered, PublishError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(slot) = self.slot else {
-            return Poll::Ready(Ok(Delivered::accepted()));
+        let result = match self.stage {
+            Held::Complete => Ok(Delivered::accepted()),
+            Held::Given => Err(PublishErrorKind::Unknown.into()),
+            Held::Open(slot) => {
+                core::task::ready!(poll_delivery(&self.shared, slot, context, false))
+            }
         };
-        let result = core::task::ready!(poll_delivery(&self.shared, slot, context, false));
-        self.slot = None;
+        self.stage = Held::Given;
         Poll::Ready(result)
     }
 }
 
 impl<M: Mode> Drop for Delivery<M> {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
+        if let Held::Open(slot) = self.stage {
             close_slot(&self.shared, slot);
         }
     }

@@ -61,7 +61,8 @@ impl<'a, M: Mode> Disconnect<'a, M> {
         self
     }
 
-    /// Sets how long accepted operations may take to complete; the client's option by default. Zero disconnects at once.
+    /// Sets how long accepted operations may take to complete; the client's option by default. Zero disconnects at once. Without a
+    /// connection, and while none is being made, the client stops at once in any case.
     pub fn drain(mut self, time: Duration) -> Self {
         self.drain = Some(time);
         self

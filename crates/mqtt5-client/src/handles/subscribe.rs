@@ -240,8 +240,13 @@ impl<M: Mode> Subscribing<'_, M> {
             return Err(SubscribeErrorKind::NoFilters.into());
         }
         let longest = self.shared.policy().maximum_topic_length;
-        for filter in &self.request.filters {
+        let filters = &self.request.filters;
+        for (index, filter) in filters.iter().enumerate() {
             filter.check()?;
+            let mut earlier = filters[..index].iter();
+            if earlier.any(|earlier| earlier.conflicts_with(filter)) {
+                return Err(SubscribeErrorKind::ConflictingOptions.into());
+            }
             if filter.name.len() > longest {
                 let detail = Detail::Topic(TopicError::TooLong);
                 return Err(SubscribeError::new(

@@ -69,7 +69,7 @@ impl Config {
         &self.endpoints
     }
 
-    /// What CONNECT says to this server unless the application changes it; nothing about who we are if it is not trusted.
+    /// What CONNECT says to this server unless the application changes it; no credentials if it is not trusted, User Properties included.
     pub(crate) fn credentials(&self, endpoint: &Endpoint, is_trusted: bool) -> Credentials {
         let options = &self.options;
         let (username, password) = if is_trusted {
@@ -83,7 +83,10 @@ impl Config {
             username,
             password,
             will: options.will.clone(),
-            user_properties: options.user_properties.clone(),
+            user_properties: match is_trusted {
+                true => options.user_properties.clone(),
+                false => Vec::new(),
+            },
         }
     }
 

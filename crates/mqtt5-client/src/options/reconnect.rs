@@ -219,7 +219,8 @@ pub struct Redirects {
 }
 
 impl Redirects {
-    /// They are followed, at most three in a row; user name and password go to no other host.
+    /// They are followed, at most three in a row. User name, password and User Properties go to no other host; Client Identifier and
+    /// will do.
     pub fn follow() -> Self {
         Self {
             follow: true,
@@ -233,7 +234,7 @@ impl Redirects {
         self
     }
 
-    /// Sets whether user name and password are sent to the other host, too.
+    /// Sets whether user name, password and User Properties are sent to the other host, too.
     pub fn with_credentials(mut self, credentials: bool) -> Self {
         self.credentials = credentials;
         self

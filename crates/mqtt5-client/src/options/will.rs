@@ -25,7 +25,8 @@ impl Will {
     pub fn new<'a>(topic: impl Into<String>, payload: impl Into<Payload<'a>>) -> Self {
         Self {
             topic: topic.into(),
-            payload: payload.into().into_bytes(),
+            // A copy: whose bytes they were must not matter where the will goes away.
+            payload: Bytes::copy_from_slice(payload.into().as_bytes()),
             qos: QoS::AtMostOnce,
             retain: false,
             properties: PropertyList::default(),

@@ -28,7 +28,11 @@ impl Ledger {
             let Some(at_broker) = self.at_broker.get(&to.process.client) else {
                 continue;
             };
-            for filter in to.filters.iter().filter(|filter| !filter.left && !filter.is_shared()) {
+            for filter in to
+                .filters
+                .iter()
+                .filter(|filter| !filter.left && !filter.is_shared())
+            {
                 let Some(since) = at_broker.get(filter.name) else {
                     continue;
                 };
@@ -43,7 +47,10 @@ impl Ledger {
                         && note.taken.last().is_some_and(|taken| *taken > since)
                         && filter.matches(note.topic);
                     if owed && !to.receipts.contains_key(&message) {
-                        return Some(Unreceived { message, subscription });
+                        return Some(Unreceived {
+                            message,
+                            subscription,
+                        });
                     }
                 }
             }
@@ -54,24 +61,38 @@ impl Ledger {
     /// Whether a living subscription has this filter.
     pub(crate) fn is_wanted(&self, filter: &str) -> bool {
         let alive = self.subscriptions.iter().filter(|s| !s.over);
-        alive.flat_map(|s| &s.filters).any(|own| own.name == filter && !own.left)
+        alive
+            .flat_map(|s| &s.filters)
+            .any(|own| own.name == filter && !own.left)
     }
 
     /// A filter to which none of the messages from `first` on has come that it should have got.
     pub(crate) fn unprobed(&self, first: usize) -> Option<String> {
         let probes = || (first..self.messages.len()).map(|number| (number, &self.messages[number]));
-        for (number, to) in self.subscriptions.iter().enumerate().filter(|(_, s)| !s.over) {
+        for (number, to) in self
+            .subscriptions
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| !s.over)
+        {
             for filter in to.filters.iter().filter(|filter| !filter.left) {
                 if filter.is_shared() && self.has_absent_member(filter.name) {
                     continue;
                 }
                 let has = |probe: usize| match filter.is_shared() {
-                    true => self.subscriptions.iter().any(|s| s.receipts.contains_key(&probe)),
+                    true => self
+                        .subscriptions
+                        .iter()
+                        .any(|s| s.receipts.contains_key(&probe)),
                     false => to.receipts.contains_key(&probe),
                 };
-                let missing = probes().find(|(probe, note)| filter.matches(note.topic) && !has(*probe));
+                let missing =
+                    probes().find(|(probe, note)| filter.matches(note.topic) && !has(*probe));
                 if let Some((probe, note)) = missing {
-                    return Some(format!("s{number} wants {}, and m{probe} on {} has not come", filter.name, note.topic));
+                    return Some(format!(
+                        "s{number} wants {}, and m{probe} on {} has not come",
+                        filter.name, note.topic
+                    ));
                 }
             }
         }
@@ -80,21 +101,35 @@ impl Ledger {
 
     /// Whether a session has a filter that nobody in its client wants: the one who kept it is gone.
     fn has_absent_member(&self, filter: &str) -> bool {
-        let members = self.at_broker.iter().filter(|(_, filters)| filters.contains_key(filter));
+        let members = self
+            .at_broker
+            .iter()
+            .filter(|(_, filters)| filters.contains_key(filter));
         members.into_iter().any(|(client, _)| {
-            let own = self.subscriptions.iter().filter(|s| !s.over && s.process.client == *client);
-            !own.flat_map(|s| &s.filters).any(|own| own.name == filter && !own.left)
+            let own = self
+                .subscriptions
+                .iter()
+                .filter(|s| !s.over && s.process.client == *client);
+            !own.flat_map(|s| &s.filters)
+                .any(|own| own.name == filter && !own.left)
         })
     }
 
     /// A subscription that is wanted and that the broker does not have.
     pub(crate) fn missing_at_broker(&self) -> Option<String> {
-        let alive = self.subscriptions.iter().enumerate().filter(|(_, s)| !s.over);
+        let alive = self
+            .subscriptions
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| !s.over);
         for (number, subscription) in alive {
             let at_broker = self.at_broker.get(&subscription.process.client);
             for filter in subscription.filters.iter().filter(|filter| !filter.left) {
                 if !at_broker.is_some_and(|filters| filters.contains_key(filter.name)) {
-                    return Some(format!("s{number} of {} wants {}, which the broker has not", subscription.process, filter.name));
+                    return Some(format!(
+                        "s{number} of {} wants {}, which the broker has not",
+                        subscription.process, filter.name
+                    ));
                 }
             }
         }

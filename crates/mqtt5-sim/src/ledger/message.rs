@@ -4,6 +4,7 @@ use mqtt5_client::{PublishErrorKind, QoS};
 
 use super::Ledger;
 use crate::hub::ProcessId;
+use crate::options::FORBIDDEN;
 use crate::transcript::Invariant;
 
 /// What is known of a message.
@@ -20,6 +21,8 @@ pub(crate) struct Note {
     pub(crate) ending: Option<Ending>,
     /// When the broker took it, each time as a new message.
     pub(crate) taken: Vec<u64>,
+    /// In which session of the publisher the broker took it last.
+    session: Option<usize>,
     /// The broker refused it.
     pub(crate) refused: bool,
     /// The broker took it for a message of an earlier process.
@@ -52,13 +55,22 @@ impl Ending {
 
 /// The number that a payload begins with.
 pub(crate) fn number_of(payload: &[u8]) -> Option<usize> {
-    let digits = payload.strip_prefix(b"m")?.split(|byte| *byte == b'.').next()?;
+    let digits = payload
+        .strip_prefix(b"m")?
+        .split(|byte| *byte == b'.')
+        .next()?;
     core::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 impl Ledger {
     /// A publish begins; gives the number of its message and the payload.
-    pub(crate) fn draft(&mut self, publisher: ProcessId, topic: &'static str, qos: QoS, size: usize) -> usize {
+    pub(crate) fn draft(
+        &mut self,
+        publisher: ProcessId,
+        topic: &'static str,
+        qos: QoS,
+        size: usize,
+    ) -> usize {
         let number = self.messages.len();
         let mut payload = format!("m{number}.").into_bytes();
         let filler = b'a' + (number % 26) as u8;
@@ -74,6 +86,7 @@ impl Ledger {
             accepted: None,
             ending: None,
             taken: Vec::new(),
+            session: None,
             refused: false,
             swallowed: false,
             held_back: Vec::new(),
@@ -93,19 +106,27 @@ impl Ledger {
         let note = &mut self.messages[number];
         let transcript = &self.transcript;
         transcript.say(note.publisher, || format!("m{number} ended: {ending:?}"));
-        transcript.check(Invariant::Outcome, note.ending.is_none(), || format!("m{number} ended twice"));
+        transcript.check(Invariant::Outcome, note.ending.is_none(), || {
+            format!("m{number} ended twice")
+        });
         note.ending = Some(ending);
         let taken = !note.taken.is_empty();
         let wrong = match ending {
             Ending::Accepted => note.qos != QoS::AtMostOnce,
-            Ending::Acknowledged => !(taken || note.swallowed) || note.refused || note.qos == QoS::AtMostOnce,
+            Ending::Acknowledged => {
+                !(taken || note.swallowed) || note.refused || note.qos == QoS::AtMostOnce
+            }
             Ending::Failed(PublishErrorKind::Rejected) => !note.refused,
             Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
             // One that was to be published again, since the session was lost, may have arrived before.
             Ending::Failed(_) => ending.is_unsent() && taken && losses == note.losses,
         };
         transcript.check(Invariant::Outcome, !wrong, || {
-            format!("m{number} ended as {ending:?}, but the broker took it {} times, refused: {}", note.taken.len(), note.refused)
+            format!(
+                "m{number} ended as {ending:?}, but the broker took it {} times, refused: {}",
+                note.taken.len(),
+                note.refused
+            )
         });
     }
 
@@ -113,30 +134,55 @@ impl Ledger {
     pub(crate) fn broker_took(&mut self, number: usize) {
         let moment = self.moment();
         let Some(note) = self.messages.get_mut(number) else {
-            return self.transcript.fail(Invariant::Content, format!("the broker received m{number}, which nobody published"));
+            return self.transcript.fail(
+                Invariant::Content,
+                format!("the broker received m{number}, which nobody published"),
+            );
         };
         note.taken.push(moment);
+        let session = self
+            .sessions
+            .get(&note.publisher.client)
+            .copied()
+            .unwrap_or_default();
+        let anew = note
+            .session
+            .replace(session)
+            .is_some_and(|before| before != session);
         let times = note.taken.len();
-        let lost = self.losses.get(&note.publisher).copied().unwrap_or_default() > note.losses;
+        let lost = self
+            .losses
+            .get(&note.publisher)
+            .copied()
+            .unwrap_or_default()
+            > note.losses;
         let unsent = !lost && note.ending.is_some_and(Ending::is_unsent);
         self.transcript.check(Invariant::Outcome, !unsent, || {
-            format!("the broker received m{number}, which ended as {:?}", note.ending)
+            format!(
+                "the broker received m{number}, which ended as {:?}",
+                note.ending
+            )
         });
         let repeatable = match note.qos {
+            // A refusal that is lost with its connection is asked for again.
+            _ if note.topic == FORBIDDEN => true,
             QoS::AtMostOnce => false,
             QoS::AtLeastOnce => true,
-            QoS::ExactlyOnce => lost && self.republishers.contains(&note.publisher),
+            // The client may not have heard that the session was lost.
+            QoS::ExactlyOnce => anew || lost && self.republishers.contains(&note.publisher),
         };
-        self.transcript.check(Invariant::AtMostOnce, repeatable || times == 1, || {
-            format!("the broker took m{number} of {:?} {times} times", note.qos)
-        });
+        self.transcript
+            .check(Invariant::AtMostOnce, repeatable || times == 1, || {
+                format!("the broker took m{number} of {:?} {times} times", note.qos)
+            });
     }
 
     /// The broker took a PUBLISH of QoS 2 for a repetition of `before`, whose identifier it has.
     ///
     /// A process that takes over a session without what its predecessor knew cannot know which identifiers are in use.
     pub(crate) fn broker_repeated(&mut self, number: usize, before: usize) {
-        let (Some(note), Some(first)) = (self.messages.get(number), self.messages.get(before)) else {
+        let (Some(note), Some(first)) = (self.messages.get(number), self.messages.get(before))
+        else {
             return;
         };
         let inherited = note.publisher != first.publisher;

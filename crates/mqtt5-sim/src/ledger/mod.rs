@@ -31,6 +31,8 @@ pub(crate) struct Ledger {
     unsubscribed: Vec<(ProcessId, &'static str, u64)>,
     /// Why a process may ask for a filter.
     reasons: BTreeMap<(ProcessId, String), Reasons>,
+    /// How many sessions the broker has begun or ended for each client.
+    sessions: BTreeMap<usize, usize>,
     /// Processes that were told to subscribe again at every connection.
     pub(crate) eager: BTreeSet<ProcessId>,
     /// Processes that publish QoS 2 messages again when the session is lost.
@@ -49,6 +51,7 @@ impl Ledger {
             at_broker: BTreeMap::new(),
             unsubscribed: Vec::new(),
             reasons: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             eager: BTreeSet::new(),
             republishers: BTreeSet::new(),
         }
@@ -72,13 +75,26 @@ impl Ledger {
 
     /// The operations that are open, in words.
     pub(crate) fn open_operations(&self) -> impl Iterator<Item = String> + '_ {
-        self.operations.values().map(|(process, what)| format!("{process} {what}"))
+        self.operations
+            .values()
+            .map(|(process, what)| format!("{process} {what}"))
+    }
+
+    /// Whether a subscribe of this process has not ended.
+    pub(crate) fn is_subscribing(&self, process: ProcessId) -> bool {
+        self.operations
+            .values()
+            .any(|(of, what)| *of == process && what.starts_with("subscribe"))
     }
 
     /// The process is gone; nobody waits for anything of its.
     pub(crate) fn process_over(&mut self, process: ProcessId) {
         self.operations.retain(|_, (of, _)| *of != process);
-        for subscription in self.subscriptions.iter_mut().filter(|s| s.process == process) {
+        for subscription in self
+            .subscriptions
+            .iter_mut()
+            .filter(|s| s.process == process)
+        {
             subscription.over = true;
         }
     }
@@ -99,12 +115,17 @@ impl Ledger {
     /// The broker has begun a new session.
     pub(crate) fn session_begun(&mut self, client: usize) {
         self.at_broker.remove(&client);
+        *self.sessions.entry(client).or_default() += 1;
     }
 
     /// The broker has subscribed a client.
     pub(crate) fn broker_subscribed(&mut self, client: usize, filter: &str) {
         let moment = self.moment();
-        self.at_broker.entry(client).or_default().entry(filter.to_owned()).or_insert(moment);
+        self.at_broker
+            .entry(client)
+            .or_default()
+            .entry(filter.to_owned())
+            .or_insert(moment);
     }
 
     pub(crate) fn broker_unsubscribed(&mut self, client: usize, filter: &str) {

@@ -62,16 +62,29 @@ impl FilterNote {
 impl SubscriptionNote {
     /// Whether it must get messages of this topic now.
     fn wants(&self, topic: &str) -> bool {
-        !self.over && self.filters.iter().any(|filter| !filter.left && filter.matches(topic))
+        !self.over
+            && self
+                .filters
+                .iter()
+                .any(|filter| !filter.left && filter.matches(topic))
     }
 }
 
 impl Ledger {
     /// A call that began at `began` has succeeded; gives the number of the subscription.
-    pub(crate) fn subscribed(&mut self, process: ProcessId, began: u64, mut filters: Vec<FilterNote>, acknowledging: Acknowledging) -> usize {
+    pub(crate) fn subscribed(
+        &mut self,
+        process: ProcessId,
+        began: u64,
+        mut filters: Vec<FilterNote>,
+        acknowledging: Acknowledging,
+    ) -> usize {
         let opened = self.moment();
         for filter in &mut filters {
-            filter.left = self.unsubscribed.iter().any(|(of, name, at)| *of == process && *name == filter.name && *at > began);
+            filter.left = self
+                .unsubscribed
+                .iter()
+                .any(|(of, name, at)| *of == process && *name == filter.name && *at > began);
         }
         self.subscriptions.push(SubscriptionNote {
             process,
@@ -87,19 +100,29 @@ impl Ledger {
 
     /// A reason to send a SUBSCRIBE for a filter: the application asks for it.
     pub(crate) fn calls_subscribe(&mut self, process: ProcessId, filter: &str) {
-        let reasons = self.reasons.entry((process, filter.to_owned())).or_default();
+        let reasons = self
+            .reasons
+            .entry((process, filter.to_owned()))
+            .or_default();
         reasons.calls += 1;
         reasons.left += 1;
     }
 
     /// Another reason: the answer was lost with the connection.
     pub(crate) fn may_subscribe(&mut self, process: ProcessId, filter: &str) {
-        self.reasons.entry((process, filter.to_owned())).or_default().left += 1;
+        self.reasons
+            .entry((process, filter.to_owned()))
+            .or_default()
+            .left += 1;
     }
 
     /// Another reason for each call there ever was: the session is gone.
     pub(crate) fn may_resubscribe(&mut self, process: ProcessId) {
-        for (_, reasons) in self.reasons.iter_mut().filter(|((of, _), _)| *of == process) {
+        for (_, reasons) in self
+            .reasons
+            .iter_mut()
+            .filter(|((of, _), _)| *of == process)
+        {
             reasons.left = reasons.calls;
         }
     }
@@ -111,7 +134,10 @@ impl Ledger {
 
     /// A SUBSCRIBE names a filter; `false` when there was no reason for it.
     pub(crate) fn subscribes(&mut self, process: ProcessId, filter: &str) -> bool {
-        let reasons = self.reasons.entry((process, filter.to_owned())).or_default();
+        let reasons = self
+            .reasons
+            .entry((process, filter.to_owned()))
+            .or_default();
         let allowed = reasons.left > 0;
         reasons.left -= usize::from(allowed);
         allowed
@@ -125,24 +151,39 @@ impl Ledger {
     pub(crate) fn unsubscribing(&mut self, process: ProcessId, name: &'static str) {
         let moment = self.moment();
         self.unsubscribed.push((process, name, moment));
-        let own = self.subscriptions.iter_mut().filter(|s| s.process == process);
-        for filter in own.flat_map(|s| &mut s.filters).filter(|filter| filter.name == name) {
+        let own = self
+            .subscriptions
+            .iter_mut()
+            .filter(|s| s.process == process);
+        for filter in own
+            .flat_map(|s| &mut s.filters)
+            .filter(|filter| filter.name == name)
+        {
             filter.left = true;
         }
     }
 
     /// A subscription handed a message to the application; gives its number.
-    pub(crate) fn received(&mut self, subscription: usize, message: &mqtt5_client::Message) -> Option<usize> {
+    pub(crate) fn received(
+        &mut self,
+        subscription: usize,
+        message: &mqtt5_client::Message,
+    ) -> Option<usize> {
         let (topic, qos) = (message.topic(), message.qos());
         let number = number_of(message.payload());
         let note = number.and_then(|number| self.messages.get(number));
         let (Some(number), Some(note)) = (number, note) else {
-            self.transcript.fail(Invariant::Content, format!("a message that nobody published arrived on {topic}"));
+            self.transcript.fail(
+                Invariant::Content,
+                format!("a message that nobody published arrived on {topic}"),
+            );
             return None;
         };
         let transcript = &self.transcript;
         let to = &mut self.subscriptions[subscription];
-        transcript.say(to.process, || format!("s{subscription} receives m{number} with {qos:?}"));
+        transcript.say(to.process, || {
+            format!("s{subscription} receives m{number} with {qos:?}")
+        });
         let intact = note.payload == message.payload() && note.topic == topic && qos <= note.qos;
         let wanted = to.filters.iter().any(|filter| filter.matches(topic));
         transcript.check(Invariant::Content, intact && wanted, || {
@@ -162,16 +203,26 @@ impl Ledger {
         });
         let first = receipt.times.iter().sum::<usize>() == 1;
         // What one of a group did not answer for goes to another, late.
-        let shared = to.filters.iter().any(|filter| filter.is_shared() && filter.matches(topic));
+        let shared = to
+            .filters
+            .iter()
+            .any(|filter| filter.is_shared() && filter.matches(topic));
         // What the broker took before may come again, late, since an answer was lost.
-        let from_the_start = !comes_again && !shared
-            && note.taken.first().is_some_and(|taken| *taken > to.opened);
+        let from_the_start =
+            !comes_again && !shared && note.taken.first().is_some_and(|taken| *taken > to.opened);
         if let (true, Some(accepted)) = (first && from_the_start, note.accepted) {
             let key = (note.publisher, note.topic, note.qos as u8, qos as u8);
             let last = to.last.insert(key, (accepted, number));
-            transcript.check(Invariant::Order, last.is_none_or(|(last, _)| last < accepted), || {
-                format!("s{subscription} received m{number} after m{}, which was accepted later", last.map_or(0, |(_, m)| m))
-            });
+            transcript.check(
+                Invariant::Order,
+                last.is_none_or(|(last, _)| last < accepted),
+                || {
+                    format!(
+                        "s{subscription} received m{number} after m{}, which was accepted later",
+                        last.map_or(0, |(_, m)| m)
+                    )
+                },
+            );
         }
         Some(number)
     }
@@ -180,7 +231,8 @@ impl Ledger {
     pub(crate) fn answered(&mut self, subscription: usize, number: usize) {
         let note = &mut self.subscriptions[subscription];
         let process = note.process;
-        self.transcript.say(process, || format!("s{subscription} answers m{number}"));
+        self.transcript
+            .say(process, || format!("s{subscription} answers m{number}"));
         note.receipts.entry(number).or_default().answered = true;
     }
 
@@ -197,7 +249,10 @@ impl Ledger {
                 && s.opened < *taken
                 && s.acknowledging != Acknowledging::OnArrival
                 && s.wants(note.topic)
-                && !s.receipts.get(&number).is_some_and(|receipt| receipt.answered)
+                && !s
+                    .receipts
+                    .get(&number)
+                    .is_some_and(|receipt| receipt.answered)
         });
         if let Some((subscription, _)) = open {
             self.transcript.fail(

@@ -19,7 +19,10 @@ pub(crate) type Whole = Vec<(Vec<u8>, Decoding)>;
 
 impl Frames {
     pub(crate) const fn new(from: Role) -> Self {
-        Self { decoding: Decoding::new(from), rest: Vec::new() }
+        Self {
+            decoding: Decoding::new(from),
+            rest: Vec::new(),
+        }
     }
 
     /// Adds bytes and gives the packets that are complete.
@@ -30,7 +33,10 @@ impl Frames {
             if self.rest.len() < header.total_len() {
                 break;
             }
-            whole.push((self.rest.drain(..header.total_len()).collect(), self.decoding));
+            whole.push((
+                self.rest.drain(..header.total_len()).collect(),
+                self.decoding,
+            ));
         }
         Ok(whole)
     }
@@ -46,23 +52,35 @@ pub(crate) fn describe(packet: &Packet<'_>) -> String {
             connect.keep_alive,
             connect.properties.session_expiry_interval()
         ),
-        Packet::Connack(connack) => format!("{name} {} session present {}", connack.reason, connack.session_present),
+        Packet::Connack(connack) => format!(
+            "{name} {} session present {}",
+            connack.reason, connack.session_present
+        ),
         Packet::Publish(publish) => describe_publish(publish),
-        Packet::Puback(a) | Packet::Pubrec(a) | Packet::Pubrel(a) | Packet::Pubcomp(a) => describe_answer(name, a),
-        Packet::Subscribe(subscribe) => subscribe.filters.iter().fold(format!("{name} {}", subscribe.packet_id.value()), |mut text, filter| {
-            let _ = write!(text, " {}@{}", filter.filter.as_str(), filter.qos as u8);
-            text
-        }),
-        Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.iter().fold(format!("{name} {}", unsubscribe.packet_id.value()), |mut text, filter| {
-            let _ = write!(text, " {}", filter.as_str());
-            text
-        }),
-        Packet::Suback(answer) | Packet::Unsuback(answer) => {
-            answer.reasons.iter().fold(format!("{name} {}", answer.packet_id.value()), |mut text, reason| {
+        Packet::Puback(a) | Packet::Pubrec(a) | Packet::Pubrel(a) | Packet::Pubcomp(a) => {
+            describe_answer(name, a)
+        }
+        Packet::Subscribe(subscribe) => subscribe.filters.iter().fold(
+            format!("{name} {}", subscribe.packet_id.value()),
+            |mut text, filter| {
+                let _ = write!(text, " {}@{}", filter.filter.as_str(), filter.qos as u8);
+                text
+            },
+        ),
+        Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.iter().fold(
+            format!("{name} {}", unsubscribe.packet_id.value()),
+            |mut text, filter| {
+                let _ = write!(text, " {}", filter.as_str());
+                text
+            },
+        ),
+        Packet::Suback(answer) | Packet::Unsuback(answer) => answer.reasons.iter().fold(
+            format!("{name} {}", answer.packet_id.value()),
+            |mut text, reason| {
                 let _ = write!(text, " {:#04x}", reason.value());
                 text
-            })
-        }
+            },
+        ),
         Packet::Disconnect(disconnect) => format!("{name} {}", disconnect.reason),
         _ => name.to_owned(),
     }

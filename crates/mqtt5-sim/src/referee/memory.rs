@@ -28,7 +28,7 @@ pub(crate) struct Outbound {
     pub(crate) released: bool,
     /// The connection on which it, or its PUBREL, was last sent.
     pub(crate) connection: u64,
-    /// Its place among all that were begun.
+    /// Its place among all that were begun, and from PUBREC on among all that were answered by that.
     pub(crate) place: u64,
 }
 
@@ -50,12 +50,24 @@ impl Memory {
 
     /// The connection was lost before packets were looked at that had been read since `before`.
     pub(crate) fn doubt(&mut self, before: Self) {
-        let same = |id: &u16, was: &Outbound| self.outbound.get(id).is_some_and(|now| now.released == was.released);
-        self.doubtful = before.outbound.into_iter().filter(|(id, was)| !same(id, was)).collect();
+        let same = |id: &u16, was: &Outbound| {
+            self.outbound
+                .get(id)
+                .is_some_and(|now| now.released == was.released)
+        };
+        self.doubtful = before
+            .outbound
+            .into_iter()
+            .filter(|(id, was)| !same(id, was))
+            .collect();
     }
 
     /// The exchange under this identifier, or how it may still be.
-    pub(crate) fn believe(&mut self, id: u16, is_so: impl Fn(&Outbound) -> bool) -> Option<Outbound> {
+    pub(crate) fn believe(
+        &mut self,
+        id: u16,
+        is_so: impl Fn(&Outbound) -> bool,
+    ) -> Option<Outbound> {
         let known = self.outbound.get(&id).copied();
         if known.as_ref().is_none_or(|known| !is_so(known)) {
             if let Some(was) = self.doubtful.remove(&id).filter(is_so) {

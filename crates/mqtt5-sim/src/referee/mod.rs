@@ -42,13 +42,20 @@ struct Connection {
     broker: Seat,
     /// When the client has last finished writing.
     wrote: Instant,
+    /// When the client read a successful CONNACK.
+    accepted: Option<Instant>,
     /// What the client knew before it stopped reading, with packets in its hand that it has not looked at.
     before: Option<Memory>,
 }
 
 impl Referees {
     pub(crate) fn new(hub: Rc<Hub>) -> Self {
-        Self { hub, connections: BTreeMap::new(), processes: BTreeMap::new(), clients: BTreeMap::new() }
+        Self {
+            hub,
+            connections: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            clients: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn open(&mut self, number: u64, process: ProcessId) {
@@ -57,6 +64,7 @@ impl Referees {
             client: Seat::new(Role::Client, number),
             broker: Seat::new(Role::Server, number),
             wrote: self.hub.clock.now(),
+            accepted: None,
             before: None,
         };
         self.connections.insert(number, connection);
@@ -88,6 +96,9 @@ impl Referees {
         self.observe(number, Role::Client, false, bytes);
         if !before && self.is_accepted(number) {
             self.client_wrote(number);
+            if let Some(connection) = self.connections.get_mut(&number) {
+                connection.accepted = Some(self.hub.clock.now());
+            }
         }
     }
 
@@ -104,7 +115,10 @@ impl Referees {
         let Some(connection) = self.connections.get_mut(&number) else {
             return;
         };
-        if let (Some(before), Some(memory)) = (connection.before.take(), self.processes.get_mut(&connection.process)) {
+        if let (Some(before), Some(memory)) = (
+            connection.before.take(),
+            self.processes.get_mut(&connection.process),
+        ) {
             memory.doubt(before);
         }
         let mut ledger = self.hub.ledger.borrow_mut();
@@ -118,12 +132,29 @@ impl Referees {
 
     /// Whether the broker has accepted the connection and the client knows.
     fn is_accepted(&self, number: u64) -> bool {
-        self.connections.get(&number).is_some_and(|c| c.client.is_accepted())
+        self.connections
+            .get(&number)
+            .is_some_and(|c| c.client.is_accepted())
+    }
+
+    /// Whether a SUBSCRIBE of the client is unanswered, or was so since this was asked last.
+    pub(crate) fn is_asking(&mut self, number: u64) -> bool {
+        let client = self.connections.get_mut(&number).map(|c| &mut c.client);
+        client.is_some_and(|client| {
+            core::mem::replace(&mut client.has_asked, !client.requests.is_empty())
+        })
+    }
+
+    /// When the client read a successful CONNACK.
+    pub(crate) fn accepted(&self, number: u64) -> Option<Instant> {
+        self.connections.get(&number)?.accepted
     }
 
     /// Whether the broker has sent a successful CONNACK.
     pub(crate) fn has_accepted(&self, number: u64) -> bool {
-        self.connections.get(&number).is_some_and(|c| c.broker.is_accepted())
+        self.connections
+            .get(&number)
+            .is_some_and(|c| c.broker.is_accepted())
     }
 
     /// The Keep Alive in force on a connection, unless it is off.
@@ -139,10 +170,19 @@ impl Referees {
         let Some(keep_alive) = connection.client.keep_alive() else {
             return;
         };
-        let silence = self.hub.clock.now().saturating_duration_since(connection.wrote);
-        self.hub.transcript.check(Invariant::KeepAlive, silence <= keep_alive, || {
-            format!("{} was silent for {silence:?} with a Keep Alive of {keep_alive:?}", connection.process)
-        });
+        let silence = self
+            .hub
+            .clock
+            .now()
+            .saturating_duration_since(connection.wrote);
+        self.hub
+            .transcript
+            .check(Invariant::KeepAlive, silence <= keep_alive, || {
+                format!(
+                    "{} was silent for {silence:?} with a Keep Alive of {keep_alive:?}",
+                    connection.process
+                )
+            });
     }
 
     fn observe(&mut self, number: u64, role: Role, sent: bool, bytes: &[u8]) {
@@ -151,25 +191,57 @@ impl Referees {
         };
         let process = connection.process;
         let (seat, memory) = match role {
-            Role::Client => (&mut connection.client, self.processes.entry(process).or_default()),
-            Role::Server => (&mut connection.broker, self.clients.entry(process.client).or_default()),
+            Role::Client => (
+                &mut connection.client,
+                self.processes.entry(process).or_default(),
+            ),
+            Role::Server => (
+                &mut connection.broker,
+                self.clients.entry(process.client).or_default(),
+            ),
         };
         let frames = match seat.frames(sent).push(bytes) {
             Ok(frames) => frames,
-            Err(error) => return self.hub.transcript.fail(Invariant::Wire, format!("{process}: {error}")),
+            Err(error) => {
+                return self
+                    .hub
+                    .transcript
+                    .fail(Invariant::Wire, format!("{process}: {error}"));
+            }
         };
         for (frame, decoding) in frames {
             let packet = match Packet::decode(&frame, &decoding) {
                 Ok(packet) => packet,
-                Err(error) => return self.hub.transcript.fail(Invariant::Wire, format!("{process}: {error}")),
+                Err(error) => {
+                    return self
+                        .hub
+                        .transcript
+                        .fail(Invariant::Wire, format!("{process}: {error}"));
+                }
             };
             let mut ledger = self.hub.ledger.borrow_mut();
             tell(&self.hub, process, number, role, sent, &packet);
-            let mut scene = Scene { process, memory, ledger: &mut ledger, length: frame.len() };
-            let outcome = if sent { seat.sent(&mut scene, &packet) } else { seat.received(&mut scene, &packet) };
+            let mut scene = Scene {
+                process,
+                memory,
+                ledger: &mut ledger,
+                length: frame.len(),
+            };
+            let outcome = if sent {
+                seat.sent(&mut scene, &packet)
+            } else {
+                seat.received(&mut scene, &packet)
+            };
             if let Err(Broken(invariant, text)) = outcome {
-                let who = if role == Role::Client { process.to_string() } else { format!("broker to {process}") };
-                return self.hub.transcript.fail(invariant, format!("{who} on connection {number}: {text}"));
+                let who = if role == Role::Client {
+                    process.to_string()
+                } else {
+                    format!("broker to {process}")
+                };
+                return self
+                    .hub
+                    .transcript
+                    .fail(invariant, format!("{who} on connection {number}: {text}"));
             }
         }
     }
@@ -182,5 +254,7 @@ fn tell(hub: &Hub, process: ProcessId, number: u64, role: Role, sent: bool, pack
         (Role::Server, true) => "broker sends",
         (Role::Server, false) => "broker reads",
     };
-    hub.transcript.say(process, || format!("#{number} {arrow} {}", frames::describe(packet)));
+    hub.transcript.say(process, || {
+        format!("#{number} {arrow} {}", frames::describe(packet))
+    });
 }

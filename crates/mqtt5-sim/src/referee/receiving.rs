@@ -1,7 +1,7 @@
 //! The rules for a side that receives messages (4.3, 4.6).
 
-use mqtt5_proto::packet::{Acknowledgement, Delivery, Publish};
 use mqtt5_proto::Role;
+use mqtt5_proto::packet::{Acknowledgement, Delivery, Publish};
 
 use super::memory::Inbound;
 use super::seat::{Judged, Scene, Seat, rule};
@@ -24,8 +24,13 @@ impl Seat {
             Delivery::ExactlyOnce { id, .. } => {
                 let id = id.value();
                 is_new = !scene.memory.inbound.contains_key(&id);
-                let entry = scene.memory.inbound.entry(id).or_insert(Inbound { number, answered: false });
-                if let (Role::Server, Some(number), Some(before)) = (self.role, number, entry.number) {
+                let entry = scene.memory.inbound.entry(id).or_insert(Inbound {
+                    number,
+                    answered: false,
+                });
+                if let (Role::Server, Some(number), Some(before)) =
+                    (self.role, number, entry.number)
+                {
                     scene.ledger.broker_repeated(number, before);
                 }
                 if entry.answered {
@@ -42,20 +47,32 @@ impl Seat {
     }
 
     /// [MQTT-4.6.0-2]
-    pub(crate) fn sends_puback(&mut self, scene: &mut Scene<'_>, answer: &Acknowledgement<'_>) -> Judged {
+    pub(crate) fn sends_puback(
+        &mut self,
+        scene: &mut Scene<'_>,
+        answer: &Acknowledgement<'_>,
+    ) -> Judged {
         let id = answer.packet_id.value();
         let front = self.due.puback.pop_front();
-        rule(Invariant::AcknowledgementOrder, front == Some(id), || format!("PUBACK {id}, but {front:?} is due"))?;
+        rule(Invariant::AcknowledgementOrder, front == Some(id), || {
+            format!("PUBACK {id}, but {front:?} is due")
+        })?;
         self.acknowledges(scene, 1, answer);
         Ok(())
     }
 
     /// [MQTT-4.6.0-3]
-    pub(crate) fn sends_pubrec(&mut self, scene: &mut Scene<'_>, answer: &Acknowledgement<'_>) -> Judged {
+    pub(crate) fn sends_pubrec(
+        &mut self,
+        scene: &mut Scene<'_>,
+        answer: &Acknowledgement<'_>,
+    ) -> Judged {
         let id = answer.packet_id.value();
         if !self.due.repeated.remove(&id) {
             let front = self.due.pubrec.pop_front();
-            rule(Invariant::AcknowledgementOrder, front == Some(id), || format!("PUBREC {id}, but {front:?} is due"))?;
+            rule(Invariant::AcknowledgementOrder, front == Some(id), || {
+                format!("PUBREC {id}, but {front:?} is due")
+            })?;
             self.acknowledges(scene, 2, answer);
         }
         if answer.reason.is_error() {
@@ -67,11 +84,17 @@ impl Seat {
     }
 
     /// In the order of the PUBRELs, though the specification does not ask for it.
-    pub(crate) fn sends_pubcomp(&mut self, scene: &mut Scene<'_>, answer: &Acknowledgement<'_>) -> Judged {
+    pub(crate) fn sends_pubcomp(
+        &mut self,
+        scene: &mut Scene<'_>,
+        answer: &Acknowledgement<'_>,
+    ) -> Judged {
         let id = answer.packet_id.value();
         let front = self.due.pubcomp.pop_front();
         scene.memory.inbound.remove(&id);
-        rule(Invariant::AcknowledgementOrder, front == Some(id), || format!("PUBCOMP {id}, but {front:?} is due"))
+        rule(Invariant::AcknowledgementOrder, front == Some(id), || {
+            format!("PUBCOMP {id}, but {front:?} is due")
+        })
     }
 
     fn acknowledges(&mut self, scene: &mut Scene<'_>, qos: u8, answer: &Acknowledgement<'_>) {
@@ -81,7 +104,9 @@ impl Seat {
         };
         match self.role {
             Role::Client => scene.ledger.acknowledging(scene.process, number),
-            Role::Server => scene.ledger.broker_answered(number, answer.reason.is_error()),
+            Role::Server => scene
+                .ledger
+                .broker_answered(number, answer.reason.is_error()),
         }
     }
 }

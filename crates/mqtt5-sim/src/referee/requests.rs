@@ -16,19 +16,34 @@ impl Seat {
         self.requests.values().flatten().map(String::as_str)
     }
 
-    pub(crate) fn sends_subscribe(&mut self, scene: &mut Scene<'_>, subscribe: &Subscribe<'_>) -> Judged {
+    pub(crate) fn sends_subscribe(
+        &mut self,
+        scene: &mut Scene<'_>,
+        subscribe: &Subscribe<'_>,
+    ) -> Judged {
         let id = subscribe.packet_id.value();
         self.check_request(scene, id)?;
-        let names: Vec<String> = subscribe.filters.iter().map(|filter| filter.filter.as_str().to_owned()).collect();
+        let names: Vec<String> = subscribe
+            .filters
+            .iter()
+            .map(|filter| filter.filter.as_str().to_owned())
+            .collect();
         for name in &names {
             let allowed = scene.ledger.subscribes(scene.process, name);
-            rule(Invariant::Resubscribe, allowed, || format!("SUBSCRIBE {id} asks for {name} once more, and for no reason"))?;
+            rule(Invariant::Resubscribe, allowed, || {
+                format!("SUBSCRIBE {id} asks for {name} once more, and for no reason")
+            })?;
         }
         self.requests.insert(id, names);
+        self.has_asked = true;
         Ok(())
     }
 
-    pub(crate) fn sends_unsubscribe(&mut self, scene: &mut Scene<'_>, unsubscribe: &Unsubscribe<'_>) -> Judged {
+    pub(crate) fn sends_unsubscribe(
+        &mut self,
+        scene: &mut Scene<'_>,
+        unsubscribe: &Unsubscribe<'_>,
+    ) -> Judged {
         let id = unsubscribe.packet_id.value();
         self.check_request(scene, id)?;
         self.requests.insert(id, Vec::new());
@@ -37,12 +52,21 @@ impl Seat {
 
     fn check_request(&self, scene: &Scene<'_>, id: u16) -> Judged {
         let free = !scene.memory.outbound.contains_key(&id) && !self.requests.contains_key(&id);
-        rule(Invariant::Identifiers, free, || format!("a request has the identifier {id}, which is in use"))
+        rule(Invariant::Identifiers, free, || {
+            format!("a request has the identifier {id}, which is in use")
+        })
     }
 
     /// The broker has granted some of what was asked for.
-    pub(crate) fn sends_suback(&mut self, scene: &mut Scene<'_>, answer: &SubscribeAcknowledgement<'_>) {
-        let names = self.requests.remove(&answer.packet_id.value()).unwrap_or_default();
+    pub(crate) fn sends_suback(
+        &mut self,
+        scene: &mut Scene<'_>,
+        answer: &SubscribeAcknowledgement<'_>,
+    ) {
+        let names = self
+            .requests
+            .remove(&answer.packet_id.value())
+            .unwrap_or_default();
         for (name, reason) in names.iter().zip(answer.reasons.iter()) {
             if !reason.is_error() {
                 scene.ledger.broker_subscribed(scene.process.client, name);
@@ -50,11 +74,18 @@ impl Seat {
         }
     }
 
-    pub(crate) fn reads_unsubscribe(&mut self, scene: &mut Scene<'_>, unsubscribe: &Unsubscribe<'_>) {
+    pub(crate) fn reads_unsubscribe(
+        &mut self,
+        scene: &mut Scene<'_>,
+        unsubscribe: &Unsubscribe<'_>,
+    ) {
         for filter in unsubscribe.filters.iter() {
-            scene.ledger.broker_unsubscribed(scene.process.client, filter.as_str());
+            scene
+                .ledger
+                .broker_unsubscribed(scene.process.client, filter.as_str());
         }
-        self.requests.insert(unsubscribe.packet_id.value(), Vec::new());
+        self.requests
+            .insert(unsubscribe.packet_id.value(), Vec::new());
     }
 
     pub(crate) fn sends_unsuback(&mut self, answer: &SubscribeAcknowledgement<'_>) {

@@ -21,7 +21,11 @@ pub(crate) type Judged = Result<(), Broken>;
 
 /// Fails with this invariant unless `holds`.
 pub(crate) fn rule(invariant: Invariant, holds: bool, text: impl FnOnce() -> String) -> Judged {
-    if holds { Ok(()) } else { Err(Broken(invariant, text())) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Broken(invariant, text()))
+    }
 }
 
 /// What a packet meets when it passes.
@@ -57,6 +61,8 @@ pub(crate) struct Seat {
     pub(crate) due: Due,
     /// SUBSCRIBE and UNSUBSCRIBE that are not answered: what they name.
     pub(crate) requests: BTreeMap<u16, Vec<String>>,
+    /// A SUBSCRIBE was sent.
+    pub(crate) has_asked: bool,
     /// The messages that arrived, by QoS and identifier.
     pub(crate) arrivals: BTreeMap<(u8, u16), Option<usize>>,
 }
@@ -74,7 +80,11 @@ pub(crate) struct Due {
 
 impl Seat {
     pub(crate) fn new(role: Role, connection: u64) -> Self {
-        let other = if role == Role::Client { Role::Server } else { Role::Client };
+        let other = if role == Role::Client {
+            Role::Server
+        } else {
+            Role::Client
+        };
         Self {
             role,
             connection,
@@ -90,12 +100,17 @@ impl Seat {
             window: BTreeSet::new(),
             due: Due::default(),
             requests: BTreeMap::new(),
+            has_asked: false,
             arrivals: BTreeMap::new(),
         }
     }
 
     pub(crate) fn frames(&mut self, sent: bool) -> &mut Frames {
-        if sent { &mut self.sent } else { &mut self.received }
+        if sent {
+            &mut self.sent
+        } else {
+            &mut self.received
+        }
     }
 
     pub(crate) fn is_accepted(&self) -> bool {
@@ -142,8 +157,12 @@ impl Seat {
             Packet::Pubrec(answer) => self.reads_pubrec(scene, answer),
             Packet::Pubrel(answer) => self.due.pubcomp.push_back(answer.packet_id.value()),
             Packet::Subscribe(subscribe) => {
-                let names = subscribe.filters.iter().map(|filter| filter.filter.as_str().to_owned());
-                self.requests.insert(subscribe.packet_id.value(), names.collect());
+                let names = subscribe
+                    .filters
+                    .iter()
+                    .map(|filter| filter.filter.as_str().to_owned());
+                self.requests
+                    .insert(subscribe.packet_id.value(), names.collect());
             }
             Packet::Unsubscribe(unsubscribe) => self.reads_unsubscribe(scene, unsubscribe),
             Packet::Suback(answer) | Packet::Unsuback(answer) => {
@@ -159,14 +178,23 @@ impl Seat {
         let name = packet.packet_type().name();
         let first = matches!(
             (self.role, packet),
-            (Role::Client, Packet::Connect(_)) | (Role::Server, Packet::Connack(_) | Packet::Disconnect(_))
+            (Role::Client, Packet::Connect(_))
+                | (Role::Server, Packet::Connack(_) | Packet::Disconnect(_))
         );
         let repeated = self.begun && matches!(packet, Packet::Connect(_) | Packet::Connack(_));
-        rule(Invariant::Wire, (self.begun || first) && !repeated, || format!("{name} at the wrong time"))?;
-        rule(Invariant::Wire, !self.ended, || format!("{name} after DISCONNECT"))?;
+        rule(Invariant::Wire, (self.begun || first) && !repeated, || {
+            format!("{name} at the wrong time")
+        })?;
+        rule(Invariant::Wire, !self.ended, || {
+            format!("{name} after DISCONNECT")
+        })?;
         self.begun = true;
-        let allowed = self.peer.map_or(usize::MAX, |peer| peer.maximum_packet_size);
-        rule(Invariant::Wire, scene.length <= allowed, || format!("{name} has {} bytes, {allowed} are allowed", scene.length))
+        let allowed = self
+            .peer
+            .map_or(usize::MAX, |peer| peer.maximum_packet_size);
+        rule(Invariant::Wire, scene.length <= allowed, || {
+            format!("{name} has {} bytes, {allowed} are allowed", scene.length)
+        })
     }
 
     fn asked(&mut self, scene: &mut Scene<'_>, connect: &Connect<'_>) {
@@ -191,14 +219,24 @@ impl Seat {
         }
         self.accepted = true;
         self.peer = Some(Limits::of(connack.properties));
-        self.keep_alive = connack.properties.server_keep_alive().unwrap_or(self.keep_alive);
-        self.session_expiry = connack.properties.session_expiry_interval().unwrap_or(self.session_expiry);
+        self.keep_alive = connack
+            .properties
+            .server_keep_alive()
+            .unwrap_or(self.keep_alive);
+        self.session_expiry = connack
+            .properties
+            .session_expiry_interval()
+            .unwrap_or(self.session_expiry);
         if !connack.session_present {
             scene.memory.forget();
             scene.ledger.session_lost(scene.process);
         }
         let unseen = scene.memory.asked > 1;
-        if scene.memory.connections > 0 && (!connack.session_present || unseen || scene.ledger.always_resubscribes(scene.process)) {
+        if scene.memory.connections > 0
+            && (!connack.session_present
+                || unseen
+                || scene.ledger.always_resubscribes(scene.process))
+        {
             scene.ledger.may_resubscribe(scene.process);
         }
         scene.memory.connections += 1;

@@ -13,7 +13,9 @@ impl Seat {
         self.check_limits(publish)?;
         let (id, dup) = match publish.delivery {
             Delivery::AtMostOnce => return Ok(()),
-            Delivery::AtLeastOnce { id, dup } | Delivery::ExactlyOnce { id, dup } => (id.value(), dup),
+            Delivery::AtLeastOnce { id, dup } | Delivery::ExactlyOnce { id, dup } => {
+                (id.value(), dup)
+            }
         };
         let number = number_of(publish.payload);
         let qos = publish.delivery.qos() as u8;
@@ -22,33 +24,63 @@ impl Seat {
         } else {
             self.check_new(scene, id)?;
         }
-        let place = scene.memory.outbound.get(&id).map_or(scene.memory.begun, |known| known.place);
+        let place = scene
+            .memory
+            .outbound
+            .get(&id)
+            .map_or(scene.memory.begun, |known| known.place);
         scene.memory.begun += 1;
-        let outbound = Outbound { number, qos, released: false, connection: self.connection, place };
+        let outbound = Outbound {
+            number,
+            qos,
+            released: false,
+            connection: self.connection,
+            place,
+        };
         scene.memory.outbound.insert(id, outbound);
         self.window.insert(id);
         // [MQTT-3.3.4-7], [MQTT-3.3.4-9]
         let allowed = self.peer.map_or(0, |peer| peer.receive_maximum);
-        rule(Invariant::ReceiveMaximum, self.window.len() <= allowed, || {
-            format!("{} messages are unfinished, Receive Maximum is {allowed}", self.window.len())
-        })
+        rule(
+            Invariant::ReceiveMaximum,
+            self.window.len() <= allowed,
+            || {
+                format!(
+                    "{} messages are unfinished, Receive Maximum is {allowed}",
+                    self.window.len()
+                )
+            },
+        )
     }
 
     fn check_limits(&mut self, publish: &Publish<'_>) -> Judged {
         let Some(peer) = self.peer else {
-            return rule(Invariant::Wire, false, || "PUBLISH before CONNACK".to_owned());
+            return rule(Invariant::Wire, false, || {
+                "PUBLISH before CONNACK".to_owned()
+            });
         };
         let qos = publish.delivery.qos();
-        rule(Invariant::Wire, qos as u8 <= peer.maximum_qos, || format!("{qos:?} is not supported"))?;
-        let alias = publish.properties.topic_alias();
-        rule(Invariant::Wire, alias.is_none_or(|alias| (1..=peer.topic_alias_maximum).contains(&alias)), || {
-            format!("Topic Alias {alias:?}, at most {}", peer.topic_alias_maximum)
+        rule(Invariant::Wire, qos as u8 <= peer.maximum_qos, || {
+            format!("{qos:?} is not supported")
         })?;
+        let alias = publish.properties.topic_alias();
+        rule(
+            Invariant::Wire,
+            alias.is_none_or(|alias| (1..=peer.topic_alias_maximum).contains(&alias)),
+            || {
+                format!(
+                    "Topic Alias {alias:?}, at most {}",
+                    peer.topic_alias_maximum
+                )
+            },
+        )?;
         match (publish.topic, alias) {
             (Some(_), Some(alias)) => drop(self.aliases.insert(alias)),
             (None, alias) => {
                 let known = alias.is_some_and(|alias| self.aliases.contains(&alias));
-                rule(Invariant::Wire, known, || format!("no topic, and Topic Alias {alias:?} was not set"))?;
+                rule(Invariant::Wire, known, || {
+                    format!("no topic, and Topic Alias {alias:?} was not set")
+                })?;
             }
             (Some(_), None) => {}
         }
@@ -61,37 +93,89 @@ impl Seat {
         rule(Invariant::Identifiers, known.is_none(), || {
             format!("PUBLISH {id} without DUP, while that identifier is used by {known:?}")
         })?;
-        rule(Invariant::Identifiers, self.requests_of_own(id).is_none(), || {
-            format!("PUBLISH {id}, while that identifier belongs to a request")
-        })?;
+        rule(
+            Invariant::Identifiers,
+            self.requests_of_own(id).is_none(),
+            || format!("PUBLISH {id}, while that identifier belongs to a request"),
+        )?;
         // [MQTT-4.4.0-1], [MQTT-4.6.0-1]: what was begun before comes first.
-        let waiting = scene.memory.outbound.iter().find(|(_, o)| !o.released && o.connection != self.connection);
-        rule(Invariant::Order, waiting.is_none(), || format!("PUBLISH {id} is new, but {waiting:?} was not sent again"))
+        let waiting = scene
+            .memory
+            .outbound
+            .iter()
+            .find(|(_, o)| !o.released && o.connection != self.connection);
+        rule(Invariant::Order, waiting.is_none(), || {
+            format!("PUBLISH {id} is new, but {waiting:?} was not sent again")
+        })
     }
 
     /// Once more [MQTT-3.3.1-1], and only after a reconnect [MQTT-4.4.0-1].
-    fn check_repetition(&self, scene: &mut Scene<'_>, id: u16, number: Option<usize>, qos: u8) -> Judged {
-        let is_open = |known: &Outbound| known.number == number && known.qos == qos && !known.released;
+    fn check_repetition(
+        &self,
+        scene: &mut Scene<'_>,
+        id: u16,
+        number: Option<usize>,
+        qos: u8,
+    ) -> Judged {
+        let is_open =
+            |known: &Outbound| known.number == number && known.qos == qos && !known.released;
         let Some(known) = scene.memory.believe(id, is_open) else {
             // The broker counts as sent what it has encoded, though its connection was gone by then.
             let may_be = self.role == Role::Server;
-            return rule(Invariant::Identifiers, may_be, || format!("PUBLISH {id} with DUP was never sent before"));
+            return rule(Invariant::Identifiers, may_be, || {
+                format!("PUBLISH {id} with DUP was never sent before")
+            });
         };
-        rule(Invariant::Identifiers, is_open(&known), || format!("PUBLISH {id} with DUP repeats {known:?} as {number:?}"))?;
-        rule(Invariant::Identifiers, known.connection != self.connection, || {
-            format!("PUBLISH {id} is sent twice on one connection")
+        rule(Invariant::Identifiers, is_open(&known), || {
+            format!("PUBLISH {id} with DUP repeats {known:?} as {number:?}")
         })?;
-        let earlier = scene.memory.outbound.values().find(|o| !o.released && o.connection != self.connection && o.place < known.place);
-        rule(Invariant::Order, earlier.is_none(), || format!("PUBLISH {id} is sent again before {earlier:?}"))
+        rule(
+            Invariant::Identifiers,
+            known.connection != self.connection,
+            || format!("PUBLISH {id} is sent twice on one connection"),
+        )?;
+        let earlier = scene
+            .memory
+            .outbound
+            .values()
+            .find(|o| !o.released && o.connection != self.connection && o.place < known.place);
+        rule(Invariant::Order, earlier.is_none(), || {
+            format!("PUBLISH {id} is sent again before {earlier:?}")
+        })
     }
 
-    pub(crate) fn sends_pubrel(&mut self, scene: &mut Scene<'_>, answer: &Acknowledgement<'_>) -> Judged {
+    pub(crate) fn sends_pubrel(
+        &mut self,
+        scene: &mut Scene<'_>,
+        answer: &Acknowledgement<'_>,
+    ) -> Judged {
         let id = answer.packet_id.value();
         scene.memory.believe(id, |known| known.released);
-        let Some(known) = scene.memory.outbound.get_mut(&id).filter(|known| known.released) else {
+        let connection = self.connection;
+        let earlier = scene.memory.outbound.get(&id).and_then(|known| {
+            let before =
+                |o: &&Outbound| o.released && o.connection != connection && o.place < known.place;
+            scene.memory.outbound.values().find(before).copied()
+        });
+        let resumes = scene
+            .memory
+            .outbound
+            .get(&id)
+            .is_some_and(|known| known.connection != connection);
+        rule(Invariant::Order, !resumes || earlier.is_none(), || {
+            format!("PUBREL {id} is sent again before {earlier:?}")
+        })?;
+        let Some(known) = scene
+            .memory
+            .outbound
+            .get_mut(&id)
+            .filter(|known| known.released)
+        else {
             self.due.pubrel.retain(|due| *due != id);
             let unknown = answer.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
-            return rule(Invariant::Identifiers, unknown, || format!("PUBREL {id} without PUBREC"));
+            return rule(Invariant::Identifiers, unknown, || {
+                format!("PUBREL {id} without PUBREC")
+            });
         };
         let again = known.connection != self.connection && !self.due.pubrel.contains(&id);
         known.connection = self.connection;
@@ -100,13 +184,24 @@ impl Seat {
         }
         // [MQTT-4.6.0-4]
         let front = self.due.pubrel.pop_front();
-        rule(Invariant::AcknowledgementOrder, front == Some(id), || format!("PUBREL {id}, but {front:?} is due"))
+        rule(Invariant::AcknowledgementOrder, front == Some(id), || {
+            format!("PUBREL {id}, but {front:?} is due")
+        })
     }
 
     /// PUBACK or PUBCOMP: the exchange is over.
-    pub(crate) fn reads_final(&mut self, scene: &mut Scene<'_>, answer: &Acknowledgement<'_>, qos: u8) {
+    pub(crate) fn reads_final(
+        &mut self,
+        scene: &mut Scene<'_>,
+        answer: &Acknowledgement<'_>,
+        qos: u8,
+    ) {
         let id = answer.packet_id.value();
-        let over = scene.memory.outbound.get(&id).is_some_and(|known| known.qos == qos && (qos == 1 || known.released));
+        let over = scene
+            .memory
+            .outbound
+            .get(&id)
+            .is_some_and(|known| known.qos == qos && (qos == 1 || known.released));
         if over {
             scene.memory.outbound.remove(&id);
             self.window.remove(&id);
@@ -120,7 +215,16 @@ impl Seat {
             self.window.remove(&id);
             return;
         }
-        if let Some(known) = scene.memory.outbound.get_mut(&id).filter(|known| known.qos == QoS::ExactlyOnce as u8) {
+        if let Some(known) = scene
+            .memory
+            .outbound
+            .get_mut(&id)
+            .filter(|known| known.qos == QoS::ExactlyOnce as u8)
+        {
+            if !known.released {
+                known.place = scene.memory.begun;
+                scene.memory.begun += 1;
+            }
             known.released = true;
         }
         self.due.pubrel.push_back(id);

@@ -14,7 +14,9 @@ use crate::workload::PROBES;
 
 impl World<'_> {
     pub(super) fn heal(&mut self) {
-        self.hub.transcript.say("", || "=== the faults are over".to_owned());
+        self.hub
+            .transcript
+            .say("", || "=== the faults are over".to_owned());
         self.hub.healing.set(true);
         self.outside.heal();
         self.resume_what_is_held();
@@ -28,25 +30,47 @@ impl World<'_> {
     }
 
     /// Lets time pass until nothing is missing; otherwise fails and says what is.
-    fn must(&mut self, time: Duration, invariant: Invariant, missing: fn(&Self) -> Option<(Invariant, String)>) -> bool {
+    fn must(
+        &mut self,
+        time: Duration,
+        invariant: Invariant,
+        missing: fn(&Self) -> Option<(Invariant, String)>,
+    ) -> bool {
         let end = self.now() + time;
         if self.pass_until(end, |world| missing(world).is_none()) {
             return true;
         }
         let (which, text) = missing(self).unwrap_or((invariant, "too late".to_owned()));
-        self.hub.transcript.fail(which, format!("{text}, {time:?} later"));
+        self.hub
+            .transcript
+            .fail(which, format!("{text}, {time:?} later"));
         false
     }
 
     /// Messages that were dropped unanswered come again with the next connection, and not before.
     fn resume_what_is_held(&mut self) {
         let now = self.now();
-        let holds = |acknowledging: Acknowledging| matches!(acknowledging, Acknowledging::Manual { on_drop: Dropping::Holds, .. });
+        let holds = |acknowledging: Acknowledging| {
+            matches!(
+                acknowledging,
+                Acknowledging::Manual {
+                    on_drop: Dropping::Holds,
+                    ..
+                }
+            )
+        };
         let ledger = self.hub.ledger.borrow();
-        let held: Vec<ProcessId> = ledger.subscriptions.iter().filter(|s| holds(s.acknowledging)).map(|s| s.process).collect();
+        let held: Vec<ProcessId> = ledger
+            .subscriptions
+            .iter()
+            .filter(|s| holds(s.acknowledging))
+            .map(|s| s.process)
+            .collect();
         drop(ledger);
         for process in held {
-            self.outside.broker.fault(now, process.client, BrokerFault::Cut);
+            self.outside
+                .broker
+                .fault(now, process.client, BrokerFault::Cut);
         }
     }
 
@@ -54,14 +78,26 @@ impl World<'_> {
     fn undrained(&self) -> Option<(Invariant, String)> {
         let drain = |text: String| Some((Invariant::Drain, text));
         for (client, slot) in self.slots.iter().enumerate() {
-            let Some(process) = slot.process.as_ref().filter(|process| process.ending.is_none()) else {
+            let Some(process) = slot
+                .process
+                .as_ref()
+                .filter(|process| process.ending.is_none())
+            else {
                 return drain(format!("c{client} does not run"));
             };
             if !process.is_online() {
-                return drain(format!("{} is {:?}", process.id, process.client().map(mqtt5_client::Client::state)));
+                return drain(format!(
+                    "{} is {:?}",
+                    process.id,
+                    process.client().map(mqtt5_client::Client::state)
+                ));
             }
             let statistics = process.statistics();
-            if statistics.unacknowledged_publishes + statistics.waiting_publishes + statistics.held_messages > 0 {
+            if statistics.unacknowledged_publishes
+                + statistics.waiting_publishes
+                + statistics.held_messages
+                > 0
+            {
                 return drain(format!("{} has {statistics:?}", process.id));
             }
         }
@@ -73,7 +109,13 @@ impl World<'_> {
             return Some((Invariant::Resubscribe, text));
         }
         if let Some(missing) = ledger.unreceived(&self.plan.options) {
-            return Some((Invariant::AtLeastOnce, format!("s{} has not received m{}", missing.subscription, missing.message)));
+            return Some((
+                Invariant::AtLeastOnce,
+                format!(
+                    "s{} has not received m{}",
+                    missing.subscription, missing.message
+                ),
+            ));
         }
         match self.outside.broker.waiting() {
             0 => None,
@@ -101,12 +143,21 @@ impl World<'_> {
             }
         }
         let end = self.now() + PROBE;
-        let arrived = |world: &Self| world.hub.ledger.borrow().unprobed(before).is_none() && world.undrained().is_none();
+        let arrived = |world: &Self| {
+            world.hub.ledger.borrow().unprobed(before).is_none() && world.undrained().is_none()
+        };
         if self.pass_until(end, arrived) {
             return true;
         }
-        let missing = self.hub.ledger.borrow().unprobed(before).map(|text| (Invariant::Probe, text));
-        let missing = missing.or_else(|| self.undrained()).unwrap_or((Invariant::Probe, "too late".to_owned()));
+        let missing = self
+            .hub
+            .ledger
+            .borrow()
+            .unprobed(before)
+            .map(|text| (Invariant::Probe, text));
+        let missing = missing
+            .or_else(|| self.undrained())
+            .unwrap_or((Invariant::Probe, "too late".to_owned()));
         self.hub.transcript.fail(missing.0, missing.1);
         false
     }
@@ -119,14 +170,27 @@ impl World<'_> {
                 continue;
             };
             if let Some(client) = process.client().cloned() {
-                process.spawn(application::disconnect(Place { hub: hub.clone(), process: process.id, client }));
+                process.spawn(application::disconnect(Place {
+                    hub: hub.clone(),
+                    process: process.id,
+                    client,
+                }));
             }
         }
-        let ended = |world: &Self| world.processes().all(|process| process.adapter.finished && !process.has_tasks());
+        let ended = |world: &Self| {
+            world
+                .processes()
+                .all(|process| process.adapter.finished && !process.has_tasks())
+        };
         let end = self.now() + END;
         if !self.pass_until(end, ended) {
-            let left = self.processes().find(|process| !process.adapter.finished || process.has_tasks());
-            let text = left.map_or_else(|| "too late".to_owned(), |process| format!("{} was asked to end and has not", process.id));
+            let left = self
+                .processes()
+                .find(|process| !process.adapter.finished || process.has_tasks());
+            let text = left.map_or_else(
+                || "too late".to_owned(),
+                |process| format!("{} was asked to end and has not", process.id),
+            );
             self.hub.transcript.fail(Invariant::End, text);
         }
     }

@@ -11,7 +11,6 @@ use mqtt5_client::Instant;
 use crate::hub::{Hub, ProcessId};
 use crate::options::ClientOptions;
 use crate::outside::Outside;
-use crate::pacing;
 use crate::plan::Plan;
 use crate::process::Process;
 use crate::random::Random;
@@ -52,24 +51,38 @@ pub(crate) fn run(plan: &Plan, wanted: bool) -> Outcome {
     let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
     if let Err(panic) = ran {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message");
+        let text = text
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic without a message");
         hub.transcript.fail(Invariant::Panic, text);
         // What panicked may be in no state to be dropped.
         core::mem::forget(world);
     }
     let (violation, transcript) = hub.transcript.take();
-    Outcome { violation, transcript, end: hub.clock.now() }
+    Outcome {
+        violation,
+        transcript,
+        end: hub.clock.now(),
+    }
 }
 
 impl<'a> World<'a> {
     fn new(plan: &'a Plan, wanted: bool) -> Self {
         let hub = Hub::new(wanted);
         let clients = plan.options.clients.iter();
-        let starts = clients.map(|client| Instant::ZERO + client.starts_at).chain([Instant::MAX]);
+        let starts = clients
+            .map(|client| Instant::ZERO + client.starts_at)
+            .chain([Instant::MAX]);
         Self {
             plan,
             outside: Outside::new(&hub, &plan.options),
-            slots: starts.map(|starts_at| Slot { process: None, life: 0, starts_at }).collect(),
+            slots: starts
+                .map(|starts_at| Slot {
+                    process: None,
+                    life: 0,
+                    starts_at,
+                })
+                .collect(),
             next_step: 0,
             schedule: Random::fork(plan.seed, 3),
             hub,
@@ -115,23 +128,46 @@ impl<'a> World<'a> {
 
     /// When something happens next.
     fn next(&self) -> Option<Instant> {
-        let step = self.plan.steps.get(self.next_step).map(|step| Instant::ZERO + step.at);
-        let starts = self.slots.iter().filter(|slot| slot.process.is_none()).map(|slot| slot.starts_at);
+        let step = self
+            .plan
+            .steps
+            .get(self.next_step)
+            .map(|step| Instant::ZERO + step.at);
+        let starts = self
+            .slots
+            .iter()
+            .filter(|slot| slot.process.is_none())
+            .map(|slot| slot.starts_at);
         let ends = self.processes().filter_map(|process| process.ending);
-        let adapters = self.processes().filter_map(|process| process.adapter.next());
-        let rest = [step, self.hub.timers.next(), self.outside.next()].into_iter().flatten();
-        starts.chain(ends).chain(adapters).chain(rest).filter(|at| *at < Instant::MAX).min()
+        let adapters = self
+            .processes()
+            .filter_map(|process| process.adapter.next());
+        let rest = [step, self.hub.timers.next(), self.outside.next()]
+            .into_iter()
+            .flatten();
+        starts
+            .chain(ends)
+            .chain(adapters)
+            .chain(rest)
+            .filter(|at| *at < Instant::MAX)
+            .min()
     }
 
     /// Everything whose time has come is woken or done.
     fn begin_instant(&mut self) {
         let now = self.now();
         self.hub.timers.fire(now);
-        self.processes().for_each(|process| process.adapter.ring_if_due(now));
+        self.processes()
+            .for_each(|process| process.adapter.ring_if_due(now));
         for client in 0..self.slots.len() {
             self.replace(client);
         }
-        while self.plan.steps.get(self.next_step).is_some_and(|step| Instant::ZERO + step.at <= now) {
+        while self
+            .plan
+            .steps
+            .get(self.next_step)
+            .is_some_and(|step| Instant::ZERO + step.at <= now)
+        {
             self.next_step += 1;
             self.step(&self.plan.steps[self.next_step - 1]);
         }
@@ -141,14 +177,26 @@ impl<'a> World<'a> {
     fn replace(&mut self, client: usize) {
         let now = self.now();
         let slot = &mut self.slots[client];
-        if let Some(process) = slot.process.take_if(|process| process.ending.is_some_and(|at| at <= now)) {
+        if let Some(process) = slot
+            .process
+            .take_if(|process| process.ending.is_some_and(|at| at <= now))
+        {
             check_ended(&self.hub, &process);
             process.crash(&mut self.outside);
             slot.starts_at = slot.starts_at.max(now);
         }
         if slot.process.is_none() && slot.starts_at <= now {
-            let options = self.plan.options.clients.get(client).cloned().unwrap_or_else(ClientOptions::prober);
-            let id = ProcessId { client, life: slot.life };
+            let options = self
+                .plan
+                .options
+                .clients
+                .get(client)
+                .cloned()
+                .unwrap_or_else(ClientOptions::prober);
+            let id = ProcessId {
+                client,
+                life: slot.life,
+            };
             slot.life += 1;
             let seed = self.plan.seed ^ ((client as u64) << 32) ^ id.life as u64;
             slot.process = Some(Process::start(&self.hub, id, &options, seed));
@@ -168,7 +216,9 @@ impl<'a> World<'a> {
                 return;
             }
         }
-        self.hub.transcript.fail(Invariant::Rest, "the world never comes to rest");
+        self.hub
+            .transcript
+            .fail(Invariant::Rest, "the world never comes to rest");
     }
 
     fn poll(&mut self, sleeper: usize) {
@@ -192,17 +242,28 @@ impl<'a> World<'a> {
                 process.ending = Some(now + TIME_TO_END);
                 slot.starts_at = slot.starts_at.max(now + TIME_TO_END);
             }
-            if let Some(text) = process.oversize() {
+            let is_asking = process
+                .adapter
+                .connection()
+                .is_none_or(|number| self.outside.referees.is_asking(number));
+            let is_asking = is_asking || self.hub.ledger.borrow().is_subscribing(process.id);
+            if let Some(text) = process.oversize(is_asking) {
                 transcript.fail(Invariant::Memory, text);
             }
-            if let Some(text) = pacing::too_many(&process.adapter.dials) {
-                transcript.fail(Invariant::Pacing, format!("{}: {text}", process.id));
-            }
-            let connection = process.adapter.connection().filter(|_| process.adapter.reading);
+            let connection = process
+                .adapter
+                .connection()
+                .filter(|_| process.adapter.reading);
             let keep_alive = connection.and_then(|number| self.outside.referees.keep_alive(number));
             let silence = now.saturating_duration_since(process.adapter.moved);
-            let overlooked = keep_alive.is_some_and(|time| silence > time + time / 2 + WRITE_PATIENCE);
-            transcript.check(Invariant::KeepAlive, !overlooked, || format!("{} hears nothing for {silence:?} and does nothing", process.id));
+            let overlooked =
+                keep_alive.is_some_and(|time| silence > time + time / 2 + WRITE_PATIENCE);
+            transcript.check(Invariant::KeepAlive, !overlooked, || {
+                format!(
+                    "{} hears nothing for {silence:?} and does nothing",
+                    process.id
+                )
+            });
         }
     }
 }
@@ -210,11 +271,21 @@ impl<'a> World<'a> {
 /// A client that has stopped lets nobody wait.
 fn check_ended(hub: &Hub, process: &Process) {
     let id = process.id.to_string();
-    let open = hub.ledger.borrow().open_operations().find(|what| what.starts_with(&id));
+    let open = hub
+        .ledger
+        .borrow()
+        .open_operations()
+        .find(|what| what.starts_with(&id));
     if let Some(what) = open {
-        hub.transcript.fail(Invariant::End, format!("{what} has not ended, but the client has"));
+        hub.transcript.fail(
+            Invariant::End,
+            format!("{what} has not ended, but the client has"),
+        );
     }
-    hub.transcript.check(Invariant::End, process.adapter.finished, || format!("{id} was to end and has not"));
+    hub.transcript
+        .check(Invariant::End, process.adapter.finished, || {
+            format!("{id} was to end and has not")
+        });
 }
 
 /// More than any run needs in one instant.

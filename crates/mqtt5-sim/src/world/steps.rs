@@ -6,21 +6,26 @@ use mqtt5_client::Instant;
 
 use super::World;
 use crate::application::{self, Place};
-use crate::plan::{Act, Dialing, Draft, Step};
+use crate::plan::{Act, BrokerFault, Dialing, Draft, Step};
 
 impl World<'_> {
     pub(super) fn step(&mut self, step: &Step) {
         let client = step.client;
-        self.hub.transcript.say(format!("c{client}"), || format!("=== {:?}", step.act));
+        self.hub
+            .transcript
+            .say(format!("c{client}"), || format!("=== {:?}", step.act));
         match &step.act {
             Act::Dials(dialing) => self.dials(client, *dialing),
             Act::Quality(quality) => self.outside.weather[client].quality = *quality,
             Act::Broker(fault) => {
                 let now = self.now();
-                if *fault == crate::plan::BrokerFault::Forget {
+                if matches!(fault, BrokerFault::Forget | BrokerFault::ForgetUnseen) {
                     self.hub.ledger.borrow_mut().session_begun(client);
                 }
-                self.outside.broker.fault(now, client, *fault);
+                if *fault == BrokerFault::ForgetUnseen {
+                    self.outside.weather[client].dialing = Dialing::DroppedOnce;
+                }
+                self.outside.broker.fault(now, client, fault.clone());
             }
             Act::Cut { direction, after } => {
                 if let Some((_, connection)) = self.outside.network.of_client(client) {
@@ -55,13 +60,21 @@ impl World<'_> {
     fn act(&mut self, client: usize, act: &Act) {
         let now = self.now();
         let slot = &mut self.slots[client];
-        let Some(process) = slot.process.as_mut().filter(|process| process.ending.is_none()) else {
+        let Some(process) = slot
+            .process
+            .as_mut()
+            .filter(|process| process.ending.is_none())
+        else {
             return;
         };
         let Some(handle) = process.client().cloned() else {
             return;
         };
-        let place = Place { hub: self.hub.clone(), process: process.id, client: handle };
+        let place = Place {
+            hub: self.hub.clone(),
+            process: process.id,
+            client: handle,
+        };
         match act {
             Act::Publish(draft) => {
                 for _ in 0..draft.count {

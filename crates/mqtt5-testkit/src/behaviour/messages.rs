@@ -122,7 +122,7 @@ async fn listen_for_will(setting: &Setting) -> (Client, Subscription<Async>) {
     (listener, inbox.unwrap())
 }
 
-/// The connection breaks: the server speaks for the client.
+/// T41: the connection breaks, and the server speaks for the client.
 pub async fn a_will_is_published_when_the_client_is_lost(setting: Setting) {
     let (_listener, mut inbox) = listen_for_will(&setting).await;
     let proxy = setting.server.proxy();
@@ -140,7 +140,7 @@ pub async fn a_will_is_published_when_the_client_is_lost(setting: Setting) {
     client.disconnect().await.unwrap();
 }
 
-/// A client that says goodbye needs nobody to speak for it.
+/// T42: a client that says goodbye needs nobody to speak for it.
 pub async fn a_will_is_not_published_after_a_disconnect(setting: Setting) {
     let (listener, mut inbox) = listen_for_will(&setting).await;
     let client = setting.connect_with(setting.options().will(will())).await;

@@ -479,7 +479,7 @@ macro_rules! behaviour_tests {
             }
             reconnecting {
                 subscriptions_are_sent_again_when_they_are_lost
-                a_server_that_restarts_again_and_again
+                pitfall_14_a_server_that_restarts_again_and_again
                 servers_take_turns
                 servers_can_be_replaced
                 failures_are_told_each_time
@@ -503,8 +503,8 @@ macro_rules! behaviour_tests {
                 a_hundred_at_once_and_the_session_lives
                 a_hundred_at_once_and_the_session_is_lost
                 the_window_of_the_server_is_kept
-                a_consumer_that_publishes_is_never_stuck
-                cancelled_futures_lose_nothing
+                pitfall_19_a_consumer_that_publishes_is_never_stuck
+                pitfall_25_cancelled_futures_lose_nothing
             }
             soaking {
                 a_link_that_breaks_all_the_time

@@ -56,7 +56,7 @@ pub async fn subscriptions_are_sent_again_when_they_are_lost(setting: Setting) {
 }
 
 /// A server that comes back again and again finds a client that has forgotten nothing.
-pub async fn a_server_that_restarts_again_and_again(setting: Setting) {
+pub async fn pitfall_14_a_server_that_restarts_again_and_again(setting: Setting) {
     let options = setting.options().reconnect(quickly());
     let client = setting.connect_with(options).await;
     let mut inbox = client.subscribe("a").qos(QoS::ExactlyOnce).await.unwrap();
@@ -367,7 +367,7 @@ pub async fn a_will_that_is_delayed(setting: Setting) {
     assert!(receive_until(&mut inbox, "end").await.is_empty());
 }
 
-/// A client that does not take what comes from a link that is gone is told of it like every other.
+/// T129: silence for longer than the keep alive, and the next connection completes what waits.
 pub async fn a_silent_server_is_left(setting: Setting) {
     let proxy = setting.server.proxy();
     let second = Duration::from_secs(1);

@@ -271,7 +271,7 @@ pub async fn the_window_of_the_server_is_kept(setting: Setting) {
 }
 
 /// It answers each message before it takes the next, on the task that receives, while the connection breaks.
-pub async fn a_consumer_that_publishes_is_never_stuck(setting: Setting) {
+pub async fn pitfall_19_a_consumer_that_publishes_is_never_stuck(setting: Setting) {
     let publisher = setting.connect().await;
     let mut answers = witness(&setting, "answer").await;
     let proxy = Arc::new(setting.server.proxy());
@@ -308,7 +308,7 @@ pub async fn a_consumer_that_publishes_is_never_stuck(setting: Setting) {
 
 /// Futures are dropped after each number of polls while the connection breaks: what was accepted arrives, what is received is
 /// received once.
-pub async fn cancelled_futures_lose_nothing(setting: Setting) {
+pub async fn pitfall_25_cancelled_futures_lose_nothing(setting: Setting) {
     let proxy = Arc::new(setting.server.proxy());
     let client = setting.connect_with(setting.through(&proxy)).await;
     let options = setting.receiving_through(&proxy);

@@ -7,6 +7,7 @@ use crate::engine::operations::Outcome;
 use crate::error::{
     Answer, Detail, SubscribeError, SubscribeErrorKind, UnsubscribeError, UnsubscribeErrorKind,
 };
+use crate::planted::planted;
 use crate::slab::Key;
 use mqtt5_proto::{Instant, PropertyBuffer, QoS, ReasonCode};
 
@@ -102,6 +103,9 @@ impl Engine {
         if self.is_closed() {
             let lost = SubscribeErrorKind::ConnectionLost.into();
             return self.finish_subscribe(sent.call.slot, Err(lost));
+        }
+        if planted!(LoseSubscribe) {
+            return;
         }
         let Err(Request::Subscribe(call)) = self.requests.put_back(Request::Subscribe(sent.call))
         else {

@@ -153,6 +153,7 @@ impl Engine {
             return Err(UnsubscribeErrorKind::Closed);
         }
         let (kept, gone) = self.leave_filters(local);
+        self.forget_call(local);
         let slot = self.open_timed(Stage::Unsubscribe, None, waker.take());
         if gone.is_empty() {
             let results = kept
@@ -179,6 +180,17 @@ impl Engine {
         Ok(slot)
     }
 
+    /// A subscription is not asked for any more, if it waited to be.
+    fn forget_call(&mut self, local: Key) {
+        let is_its =
+            |request: &Request| matches!(request, Request::Subscribe(call) if call.local == local);
+        if self.requests.remove(is_its) {
+            self.operations.wake(Watch::Room, &mut self.wakes);
+            // Somebody may wait for there being nothing left to send.
+            self.driver.news = true;
+        }
+    }
+
     /// Forgets a subscription whose handle is gone. `keep` leaves its filters with the server.
     pub(crate) fn drop_subscription(
         &mut self,
@@ -188,8 +200,7 @@ impl Engine {
     ) -> Option<Waker> {
         let is_closed = self.is_closed();
         let (_, gone) = self.leave_filters(local);
-        self.requests
-            .retain(|request| !matches!(request, Request::Subscribe(call) if call.local == local));
+        self.forget_call(local);
         let removed = self.registry.remove(local)?;
         if !is_closed {
             self.release(now, &removed.queue);

@@ -2,7 +2,7 @@
 
 use super::{Request, Turn};
 use crate::slab::Key;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// The queue. What comes back because a connection was lost takes its old place.
 #[derive(Debug, Default)]
@@ -78,8 +78,25 @@ impl Requests {
         core::mem::take(&mut self.queue)
     }
 
-    pub(super) fn retain(&mut self, keep: impl FnMut(&Request) -> bool) {
-        self.queue.retain(keep);
+    /// Removes requests; whether there were any.
+    pub(super) fn remove(&mut self, mut which: impl FnMut(&Request) -> bool) -> bool {
+        let before = self.queue.len();
+        self.queue.retain(|request| !which(request));
+        self.queue.len() < before
+    }
+
+    /// Takes out the calls for subscriptions that nobody waits for, as how often each subscription was fatal.
+    pub(super) fn take_unwaited(&mut self) -> HashMap<Key, u8> {
+        let mut fatal = HashMap::new();
+        self.queue.retain(|request| match request {
+            Request::Subscribe(call) if call.slot.is_none() => {
+                let most = fatal.entry(call.local).or_insert(0);
+                *most = call.turn.fatal.max(*most);
+                false
+            }
+            _ => true,
+        });
+        fatal
     }
 
     /// The subscriptions that wait to be sent.

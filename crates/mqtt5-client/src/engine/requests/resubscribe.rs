@@ -7,6 +7,7 @@ use crate::engine::registry::Asked;
 use crate::error::SubscribeError;
 use crate::filter::Filter;
 use crate::options::Resubscribe;
+use crate::planted::planted;
 use crate::properties::PropertyList;
 use crate::slab::Key;
 use mqtt5_proto::Instant;
@@ -61,22 +62,29 @@ impl Engine {
         if !session_present {
             self.registry.forget_session();
             // What nobody wants the server does not have.
-            self.requests.retain(
-                |request| !matches!(request, Request::Unsubscribe(call) if call.slot.is_none()),
+            self.requests.remove(
+                |request| matches!(request, Request::Unsubscribe(call) if call.slot.is_none()),
             );
+        }
+        if planted!(SkipResubscribe) {
+            return;
         }
         match self.config.resubscribe {
             Resubscribe::Always => {}
             Resubscribe::WhenSessionLost if !session_present || in_doubt => {}
+            Resubscribe::WhenSessionLost if planted!(ResubscribeAlways) => {}
             Resubscribe::WhenSessionLost | Resubscribe::Never => return,
         }
         if session_present {
             self.registry.forget_grants();
         }
+        // Of what was asked for in parts, one part may have been answered: it is asked for again as a whole.
+        let fatal = self.requests.take_unwaited();
         let waiting: HashSet<Key> = self.requests.subscribing().collect();
         let settled = self.registry.keys().filter(|key| !waiting.contains(key));
         let calls: Vec<_> = settled.filter_map(|local| self.call_of(local)).collect();
-        for call in calls {
+        for mut call in calls {
+            call.turn.fatal = fatal.get(&call.local).copied().unwrap_or(0);
             self.requests.put(Request::Subscribe(call));
         }
     }

@@ -361,6 +361,113 @@ fn an_assigned_client_identifier_is_kept() {
     assert_eq!(info.client_id(), "auto-7");
 }
 
+/// HB-31, E10: the session is taken over, not the server: there is no use in asking another one.
+#[test]
+fn a_taken_over_session_is_not_taken_back_elsewhere() {
+    let options = reconnecting().server("mqtt://other").reconnect(doubling());
+    let (client, mut link) = scripted(options, Properties::EMPTY);
+    link.send(disconnect(ReasonCode::SESSION_TAKEN_OVER));
+    assert_eq!(client.state(), State::Stopped);
+}
+
+/// S34: the very first answer may be a redirect, as that of a load balancer.
+#[test]
+fn a_redirect_of_the_first_attempt_is_followed() {
+    let reference = [Property::ServerReference("other:7")];
+    let redirect = || {
+        Packet::Connack(Connack {
+            session_present: false,
+            reason: ReasonCode::USE_ANOTHER_SERVER,
+            properties: Properties::new(&reference).expect("valid"),
+        })
+    };
+    let policy = doubling().redirects(Redirects::follow().hops(1));
+    for limited in [false, true] {
+        let policy = match limited {
+            false => policy.clone(),
+            true => policy.clone().maximum_attempts(1),
+        };
+        let options = reconnecting()
+            .reconnect(policy)
+            .user_property("token", "secret");
+        let (client, mut link) = Link::new::<Async>(options, Peer::Script(Vec::new()));
+        let mut events = client.events();
+        assert_eq!(link.sent_types(), ["CONNECT"]);
+        link.dialed.clear();
+        link.send(redirect());
+        let told = core::iter::from_fn(|| events.try_recv()).find_map(|event| match event {
+            Event::Redirected { followed, .. } => Some(followed),
+            _ => None,
+        });
+        assert_eq!(told, Some(!limited), "there is no other attempt");
+        if limited {
+            assert_eq!(client.state(), State::Stopped);
+            continue;
+        }
+        link.reconnect();
+        assert_eq!(link.dialed, ["mqtt://other:7"]);
+        link.sent(|packet| match packet {
+            Packet::Connect(connect) => {
+                assert_eq!(connect.properties.user_properties().count(), 0);
+            }
+            packet => panic!("{packet:?}"),
+        });
+        link.send(redirect());
+        assert_eq!(client.state(), State::Stopped, "one hop was allowed");
+    }
+}
+
+/// D23: a publisher that waits for room learns at once that the connection is gone, also when it ends without a word.
+#[test]
+fn who_waits_for_room_hears_of_the_loss() {
+    let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+    let large = vec![0; 70_000];
+    now(client.publish("t", large)).expect("accepted");
+    let mut waits = Task::new(client.publish("t", "x"));
+    let mut flush = Task::new(client.flush());
+    assert!(waits.is_pending() && flush.is_pending());
+    link.cut();
+    assert_eq!(
+        waits.woken().map_err(|error| error.kind()),
+        Err(PublishErrorKind::NotConnected)
+    );
+}
+
+/// N5: a disconnect whose operations did not complete says so, whyever they did not.
+#[test]
+fn a_loss_during_disconnect_is_told() {
+    let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+    let mut publish = Task::new(client.publish("a", "x").qos(QoS::AtLeastOnce));
+    assert!(publish.is_pending());
+    assert_eq!(link.sent_types(), ["PUBLISH"]);
+    let mut done = Task::new(client.disconnect());
+    assert!(done.is_pending());
+    link.cut();
+    assert!(done.woken().is_err(), "not drained");
+    assert!(
+        now(client.closed()).is_ok(),
+        "it was asked for all the same"
+    );
+    assert!(publish.woken().is_err());
+}
+
+/// N21: what is going to be sent again is not flushed.
+#[test]
+fn flush_waits_for_what_is_sent_again() {
+    let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+    let mut publish = Task::new(client.publish("a", "x").qos(QoS::AtLeastOnce));
+    assert!(publish.is_pending());
+    assert_eq!(link.sent_types(), ["PUBLISH"]);
+    link.cut();
+    let mut flush = Task::new(client.flush());
+    assert!(flush.is_pending());
+    link.reconnect();
+    link.sent_types();
+    link.send(accepted(true));
+    link.run();
+    assert!(flush.woken().is_ok());
+}
+
 /// The last resort of an application: an attempt limit.
 #[test]
 fn attempts_can_be_limited() {

@@ -245,6 +245,69 @@ fn a_resubscription_that_is_too_large_is_split() {
     assert!(client.is_connected());
 }
 
+/// D1, E15: of a resubscription in parts one was answered; when the session is lost again it is asked for as a whole.
+#[test]
+fn parts_that_were_answered_are_asked_for_again_with_the_rest() {
+    let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+    let names: Vec<_> = (0..2).map(|n| format!("{n}{}", "x".repeat(80))).collect();
+    let all = names.join(" ");
+    let _subscription = granted(&mut link, client.subscribe_all(&names), &all);
+    let small = [Property::MaximumPacketSize(120)];
+    let small = Properties::new(&small).expect("valid");
+    for _ in 0..3 {
+        link.cut();
+        link.reconnect();
+        assert_eq!(link.sent_types(), ["CONNECT"]);
+        link.send(connack(small));
+        grant(&mut link, &names[0]);
+        assert_eq!(asked(&mut link).1, names[1], "not answered");
+    }
+    link.resume(false);
+    grant(&mut link, &all);
+    assert!(link.sent_types().is_empty());
+}
+
+/// D12: the options of a filter must agree within a call, too; its Quality of Service is the strongest of those who are there.
+#[test]
+fn the_options_at_the_server_are_those_of_the_subscriptions_there_are() {
+    let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+    let twice = client.subscribe("a").and(Filter::new("a").no_local(true));
+    let kind = now(twice).map(drop).map_err(|error| error.kind());
+    assert_eq!(kind, Err(SubscribeErrorKind::ConflictingOptions));
+    let strong = client.subscribe("a").qos(QoS::ExactlyOnce);
+    let strong = granted(&mut link, strong, "a");
+    let _weak = granted(&mut link, client.subscribe("a"), "a");
+    drop(strong);
+    link.resume(false);
+    link.sent(|packet| match packet {
+        Packet::Subscribe(packet) => {
+            let qos: Vec<_> = packet.filters.iter().map(|filter| filter.qos).collect();
+            assert_eq!(qos, [QoS::AtMostOnce]);
+        }
+        packet => panic!("{packet:?}"),
+    });
+}
+
+/// D12: the copy that the server sends for a filter that was left with it is not handed to an overlapping one.
+#[test]
+fn copies_for_a_detached_filter_are_nobodys() {
+    let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+    let mut wide = granted(&mut link, client.subscribe("a/#"), "a/#");
+    granted(&mut link, client.subscribe("a/b"), "a/b").detach();
+    for identifier in [1, 2] {
+        let identifier = [Property::SubscriptionIdentifier(identifier)];
+        link.send(Packet::Publish(mqtt5_proto::packet::Publish {
+            delivery: mqtt5_proto::packet::Delivery::AtMostOnce,
+            retain: false,
+            topic: Some(mqtt5_proto::TopicName::new("a/b").expect("valid")),
+            properties: Properties::new(&identifier).expect("valid"),
+            payload: b"x",
+        }));
+    }
+    assert_eq!(topics(&mut wide), ["a/b"]);
+    assert_eq!(client.statistics().messages_unmatched, 1);
+}
+
 /// T155, E4: what is dropped while there is no connection is unsubscribed if the server still has it, and not sent again if not.
 #[test]
 fn dropped_while_offline() {

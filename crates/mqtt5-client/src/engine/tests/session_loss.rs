@@ -88,7 +88,7 @@ fn pitfall_2_a_lost_session_settles_publishes_by_policy() {
     link.resume(false);
     assert_eq!(
         failed.woken().map_err(|error| error.kind()),
-        Err(PublishErrorKind::Unknown)
+        Err(PublishErrorKind::SessionLost)
     );
     assert!(link.sent_types().is_empty() && client.is_connected());
 }

@@ -55,6 +55,31 @@ fn qos_0_beyond_the_bound_is_dropped_newest_first_and_told() {
     }
 }
 
+/// HB-49: the bound holds in bytes, too: a large message takes the place of as many small ones as it needs.
+#[test]
+fn dropping_the_oldest_keeps_the_bound_in_bytes() {
+    let bound = Bound {
+        messages: 100,
+        bytes: 1_000,
+    };
+    let options = options()
+        .subscription_queue(bound)
+        .overflow(Overflow::DropOldest);
+    let (client, mut subscription, mut link) = subscribed(options);
+    for number in 0..10 {
+        link.send(publish("a", QoS::AtMostOnce, 0, &[number; 10]));
+    }
+    for number in 0..3 {
+        link.send(publish("a", QoS::AtMostOnce, 0, &[number; 900]));
+    }
+    let mut bytes = 0;
+    while let Ok(Some(message)) = subscription.try_recv() {
+        bytes += message.payload().len();
+    }
+    assert!((900..=1_000).contains(&bytes), "{bytes}");
+    assert!(client.statistics().messages_dropped >= 11);
+}
+
 #[test]
 fn pausing_stops_reading_until_the_queue_is_fetched() {
     let bound = Bound {
@@ -97,10 +122,10 @@ fn pausing_stops_reading_until_the_queue_is_fetched() {
     assert_eq!(events.try_recv(), Some(Event::ReadingResumed));
 }
 
-/// What arrives before SUBACK can be taken by nobody before SUBACK is read.
+/// What arrives before SUBACK can be taken by nobody before SUBACK is read; for so long the bound is twice as large.
 #[test]
 fn reading_goes_on_while_a_subscribe_is_unanswered() {
-    let (client, mut first, mut link) = subscribed(options().inbound_bytes(10));
+    let (client, mut first, mut link) = subscribed(options().inbound_bytes(20));
     let mut second = Task::new(client.subscribe("b").qos(QoS::AtLeastOnce));
     assert!(second.is_pending());
     assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
