@@ -39,6 +39,7 @@ fn connecting_resolves_at_connack_and_tells_what_holds() {
     assert_eq!(events.try_recv(), None);
 }
 
+/// T140: every field of CONNECT.
 #[test]
 fn connect_says_what_the_options_say() {
     let will = Will::new("w", "bye")
@@ -182,6 +183,7 @@ fn one_time_covers_the_dial_and_connack() {
     );
 }
 
+/// T125, T147: its reason and properties.
 #[test]
 fn a_disconnect_by_the_server_is_told_with_its_words() {
     let (client, mut link) = scripted(options(), Properties::EMPTY);
@@ -295,6 +297,7 @@ fn a_lost_transport_ends_the_client() {
     assert_eq!(client.statistics().disconnects, 1);
 }
 
+/// T124: what CONNECT cannot say.
 #[test]
 fn options_tell_what_cannot_work() {
     use crate::{Bound, Options, OptionsError as E};

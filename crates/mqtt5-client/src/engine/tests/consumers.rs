@@ -53,6 +53,7 @@ pub(super) fn answers(link: &mut Link) -> Vec<(&'static str, u16, ReasonCode)> {
 
 pub(super) const OK: ReasonCode = ReasonCode::SUCCESS;
 
+/// T154: messages of each QoS.
 #[test]
 fn taking_acknowledges_and_arriving_does_not() {
     let (_client, mut subscription, mut link) = subscribed(options());

@@ -14,6 +14,7 @@ use mqtt5_proto::{Packet, Properties, TopicName};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
+/// T136: several, in order.
 #[test]
 fn publish_interceptors_change_everything_in_order() {
     let options = options()
@@ -128,6 +129,7 @@ fn what_an_interceptor_breaks_is_told_to_the_publisher() {
     assert_eq!(error.kind(), PublishErrorKind::InvalidTopic);
 }
 
+/// T136: of what is received.
 #[test]
 fn message_interceptors_change_discard_and_refuse() {
     let options = options()
@@ -279,6 +281,7 @@ fn interceptors_may_use_the_client() {
     slot.lock().expect("fine").take();
 }
 
+/// T133: topic length and payload size.
 #[test]
 fn limits_of_our_own_hold_for_what_leaves() {
     let options = options().maximum_topic_length(3).maximum_payload(4);

@@ -8,6 +8,7 @@ use core::time::Duration;
 use mqtt5_proto::packet::Acknowledgement;
 use mqtt5_proto::{EncodeError, Packet, Properties, Property, Refused, TopicError, TopicName};
 
+/// T140, T154: each QoS.
 #[test]
 fn each_qos_completes_as_it_should() {
     let (client, mut link) = online(options());
@@ -95,6 +96,7 @@ fn everything_that_a_publish_says_is_on_the_wire() {
     );
 }
 
+/// T137: reason code and words.
 #[test]
 fn a_rejection_carries_what_the_server_said() {
     let (client, mut link) = scripted(options(), Properties::EMPTY);
@@ -123,6 +125,7 @@ fn a_rejection_carries_what_the_server_said() {
     assert_eq!(client.statistics().publishes_rejected, 2);
 }
 
+/// T34, T35, T38, T133: Maximum QoS, packet size, retain.
 #[test]
 fn what_cannot_be_sent_fails_alone() {
     let limits = [
@@ -257,6 +260,7 @@ fn a_timeout_withdraws_what_waits_and_lets_go_of_what_left() {
     assert!(client.is_connected() && client.statistics().unacknowledged_publishes == 0);
 }
 
+/// T138: blocking and non-blocking.
 #[test]
 fn qos_0_waits_for_the_transport_and_try_publish_does_not() {
     let (client, mut link) = scripted(options(), Properties::EMPTY);

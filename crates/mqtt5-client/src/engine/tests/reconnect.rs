@@ -227,7 +227,7 @@ fn servers_are_replaced_at_the_next_attempt() {
     assert_eq!(link.dialed, ["mqtt://other:9"]);
 }
 
-/// HB-29, S34, E9, D15: redirects are told always, followed on request, and bounded.
+/// HB-29, S34, E9, D15: redirects are told always, followed on request, and bounded. T128.
 #[test]
 fn hb_29_redirects_are_followed_only_on_request() {
     let reference = [Property::ServerReference("127.0.0.1")];

@@ -354,7 +354,7 @@ fn declared_subscriptions_hear_a_session_that_is_taken_over() {
     assert!(options().declare("a/#/b").validate().is_err());
 }
 
-/// HB-48, S74: what no subscription matches goes to its own handle, or is acknowledged and counted.
+/// HB-48, S74: what no subscription matches goes to its own handle, or is acknowledged and counted. T131, T136.
 #[test]
 fn hb_48_messages_that_nothing_matches() {
     let unmatched = |options: Options| {

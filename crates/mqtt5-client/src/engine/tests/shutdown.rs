@@ -279,6 +279,7 @@ fn flush_and_drain_wait_for_what_they_say() {
     assert_eq!(drain.woken(), Ok(()));
 }
 
+/// T147: nobody waits for ever.
 #[test]
 fn a_driver_that_goes_away_leaves_nobody_waiting() {
     let (client, link) = scripted(options(), Properties::EMPTY);

@@ -42,6 +42,7 @@ pub(super) fn suback(link: &mut Link, id: u16, reasons: &[ReasonCode]) {
     }));
 }
 
+/// T138, T153, T158: several subscribers, `$` and wildcards.
 #[test]
 fn each_subscription_gets_what_its_filters_match_once() {
     let (client, mut link) = online(options());
@@ -182,6 +183,7 @@ fn choosy() -> (Client, Link) {
     (client, link)
 }
 
+/// T24, T137: each result is in the error.
 #[test]
 fn a_refused_filter_fails_the_call_with_all_results() {
     let (client, mut link) = choosy();
@@ -207,6 +209,7 @@ fn a_refused_filter_fails_the_call_with_all_results() {
     );
 }
 
+/// T24: one refused filter of several is told, the others work.
 #[test]
 fn a_part_may_be_refused_if_the_call_says_so() {
     let (client, mut link) = choosy();
@@ -230,6 +233,7 @@ fn a_part_may_be_refused_if_the_call_says_so() {
     );
 }
 
+/// T138: filters, and No Local with shared subscriptions, are checked here.
 #[test]
 fn invalid_requests_never_leave() {
     let (client, mut link) = scripted(options(), Properties::EMPTY);
@@ -255,6 +259,7 @@ fn invalid_requests_never_leave() {
     assert!(link.sent_types().is_empty());
 }
 
+/// T38, T128: wildcards, shared subscriptions, packet size.
 #[test]
 fn limits_of_the_server_are_told_by_name() {
     let limits = [
@@ -280,6 +285,7 @@ fn limits_of_the_server_are_told_by_name() {
     });
 }
 
+/// T29, T39, T40: a copy for each, routed by its identifier.
 #[test]
 fn copies_of_overlapping_subscriptions_go_where_their_identifier_says() {
     let (client, mut link) = scripted(options(), Properties::EMPTY);

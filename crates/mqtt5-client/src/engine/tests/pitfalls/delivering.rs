@@ -4,7 +4,7 @@ use super::super::consumers::{answers, subscribed as hearing};
 use super::super::executor::{Task, now};
 use super::super::session_loss::published;
 use super::super::{Link, Peer, options, reconnecting, scripted};
-use super::{identifiers, refusal, start, success};
+use super::{identifiers, refusal, start, success, use_all_identifiers};
 use crate::{
     Client, DisconnectErrorKind, Progress, PublishErrorKind as Kind, QoS, ReasonCode, State,
 };
@@ -274,4 +274,15 @@ fn pitfall_24_requests_and_publishes_share_the_identifiers() {
     assert!(answers(&mut link).is_empty());
     drop(publishing);
     assert!(now(client.publish("a", "QoS 0 needs neither")).is_ok());
+
+    // What a request has is passed over when the identifiers begin anew.
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    let (mut subscribe, mut unsubscribe) = (
+        Task::new(client.subscribe("s")),
+        Task::new(client.unsubscribe("u")),
+    );
+    assert!(subscribe.is_pending() && unsubscribe.is_pending());
+    assert_eq!(link.sent_types(), ["SUBSCRIBE", "UNSUBSCRIBE"]);
+    let used = use_all_identifiers(&client, &mut link);
+    assert!(!used.contains(&1) && !used.contains(&2) && used.contains(&65_535));
 }

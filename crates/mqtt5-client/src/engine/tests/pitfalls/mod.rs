@@ -49,18 +49,19 @@ fn puback_all(link: &mut Link, ids: &[u16]) {
     link.run();
 }
 
-/// Publishes and acknowledges until the identifiers have begun anew.
-fn use_all_identifiers(client: &Client, link: &mut Link) {
-    let mut used = 0;
-    while used < 65_535 {
+/// Publishes and acknowledges until the identifiers have begun anew; gives them in their order.
+fn use_all_identifiers(client: &Client, link: &mut Link) -> Vec<u16> {
+    let mut used = Vec::new();
+    while used.len() < 65_535 {
         let deliveries: Vec<_> = (0..512)
             .map(|_| start(client, "", QoS::AtLeastOnce))
             .collect();
         let ids = identifiers(link);
         puback_all(link, &ids);
-        used += ids.len();
+        used.extend(ids);
         for delivery in deliveries {
             assert!(now(delivery).is_ok());
         }
     }
+    used
 }
