@@ -154,6 +154,54 @@ fn threads_publish_through_one_connection() {
     assert_eq!(lengths, [120; 8]);
 }
 
+/// T30, T143: what waited for a connection is sent in order when it comes, whatever becomes of it and those after it: at QoS 2 once.
+#[test]
+fn what_waited_leaves_in_order_and_once() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        for steps in 1..20 {
+            let (client, mut link) = online(reconnecting());
+            let mut subscription = subscribe(&mut link, client.subscribe("a").qos(qos));
+            link.cut();
+            let mut publishes: Vec<_> = (0..100_u8)
+                .map(|number| Task::new(client.publish("a", vec![number]).qos(qos)))
+                .collect();
+            assert!(publishes.iter_mut().all(Task::is_pending));
+            let mut received = Vec::new();
+            for _ in 0..3 {
+                link.reconnect();
+                for _ in 0..steps {
+                    link.step();
+                    while let Ok(Some(message)) = subscription.try_recv() {
+                        received.push(message.payload()[0]);
+                    }
+                }
+                link.cut();
+            }
+            link.reconnect();
+            link.run();
+            while let Ok(Some(message)) = subscription.try_recv() {
+                received.push(message.payload()[0]);
+                link.run();
+            }
+            for publish in &mut publishes {
+                assert!(publish.done().is_ok());
+            }
+            let expected: Vec<_> = (0..100).collect();
+            if qos == QoS::AtLeastOnce {
+                // A repetition begins where the connection was lost, and has the order of the first time.
+                let repeated = received
+                    .windows(2)
+                    .filter(|pair| pair[0] >= pair[1])
+                    .count();
+                assert!(repeated <= 3, "{received:?}");
+                received.sort_unstable();
+                received.dedup();
+            }
+            assert_eq!(received, expected, "{steps}");
+        }
+    }
+}
+
 /// T144: a server that is slow with its acknowledgements makes publishes time out, one after the other, and stalls nothing behind them.
 #[test]
 fn timeouts_in_a_small_window_stall_nothing() {
