@@ -80,6 +80,8 @@ impl<M: Mode> Client<M> {
 
     /// Begins an unsubscribe (3.10): the filter is given up whoever holds it, and subscriptions without another filter end.
     ///
+    /// It is given up at once, whatever the server answers: what it still sends for it matches nothing, and is acknowledged.
+    ///
     /// To give up only one's own, drop the [`Subscription`](crate::Subscription), or call its `unsubscribe`.
     pub fn unsubscribe(&self, filter: impl Into<String>) -> Unsubscribe<'_, M> {
         Unsubscribe::new(&self.shared, filter.into())

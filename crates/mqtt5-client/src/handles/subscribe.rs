@@ -123,6 +123,9 @@ impl<'a, M: Mode> Subscribe<'a, M> {
     }
 
     /// Leaves the filters with the server when the subscription is dropped, so that a kept session goes on collecting.
+    ///
+    /// While the client lives on, what arrives for them matches nothing: it is acknowledged. Messages that were not taken are left for
+    /// the next process when the subscription goes together with the client, and acknowledged when it goes before.
     pub fn durable(mut self) -> Self {
         self.durable = true;
         self
