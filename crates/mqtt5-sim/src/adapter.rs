@@ -137,9 +137,9 @@ impl Adapter {
     /// One of its sides was woken.
     pub(crate) fn poll(&mut self, outside: &mut Outside, is_reader: bool) {
         if is_reader {
-            self.reader.reset()
+            self.reader.reset();
         } else {
-            self.writer.reset()
+            self.writer.reset();
         }
         let awake = match self.two_threads {
             true => Awake {
@@ -185,7 +185,7 @@ impl Adapter {
             self.deadline = turn.deadline;
             self.show(outside, before);
             if let Some(action) = turn.action {
-                self.obey(outside, action);
+                self.obey(outside, &action);
                 return true;
             }
         }
@@ -211,12 +211,12 @@ impl Adapter {
         }
     }
 
-    fn obey(&mut self, outside: &mut Outside, action: Action) {
+    fn obey(&mut self, outside: &mut Outside, action: &Action) {
         outside
             .hub
             .transcript
             .say(self.process, || format!("is told: {action:?}"));
-        match action {
+        match *action {
             Action::Dial { attempt, .. } => {
                 if let Some(text) = self.pacing.begin(outside.now()) {
                     outside

@@ -261,7 +261,7 @@ impl Consumer {
         if !message.needs_answer() {
             return;
         }
-        if on_drop != Dropping::Never && self.taken % 4 == 0 && !hub.healing.get() {
+        if on_drop != Dropping::Never && self.taken.is_multiple_of(4) && !hub.healing.get() {
             if on_drop == Dropping::Rejects {
                 hub.ledger.borrow_mut().answered(self.number, number);
             }
@@ -295,7 +295,7 @@ impl Consumer {
                 .ledger
                 .borrow_mut()
                 .answered(self.number, number);
-            if rejects && number % 3 == 0 {
+            if rejects && number.is_multiple_of(3) {
                 // When the refusal is lost with its connection, the message comes again.
                 self.place
                     .hub

@@ -89,7 +89,8 @@ impl Pipe {
 
     fn finish(&mut self, now: Instant, quality: Quality) {
         let last = self.under_way.back().map_or(now, |(at, _)| *at);
-        self.end.get_or_insert(last.max(now + quality.latency));
+        self.end
+            .get_or_insert_with(|| last.max(now + quality.latency));
     }
 
     fn is_cut(&self) -> bool {

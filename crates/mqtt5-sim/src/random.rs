@@ -7,10 +7,6 @@ use core::time::Duration;
 pub(crate) struct Random(u64);
 
 impl Random {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
     /// A generator of its own for one part of a run, so that what is added to one part leaves the others alone.
     pub(crate) fn fork(seed: u64, part: u64) -> Self {
         let mut random = Self(seed ^ part.wrapping_mul(0xD6E8_FEB8_6659_FD93));
@@ -69,14 +65,14 @@ mod tests {
 
     #[test]
     fn the_numbers_never_change() {
-        let mut random = Random::new(1);
+        let mut random = Random(1);
         assert_eq!(random.next(), 0x910A_2DEC_8902_5CC1);
         assert_ne!(Random::fork(1, 1).next(), Random::fork(1, 2).next());
     }
 
     #[test]
     fn weights_are_kept() {
-        let mut random = Random::new(2);
+        let mut random = Random(2);
         let picked: Vec<char> = (0..1_000)
             .map(|_| random.weigh(&[(1, 'a'), (9, 'b'), (0, 'c')]))
             .collect();

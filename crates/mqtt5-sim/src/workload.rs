@@ -67,6 +67,9 @@ impl Plan {
                 act,
             });
         }
+        if random.chance(12) {
+            steps.extend(reuse(&mut random, clients, end));
+        }
         steps.sort_by_key(|step| step.at);
         Self {
             seed,
@@ -74,6 +77,53 @@ impl Plan {
             steps,
         }
     }
+}
+
+/// Messages are held when their session is lost unseen; messages of the next session have the same identifiers.
+fn reuse(random: &mut Random, clients: usize, end: usize) -> [Step; 4] {
+    let (holder, publisher) = (random.below(clients), random.below(clients));
+    let begin = random.below(end / 2);
+    let at = |after: usize| Duration::from_millis((begin + after) as u64);
+    let messages = |count| {
+        Act::Publish(Draft {
+            topic: "b/y",
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            size: 10,
+            expiry: None,
+            timeout: None,
+            how: How::Start,
+            count,
+        })
+    };
+    let wish = Wish {
+        filters: vec![("b/y", QoS::AtLeastOnce)],
+        acknowledging: Acknowledging::OnTake,
+        pace: Duration::from_secs(4),
+        timeout: None,
+    };
+    [
+        Step {
+            at: at(0),
+            client: holder,
+            act: Act::Subscribe(wish),
+        },
+        Step {
+            at: at(2_000),
+            client: publisher,
+            act: messages(4),
+        },
+        Step {
+            at: at(4_000),
+            client: holder,
+            act: Act::Broker(BrokerFault::ForgetUnseen),
+        },
+        Step {
+            at: at(9_000),
+            client: publisher,
+            act: messages(15),
+        },
+    ]
 }
 
 type Choice = fn(&mut Random) -> Act;

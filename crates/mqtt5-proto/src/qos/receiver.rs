@@ -141,6 +141,12 @@ impl<T: Table<Held>> Receiver<T> {
         if same.get(id).is_some() {
             return Arrival::Repeated;
         }
+        let abandoned = |held: &Held| qos == QoS::AtLeastOnce && !held.here && held.record == 0;
+        if self.released.get(id).is_some_and(abandoned) {
+            // The other side has lost the session without our knowing: it has given up what it began on an earlier connection.
+            self.released.remove(id);
+            self.carried = self.carried.saturating_sub(1);
+        }
         let released = self.released.get(id).is_some();
         if released && qos == QoS::ExactlyOnce {
             return Arrival::AnswerAgain;

@@ -40,7 +40,7 @@ impl World<'_> {
         if self.pass_until(end, |world| missing(world).is_none()) {
             return true;
         }
-        let (which, text) = missing(self).unwrap_or((invariant, "too late".to_owned()));
+        let (which, text) = missing(self).unwrap_or_else(|| (invariant, "too late".to_owned()));
         self.hub
             .transcript
             .fail(which, format!("{text}, {time:?} later"));
@@ -157,7 +157,7 @@ impl World<'_> {
             .map(|text| (Invariant::Probe, text));
         let missing = missing
             .or_else(|| self.undrained())
-            .unwrap_or((Invariant::Probe, "too late".to_owned()));
+            .unwrap_or_else(|| (Invariant::Probe, "too late".to_owned()));
         self.hub.transcript.fail(missing.0, missing.1);
         false
     }

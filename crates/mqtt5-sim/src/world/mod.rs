@@ -40,8 +40,6 @@ struct Slot {
 pub(crate) struct Outcome {
     pub(crate) violation: Option<Violation>,
     pub(crate) transcript: Vec<String>,
-    /// How far virtual time came.
-    pub(crate) end: Instant,
 }
 
 /// Carries out a plan.
@@ -62,7 +60,6 @@ pub(crate) fn run(plan: &Plan, wanted: bool) -> Outcome {
     Outcome {
         violation,
         transcript,
-        end: hub.clock.now(),
     }
 }
 
