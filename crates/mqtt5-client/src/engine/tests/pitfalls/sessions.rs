@@ -151,6 +151,32 @@ fn pitfall_6_session_present_must_fit() {
     assert_eq!(client.state(), State::Online);
 }
 
+/// After a resume DUP 1 is the message that is still held under an identifier, and DUP 0 is a new one: the server was done with the old.
+/// E7, T55.
+#[test]
+fn pitfall_3_an_identifier_that_is_used_again_is_a_new_message() {
+    for dup in [true, false] {
+        let (_client, mut subscription, mut link) = subscribed(reconnecting());
+        link.send(publish("a", QoS::AtLeastOnce, 5, b"old"));
+        link.resume(true);
+        let payload: &[u8] = if dup { b"old" } else { b"new" };
+        link.send(Packet::Publish(Publish {
+            delivery: Delivery::AtLeastOnce { id: id(5), dup },
+            retain: false,
+            topic: Some(TopicName::new("a").expect("valid")),
+            properties: Properties::EMPTY,
+            payload,
+        }));
+        let mut taken = Vec::new();
+        while let Ok(Some(message)) = subscription.try_recv() {
+            taken.push(message.payload().to_vec());
+        }
+        assert_eq!(taken.last().map(Vec::as_slice), Some(payload), "{dup}");
+        assert!(!dup || taken.len() == 1, "once");
+        assert_eq!(answers(&mut link), [("PUBACK", 5, OK)]);
+    }
+}
+
 /// PUBCOMP 0x92 after PUBREL was sent again is the success of an exchange that the server had completed. D26.
 #[test]
 fn pitfall_7_an_exchange_that_the_server_has_completed_is_a_success() {
@@ -159,12 +185,18 @@ fn pitfall_7_an_exchange_that_the_server_has_completed_is_a_success() {
         .map(|_| Task::new(start(&client, "x", QoS::ExactlyOnce)))
         .collect();
     let ids = identifiers(&mut link);
-    for id in &ids {
+    for id in ids.iter().rev() {
         link.send(Packet::Pubrec(success(*id)));
     }
     assert_eq!(link.sent_types(), ["PUBREL"; 3]);
     link.resume(true);
-    assert_eq!(link.sent_types(), ["PUBREL"; 3]);
+    for id in ids.iter().rev() {
+        let released = link.sent(|packet| match packet {
+            Packet::Pubrel(ack) => ack.packet_id.value(),
+            packet => panic!("{packet:?}"),
+        });
+        assert_eq!(released, *id, "in the order of the PUBRECs [MQTT-4.6.0-4]");
+    }
     for (id, delivery) in ids.iter().zip(&mut deliveries) {
         let unknown = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
         link.send(Packet::Pubcomp(super::super::acknowledgement(*id, unknown)));
