@@ -33,6 +33,12 @@ pub(crate) struct Ledger {
     reasons: BTreeMap<(ProcessId, String), Reasons>,
     /// How many sessions the broker has begun or ended for each client.
     sessions: BTreeMap<usize, usize>,
+    /// Processes whose session may have been lost with a CONNACK that never arrived.
+    pub(crate) doubtful: BTreeSet<ProcessId>,
+    /// What has arrived at each process.
+    arrived: BTreeSet<(ProcessId, usize)>,
+    /// What arrived there for the first time as a repetition, when the session was doubtful: nobody can tell it from what was held.
+    pub(crate) ambiguous: BTreeSet<(ProcessId, usize)>,
     /// Processes that were told to subscribe again at every connection.
     pub(crate) eager: BTreeSet<ProcessId>,
     /// Processes that publish QoS 2 messages again when the session is lost.
@@ -52,6 +58,9 @@ impl Ledger {
             unsubscribed: Vec::new(),
             reasons: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            doubtful: BTreeSet::new(),
+            arrived: BTreeSet::new(),
+            ambiguous: BTreeSet::new(),
             eager: BTreeSet::new(),
             republishers: BTreeSet::new(),
         }
@@ -96,6 +105,13 @@ impl Ledger {
             .filter(|s| s.process == process)
         {
             subscription.over = true;
+        }
+    }
+
+    /// A PUBLISH of QoS 1 or 2 has arrived at a client.
+    pub(crate) fn arrives(&mut self, process: ProcessId, number: usize, dup: bool) {
+        if self.arrived.insert((process, number)) && dup && self.doubtful.contains(&process) {
+            self.ambiguous.insert((process, number));
         }
     }
 

@@ -208,8 +208,10 @@ impl Ledger {
             .iter()
             .any(|filter| filter.is_shared() && filter.matches(topic));
         // What the broker took before may come again, late, since an answer was lost.
-        let from_the_start =
-            !comes_again && !shared && note.taken.first().is_some_and(|taken| *taken > to.opened);
+        let from_the_start = !self.doubtful.contains(&to.process)
+            && !comes_again
+            && !shared
+            && note.taken.first().is_some_and(|taken| *taken > to.opened);
         if let (true, Some(accepted)) = (first && from_the_start, note.accepted) {
             let key = (note.publisher, note.topic, note.qos as u8, qos as u8);
             let last = to.last.insert(key, (accepted, number));
@@ -241,7 +243,11 @@ impl Ledger {
         let Some(note) = self.messages.get(number).filter(|note| !note.retain) else {
             return;
         };
-        let Some(taken) = note.taken.first() else {
+        let Some(taken) = note
+            .taken
+            .first()
+            .filter(|_| !self.ambiguous.contains(&(process, number)))
+        else {
             return;
         };
         let open = self.subscriptions.iter().enumerate().find(|(_, s)| {

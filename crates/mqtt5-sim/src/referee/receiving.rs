@@ -12,6 +12,13 @@ impl Seat {
     pub(crate) fn reads_publish(&mut self, scene: &mut Scene<'_>, publish: &Publish<'_>) {
         let number = number_of(publish.payload);
         let mut is_new = true;
+        if let (Role::Client, Some(number), Some(_)) =
+            (self.role, number, publish.delivery.packet_id())
+        {
+            scene
+                .ledger
+                .arrives(scene.process, number, publish.delivery.dup());
+        }
         match publish.delivery {
             Delivery::AtMostOnce => {}
             Delivery::AtLeastOnce { id, .. } => {

@@ -239,6 +239,10 @@ impl Seat {
         {
             scene.ledger.may_resubscribe(scene.process);
         }
+        scene
+            .ledger
+            .doubtful
+            .extend(unseen.then_some(scene.process));
         scene.memory.connections += 1;
         scene.memory.asked = 0;
     }
