@@ -68,12 +68,11 @@ impl Engine {
         properties: PropertyBuffer,
     ) {
         let refusal = results.iter().find(|reason| reason.is_error()).copied();
-        let results = sent
-            .call
-            .names
-            .into_iter()
-            .zip(results.iter().copied())
-            .collect();
+        let mut reasons = vec![ReasonCode::SUCCESS; sent.call.names.len()];
+        for (index, reason) in sent.named.iter().zip(results) {
+            reasons[*index] = *reason;
+        }
+        let results = sent.call.names.into_iter().zip(reasons).collect();
         let result = match refusal {
             None => Ok(results),
             Some(reason) => {

@@ -85,6 +85,8 @@ pub(super) struct SentSubscribe {
 #[derive(Debug)]
 pub(super) struct SentUnsubscribe {
     call: UnsubscribeCall,
+    /// Which of its names were sent.
+    named: Vec<usize>,
 }
 
 impl Engine {

@@ -118,18 +118,30 @@ impl Engine {
         now: Instant,
         mut call: UnsubscribeCall,
     ) -> Result<(), UnsubscribeCall> {
-        let filters: Vec<_> = call
-            .names
-            .iter()
-            .filter_map(|name| TopicFilter::new(name).ok())
-            .collect();
+        let (mut named, mut filters) = (Vec::new(), Vec::new());
+        for (index, name) in call.names.iter().enumerate() {
+            // Granted after it was given up: the server has answered a later SUBSCRIBE, and had the lost UNSUBSCRIBE before that.
+            let wanted = self.registry.key_of(name);
+            let wanted = wanted.and_then(|key| self.registry.wanted(key));
+            if wanted.is_some_and(|wanted| wanted.granted.is_some()) {
+                continue;
+            }
+            if let Ok(filter) = TopicFilter::new(name) {
+                named.push(index);
+                filters.push(filter);
+            }
+        }
+        if filters.is_empty() {
+            self.unsubscribed(SentUnsubscribe { call, named }, &[], PropertyBuffer::new());
+            return Ok(());
+        }
         match self
             .machine
             .unsubscribe(now, &filters, call.properties.view())
         {
             Ok(op) => {
                 self.statistics.unsubscribes_sent += 1;
-                let sent = SentUnsubscribe { call };
+                let sent = SentUnsubscribe { call, named };
                 self.owners.insert(op, Owner::Unsubscribe(Box::new(sent)));
             }
             Err(Refused::Full | Refused::PacketIdsExhausted) => return Err(call),

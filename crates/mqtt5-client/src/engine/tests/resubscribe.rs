@@ -267,6 +267,29 @@ fn parts_that_were_answered_are_asked_for_again_with_the_rest() {
     assert!(link.sent_types().is_empty());
 }
 
+/// S86: an UNSUBSCRIBE whose answer was lost does not take away what was subscribed after it.
+#[test]
+fn an_unsubscribe_that_is_sent_again_spares_what_was_subscribed_since() {
+    let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+    let first = granted(&mut link, client.subscribe("a").and("b"), "a b");
+    let mut unsubscribing = Task::new(first.unsubscribe());
+    assert!(unsubscribing.is_pending());
+    assert_eq!(asked(&mut link).1, "-a b");
+    let _later = granted(&mut link, client.subscribe("a"), "a");
+    link.resume(true);
+    assert_eq!(asked(&mut link).1, "-b");
+    assert!(unsubscribing.is_pending());
+    let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+    let first = granted(&mut link, client.subscribe("a"), "a");
+    let mut unsubscribing = Task::new(first.unsubscribe());
+    assert!(unsubscribing.is_pending());
+    assert_eq!(asked(&mut link).1, "-a");
+    let _later = granted(&mut link, client.subscribe("a"), "a");
+    link.resume(true);
+    assert!(link.sent_types().is_empty());
+    assert!(unsubscribing.woken().is_ok());
+}
+
 /// D12: the options of a filter must agree within a call, too; its Quality of Service is the strongest of those who are there.
 #[test]
 fn the_options_at_the_server_are_those_of_the_subscriptions_there_are() {
