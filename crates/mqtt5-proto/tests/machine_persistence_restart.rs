@@ -271,7 +271,6 @@ fn a_withdrawn_publish_stays_withdrawn<F: Face>() {
         let (mut bed, mut store) = recording::<F>();
         let op = bed.publish(AtLeastOnce, "a").unwrap();
         store.save(&mut bed);
-        bed.sent_bytes();
         bed.lose();
         bed.resume(false, &[]);
         if given {

@@ -36,6 +36,7 @@ every_storage!(
     clean_start_without_an_answer_puts_the_session_in_doubt,
     at_most_once_that_waits_is_not_sent,
     withdrawn_without_a_connection,
+    what_is_published_again_may_have_been_delivered,
     abandon_ends_everything_once,
     abandon_ends_nothing_that_comes_later,
     abandon_only_without_a_connection,
@@ -364,6 +365,26 @@ fn withdrawn_without_a_connection<F: Face>() {
     bed.expect_sent(&[again(AtLeastOnce, 1, "handed")]);
     bed.tell(&puback(1));
     bed.expect_empty();
+}
+
+/// What the server had once is not said to be unsent, however it ends.
+fn what_is_published_again_may_have_been_delivered<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    let sent = bed.publish(AtLeastOnce, "sent").unwrap();
+    bed.sent_bytes();
+    bed.lose();
+    bed.resume(false, &maximum(1));
+    let new = bed.publish(AtLeastOnce, "new").unwrap();
+    assert_eq!(bed.lose(), []);
+    assert!(!bed.client.withdraw(sent), "it left once");
+    bed.client.abandon().unwrap();
+    assert_eq!(
+        bed.events(),
+        [
+            Told::Completed(sent, End::Unknown),
+            Told::Completed(new, End::NotSent),
+        ]
+    );
 }
 
 fn abandon_ends_everything_once<F: Face>() {

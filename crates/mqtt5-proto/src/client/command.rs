@@ -384,6 +384,7 @@ fn keep<S: Storage>(
         released: false,
         due: false,
         end: u64::MAX,
+        was_sent: false,
         body,
     })
 }

@@ -64,7 +64,8 @@ pub enum Outcome<'a> {
     Unsubscribed(SubscribeAcknowledgement<'a>),
     /// The connection is authenticated again.
     Authenticated,
-    /// The exchange was open when the session ended: the message may have been delivered or not.
+    /// The exchange was open when the session ended: the message may have been delivered or not. Also when it was to be
+    /// sent again as a new message, and was not or has expired.
     Unknown,
     /// The message was never encoded.
     NotSent,

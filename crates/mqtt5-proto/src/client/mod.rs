@@ -118,7 +118,8 @@ macro_rules! face {
             self.0.reauthenticate(now, data)
         }
 
-        /// Takes a publish back that was never encoded: true if so, and then nothing more is told of it.
+        /// Takes a publish back that was never encoded: true if so, and then nothing more is told of it. One that is to be
+        /// sent again, as a new message because its session was lost, cannot be taken back.
         pub fn withdraw(&mut self, op: Op) -> bool {
             self.0.session.withdraw(op)
         }

@@ -100,7 +100,7 @@ impl<S: Storage> Session<S> {
                     Phase::AwaitPubrec => policy.republish_qos2,
                     Phase::AwaitPubcomp => false,
                 };
-            let Some(exchange) = again.then(|| self.sender.remove(id)).flatten() else {
+            let Some(mut exchange) = again.then(|| self.sender.remove(id)).flatten() else {
                 self.lost = self.lost.saturating_add(1);
                 continue;
             };
@@ -108,6 +108,7 @@ impl<S: Storage> Session<S> {
             if self.recording {
                 self.queue_as_new(id, exchange);
             } else {
+                exchange.body.was_sent |= !exchange.is_queued();
                 self.send_as_new(exchange);
             }
         }
@@ -150,7 +151,7 @@ impl<S: Storage> Session<S> {
             };
             self.release(id, &exchange);
             let loss = if exchange.is_queued() {
-                Loss::NotSent
+                exchange.body.loss(Loss::NotSent)
             } else {
                 Loss::Unknown
             };
@@ -159,8 +160,8 @@ impl<S: Storage> Session<S> {
         if self.closed {
             let all = self.abandoned;
             let dropped = |pending: &Pending<_>| all || pending.message.qos == QoS::AtMostOnce;
-            if let Some(op) = self.remove_pending(dropped) {
-                return Some((op, Loss::NotSent));
+            if let Some(Pending { op, message }) = self.remove_pending(dropped) {
+                return Some((op, message.loss(Loss::NotSent)));
             }
         }
         self.closed = false;

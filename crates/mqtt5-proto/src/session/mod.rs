@@ -49,6 +49,8 @@ pub(crate) struct Kept<B> {
     /// How many bytes this machine will have sent when its PUBLISH is written as a whole; `u64::MAX` when no connection
     /// that may still do so has it.
     pub(crate) end: u64,
+    /// It was sent in a session that is lost: it may have been delivered, however it ends now.
+    pub(crate) was_sent: bool,
     pub(crate) body: B,
 }
 
@@ -56,6 +58,14 @@ pub(crate) struct Kept<B> {
 const FAILED: u64 = u64::MAX;
 
 impl<B: Body> Kept<B> {
+    /// What the end of a publish means that waits to be encoded.
+    pub(crate) const fn loss(&self, loss: Loss) -> Loss {
+        match loss {
+            Loss::NotSent | Loss::Expired if self.was_sent => Loss::Unknown,
+            loss => loss,
+        }
+    }
+
     /// Sets the Message Expiry Interval to what is left of it, at least one second; false when nothing is left
     /// (3.3.2.3.3).
     pub(crate) fn age(&mut self, now: Instant) -> bool {

@@ -148,6 +148,7 @@ impl<S: Storage> Session<S> {
             released: false,
             due: false,
             end: u64::MAX,
+            was_sent: exchange.body.was_sent || !exchange.is_queued(),
             ..exchange.body
         };
         self.queue(id, op, message);

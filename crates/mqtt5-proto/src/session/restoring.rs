@@ -123,6 +123,7 @@ impl<S: Storage> Restoring<S> {
             released: false,
             due: false,
             end: u64::MAX,
+            was_sent: false,
             body,
         };
         let session = &mut self.session;
@@ -157,6 +158,7 @@ impl<S: Storage> Restoring<S> {
         let message = Kept {
             record: self.epoch.saturating_add(1),
             released: false,
+            was_sent: true,
             ..exchange.body
         };
         let kept = sender.restore(id, op.number(), message.qos, message);

@@ -77,10 +77,10 @@ impl<S: Storage> Session<S> {
     pub(super) fn remove_pending(
         &mut self,
         matches: impl Fn(&Pending<S::Body>) -> bool,
-    ) -> Option<Op> {
+    ) -> Option<Pending<S::Body>> {
         let pending = self.pending.remove_first(matches)?;
         self.note_removed(&pending);
-        Some(pending.op)
+        Some(pending)
     }
 
     /// Takes note of one that waits no more.
@@ -137,7 +137,7 @@ impl<S: Storage> Session<S> {
             self.note_removed(&pending);
             self.examined = place;
             let loss = check(&pending.message).err()?;
-            return Some((pending.op, loss));
+            return Some((pending.op, pending.message.loss(loss)));
         }
         self.examining = false;
         let queued = self
@@ -167,6 +167,7 @@ impl<S: Storage> Session<S> {
                 continue;
             }
             if let Err(loss) = check(&exchange.body, exchange.is_queued()) {
+                let loss = exchange.body.loss(loss);
                 return self.give_up(id).map(|op| (op, loss));
             }
         }
@@ -197,11 +198,17 @@ impl<S: Storage> Session<S> {
         self.doubted.remove(id);
     }
 
-    /// Takes a publish back that waits.
+    /// Takes a publish back that waits, and that no session has seen.
     pub(crate) fn withdraw(&mut self, op: Op) -> bool {
         match self.find_queued(op) {
-            Some(id) => self.end(id).is_some(),
-            None => self.remove_pending(|pending| pending.op == op).is_some(),
+            Some(id) => {
+                let exchange = self.sender.get(id);
+                exchange.is_some_and(|exchange| !exchange.body.was_sent) && self.end(id).is_some()
+            }
+            None => {
+                let is_it = |pending: &Pending<_>| pending.op == op && !pending.message.was_sent;
+                self.remove_pending(is_it).is_some()
+            }
         }
     }
 }
