@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use mqtt5_blocking::{Backoff, Options, QoS, Reconnect, State, connect, start};
+use mqtt5_blocking::{Backoff, Client, Options, QoS, Reconnect, State, connect, start};
 use mqtt5_testkit::{Direction, Proxy, open_file_descriptors, thread_count, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -129,12 +129,9 @@ fn clients_leave_nothing_behind() {
         waiting.push(start(options.reconnect(patient.clone())).unwrap());
     }
     // Only the thread that keeps the time.
-    assert!(wait_until(PATIENCE, || thread_count() == held.0 + waiting.len()));
-    assert!(
-        waiting
-            .iter()
-            .all(|client| client.state() == State::Waiting)
-    );
+    let is_waiting = |client: &Client| client.state() == State::Waiting;
+    assert!(wait_until(PATIENCE, || waiting.iter().all(is_waiting)
+        && thread_count() == held.0 + waiting.len()));
     drop(waiting);
     // While it still does not answer.
     assert!(wait_until(PATIENCE, || thread_count() == held.0));
