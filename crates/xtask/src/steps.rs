@@ -115,7 +115,8 @@ fn run_cargo(arguments: &str) -> Result<()> {
 /// With nextest where it is installed: it runs tests in parallel processes, but no documentation tests.
 fn workspace_tests() -> Result<()> {
     if succeeds(cargo().args(["nextest", "--version"])) {
-        run_cargo("nextest run --workspace")?;
+        // One run tells everything that fails.
+        run_cargo("nextest run --workspace --no-fail-fast")?;
         return run_cargo("test --doc --workspace");
     }
     run_cargo("test --workspace")
