@@ -77,7 +77,8 @@ impl<C: Embedded> World<'_, C> {
         let is_allowed = match end {
             Told::Delivered(..) => copies > 0,
             Told::Expired(_) => self.may_expire(published) && (copies == 0 || !lives),
-            _ => !lives && (!again || qos == QoS::ExactlyOnce),
+            // One that was to be published again may have expired before that.
+            _ => !lives && (!again || qos == QoS::ExactlyOnce || self.may_expire(published)),
         };
         assert!(
             is_allowed,
