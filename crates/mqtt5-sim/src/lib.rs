@@ -1,11 +1,11 @@
 //! The simulation: many clients and a broker in one thread and in virtual time, with every fault that a network has.
 //!
-//! A run is a function of its seed. The seed gives a [`plan`], an explicit list of what happens and when. During its first part, while
+//! A run is a function of its seed. The seed gives a `plan`, an explicit list of what happens and when. During its first part, while
 //! links break, stall and lie, only safety is checked, at every step. Then the faults end, and everything that was accepted must end,
 //! every queue run dry and every subscription deliver.
 //!
 //! What runs is what an application gets: the driver and the handles of `mqtt5-client`, and the machine of `mqtt5-broker`. Between them
-//! are a [`link`] and a [`referee`] that decodes every packet at both ends. The [`ledger`] knows who published what and who received it.
+//! are a `link` and a `referee` that decodes every packet at both ends. The `ledger` knows who published what and who received it.
 //! Nothing is polled unless it was woken, or its deadline has come: what is forgotten hangs, and a hang is found.
 //!
 //! When a promise is broken the plan is made smaller for as long as the same promise stays broken, and told with a transcript.
