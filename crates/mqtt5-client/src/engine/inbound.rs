@@ -153,9 +153,7 @@ impl Engine {
     pub(super) fn release_awaited(&mut self, now: Instant) {
         let awaited = self.registry.locals_mut();
         let awaited = awaited.filter(|(_, local)| local.awaited);
-        let holds: Vec<Key> = awaited
-            .flat_map(|(_, local)| local.take_held())
-            .collect();
+        let holds: Vec<Key> = awaited.flat_map(|(_, local)| local.take_held()).collect();
         for hold in holds {
             if self.held.is_untaken_by_one(hold) {
                 self.held.abandon(hold);
@@ -265,7 +263,9 @@ impl Engine {
             let largest = self.config.maximum_packet_size.get() as usize;
             bound = bound.saturating_add(largest.max(bound));
         }
-        let over = self.held.bytes() > bound && !planted!(IgnoreInboundBound);
+        // One message alone never stops the reading: what the application waits for before it takes that may be behind it.
+        let over = self.held.bytes() > bound && self.held.len() > 1;
+        let over = over && !planted!(IgnoreInboundBound);
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
         let pause = over || self.pause.full_queues > 0;
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {
