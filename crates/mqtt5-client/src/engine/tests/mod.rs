@@ -33,6 +33,7 @@ mod subscriptions_model;
 #[cfg(feature = "tracing")]
 mod told;
 mod transmit;
+mod unanswered_subscribes;
 mod waking;
 
 use crate::driver::{Action, Attempt, Driver, Host};
