@@ -14,6 +14,7 @@ mod handlers;
 mod intercepting;
 mod lost_subscribes;
 mod milestones;
+mod observing;
 mod offline;
 mod pitfalls;
 mod preparing;
