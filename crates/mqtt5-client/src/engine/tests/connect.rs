@@ -39,7 +39,7 @@ fn connecting_resolves_at_connack_and_tells_what_holds() {
     assert_eq!(events.try_recv(), None);
 }
 
-/// T140: every field of CONNECT.
+/// T138, T140: every field of CONNECT, a delayed will included.
 #[test]
 fn connect_says_what_the_options_say() {
     let will = Will::new("w", "bye")

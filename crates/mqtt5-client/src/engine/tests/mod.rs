@@ -24,6 +24,7 @@ mod requesters;
 mod requests;
 mod resubscribe;
 mod retained;
+mod returning;
 mod scenarios;
 mod session_loss;
 mod shutdown;

@@ -16,7 +16,7 @@ fn send(client: &Client, link: &mut Link, topic: &str, retain: bool) {
     link.run();
 }
 
-/// T26: with No Local nothing comes back that this client has published, also on the next connection.
+/// T26, T127: with No Local nothing comes back that this client has published, also on the next connection.
 #[test]
 fn no_local_keeps_the_own_messages_away() {
     for session_lost in [false, true] {
@@ -238,7 +238,7 @@ fn timeouts_in_a_small_window_stall_nothing() {
     assert!(last.woken().is_ok());
 }
 
-/// T132, T125: whatever is asked of a client that was told to stop has an end, and so has whatever is under way.
+/// T115, T132: whatever is asked of a client that was told to stop has an end, and so has whatever is under way.
 #[test]
 fn nothing_hangs_on_a_client_that_stops() {
     let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);

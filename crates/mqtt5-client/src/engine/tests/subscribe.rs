@@ -259,7 +259,7 @@ fn invalid_requests_never_leave() {
     assert!(link.sent_types().is_empty());
 }
 
-/// T38, T128: wildcards, shared subscriptions, packet size.
+/// T38, T128: wildcards, shared subscriptions, identifiers.
 #[test]
 fn limits_of_the_server_are_told_by_name() {
     let limits = [
