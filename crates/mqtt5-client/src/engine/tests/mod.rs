@@ -13,6 +13,7 @@ mod given_up;
 mod handlers;
 mod intercepting;
 mod lost_subscribes;
+mod many;
 mod milestones;
 mod offline;
 mod pitfalls;

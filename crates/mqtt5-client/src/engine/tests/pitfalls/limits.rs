@@ -6,7 +6,9 @@ use super::super::session_loss::subscribed;
 use super::super::subscribe::subscribe;
 use super::super::{Link, accepted, id, online, options, publish, reconnecting, scripted};
 use super::{identifiers, puback_all, start};
-use crate::{Bound, ConnectionErrorKind, Event, PublishErrorKind as Kind, QoS, State, TopicAliases};
+use crate::{
+    Bound, ConnectionErrorKind, Event, PublishErrorKind as Kind, QoS, State, TopicAliases,
+};
 use core::num::NonZeroU16;
 use core::time::Duration;
 use mqtt5_proto::packet::{Connack, Delivery, Publish};
