@@ -361,6 +361,7 @@ fn retained_copies_go_to_whom_they_answer() {
     );
 }
 
+/// T137, T154, D41: the reason for each filter.
 #[test]
 fn unsubscribing_tells_the_answer_and_ends_who_has_nothing_left() {
     let (client, mut link) = online(options());
