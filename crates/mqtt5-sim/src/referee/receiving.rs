@@ -40,8 +40,12 @@ impl Seat {
         if old.is_some_and(|old| self.role == Role::Client && old.session != arrived.session) {
             scene.memory.inbound.remove(&id);
         }
-        let held = scene.memory.held.get(&id).copied();
-        let mistaken = dup && self.mistakes(scene, held, number);
+        let memory = &scene.memory;
+        let held = [memory.held.get(&id), memory.held_before.get(&id)].map(|held| held.copied());
+        let mistaken = dup
+            && held
+                .into_iter()
+                .any(|held| self.mistakes(scene, held, number));
         if !mistaken {
             scene.memory.held.insert(id, arrived);
         }
@@ -70,6 +74,11 @@ impl Seat {
             self.due.repeated.insert(id);
         } else if !self.due.pubrec.contains(&id) {
             self.due.pubrec.push_back(id);
+        }
+        if self.role == Role::Server && number.is_some_and(|number| scene.ledger.is_refused(number))
+        {
+            // Whether the refusal leaves or not.
+            scene.memory.inbound.remove(&id);
         }
         self.arrivals.insert((2, id), number.filter(|_| !mistaken));
         known.is_none()
@@ -115,6 +124,7 @@ impl Seat {
             format!("PUBACK {id}, but {front:?} is due")
         })?;
         scene.memory.held.remove(&id);
+        scene.memory.held_before.remove(&id);
         self.acknowledges(scene, 1, answer);
         Ok(())
     }
