@@ -233,6 +233,10 @@ impl Referees {
             };
             let mut ledger = self.hub.ledger.borrow_mut();
             tell(&self.hub, process, number, role, sent, &packet);
+            let now = self.hub.clock.now();
+            self.hub
+                .watch
+                .observe(now, process, number, (role, sent), &packet);
             let mut scene = Scene {
                 process,
                 memory,
