@@ -165,7 +165,7 @@ impl Engine {
             if self.held.is_untaken_by_one(hold) {
                 self.held.abandon(hold);
             } else {
-                self.answer(now, hold, None);
+                self.take_and_answer(now, hold);
             }
         }
     }
