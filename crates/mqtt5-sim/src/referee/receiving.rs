@@ -41,7 +41,8 @@ impl Seat {
             scene.memory.inbound.remove(&id);
         }
         let memory = &scene.memory;
-        let held = [memory.held.get(&id), memory.held_before.get(&id)].map(|held| held.copied());
+        let held =
+            [memory.held.get(&id), memory.held_before.get(&id)].map(Option::<&Inbound>::copied);
         let mistaken = held
             .into_iter()
             .flatten()
