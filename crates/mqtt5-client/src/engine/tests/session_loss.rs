@@ -322,6 +322,98 @@ fn after_a_stall_the_redelivery_hands_over_what_was_not_taken() {
     assert!(client.is_connected());
 }
 
+/// After a lost session, too: what it has lost will not come again, so it is not discarded by a stall on the next one.
+#[test]
+fn a_stall_discards_nothing_of_a_session_that_was_lost_before() {
+    let options = reconnecting()
+        .inbound_bytes(100)
+        .stall_timeout(Duration::from_secs(3));
+    let (client, mut subscription, mut link) = subscribed(options);
+    for id in 1..=2 {
+        link.send(publish("a", QoS::AtLeastOnce, id, &[b'x'; 60]));
+    }
+    link.resume(false);
+    assert!(!link.reading);
+    link.pass(Duration::from_secs(4));
+    link.reconnect();
+    link.sent_types();
+    link.send(accepted(true));
+    for _ in 1..=2 {
+        assert_eq!(take(&mut subscription).payload().len(), 60);
+    }
+    assert!(client.is_connected());
+}
+
+/// What stays after a stall does not keep an answer from being read that the application waits for before it takes that.
+#[test]
+fn what_stays_after_a_stall_lets_answers_through() {
+    let options = reconnecting()
+        .inbound_bytes(100)
+        .stall_timeout(Duration::from_secs(3));
+    let (client, mut subscription, mut link) = subscribed(options);
+    for id in 1..=2 {
+        link.send(publish("a", QoS::AtLeastOnce, id, &[b'x'; 60]));
+    }
+    link.resume(false);
+    let mut publishing = Task::new(client.publish("b", "x").qos(QoS::AtLeastOnce));
+    assert!(publishing.is_pending());
+    link.pass(Duration::from_secs(4));
+    link.reconnect();
+    link.sent_types();
+    link.send(accepted(true));
+    let (id, dup, _) = published(&mut link);
+    assert!(dup && link.reading);
+    // One message may be before it, no more: that is what the client has asked for.
+    link.send(publish("a", QoS::AtLeastOnce, 1, &[b'x'; 60]));
+    link.send(Packet::Puback(acknowledgement(id, ReasonCode::SUCCESS)));
+    assert!(publishing.woken().is_ok());
+    link.send(publish("a", QoS::AtLeastOnce, 2, &[b'x'; 60]));
+    assert!(!link.reading);
+    for _ in 1..=4 {
+        drop(take(&mut subscription));
+    }
+    link.run();
+    assert!(link.reading);
+}
+
+/// What came before a message that one subscription has taken and another has not: the redelivery would bring it to the other one after that.
+#[test]
+fn a_stall_does_not_change_the_order_of_a_subscription() {
+    let options = reconnecting()
+        .inbound_bytes(190)
+        .stall_timeout(Duration::from_secs(3));
+    let (client, mut slow, mut link) = subscribed(options);
+    link.send(publish("a", QoS::ExactlyOnce, 1, &[b'1'; 60]));
+    let mut task = Task::new(client.subscribe("#").qos(QoS::ExactlyOnce));
+    assert!(task.is_pending());
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+    suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_2]);
+    let mut quick = task.woken().expect("granted");
+    for id in [2, 3] {
+        link.send(publish("a", QoS::ExactlyOnce, id, &[b'0' + id as u8; 60]));
+    }
+    assert_eq!(take(&mut quick).payload(), [b'2'; 60]);
+    link.pass(Duration::from_secs(4));
+    link.reconnect();
+    link.sent_types();
+    link.send(accepted(true));
+    assert_eq!(take(&mut slow).payload(), [b'1'; 60]);
+    assert_eq!(take(&mut slow).payload(), [b'2'; 60]);
+    assert!(
+        matches!(slow.try_recv(), Ok(None)),
+        "what nobody has taken since comes again"
+    );
+    for id in 1..=3 {
+        link.send(publish("a", QoS::ExactlyOnce, id, &[b'0' + id as u8; 60]));
+    }
+    assert_eq!(link.sent_types(), ["PUBREC", "PUBREC"]);
+    for subscription in [&mut slow, &mut quick] {
+        assert_eq!(take(subscription).payload(), [b'3'; 60]);
+        assert!(matches!(subscription.try_recv(), Ok(None)));
+    }
+    assert_eq!(link.sent_types(), ["PUBREC"]);
+}
+
 /// A pause holds over a lost connection: the next one is not read until the consumer has taken something.
 #[test]
 fn a_pause_holds_over_a_lost_connection() {
