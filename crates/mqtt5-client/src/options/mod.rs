@@ -226,8 +226,8 @@ impl Options {
         ///
         /// Beyond it nothing more is read until a message is taken. An application that awaits its own publish before it takes the next
         /// message cannot block itself while Receive Maximum × message size fits. One message is held whatever its size; and while a
-        /// SUBSCRIBE is unanswered, as many bytes more may be, or one more message of [`maximum_packet_size`](Self::maximum_packet_size).
-        /// What is held when a session is lost stays until it is taken, and counts.
+        /// SUBSCRIBE is unanswered, or after a stall, as many bytes more may be, or one more message of
+        /// [`maximum_packet_size`](Self::maximum_packet_size). What is held when a session is lost stays until it is taken, and counts.
         inbound_bytes: usize;
         /// Sets how long reading may stand still because of [`inbound_bytes`](Self::inbound_bytes): 30 s by default. Then the
         /// client disconnects with reason code 0x97, and takes a smaller Receive Maximum to the next connection: as many messages as

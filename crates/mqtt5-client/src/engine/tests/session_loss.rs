@@ -8,7 +8,7 @@ use crate::{
     AckMode, ConnectionErrorKind, Event, OnDrop, OnSessionLost, Options, PublishErrorKind, QoS,
     ReasonCode, RejectReason, Subscription,
 };
-use core::num::NonZeroU16;
+use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
 use mqtt5_proto::packet::Delivery;
 use mqtt5_proto::{Packet, Properties, Property};
@@ -322,18 +322,27 @@ fn after_a_stall_the_redelivery_hands_over_what_was_not_taken() {
     assert!(client.is_connected());
 }
 
-/// After a lost session, too: what it has lost will not come again, so it is not discarded by a stall on the next one.
-#[test]
-fn a_stall_discards_nothing_of_a_session_that_was_lost_before() {
+/// A client that holds more than it may, of a session that is lost.
+fn full_of_a_lost_session() -> (crate::Client, Subscription, Link) {
     let options = reconnecting()
-        .inbound_bytes(100)
+        .inbound_bytes(120)
+        .maximum_packet_size(NonZeroU32::new(100).expect("not zero"))
         .stall_timeout(Duration::from_secs(3));
-    let (client, mut subscription, mut link) = subscribed(options);
+    let (client, subscription, mut link) = subscribed(options);
     for id in 1..=2 {
         link.send(publish("a", QoS::AtLeastOnce, id, &[b'x'; 60]));
     }
     link.resume(false);
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+    suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_2]);
     assert!(!link.reading);
+    (client, subscription, link)
+}
+
+/// After a lost session, too: what it has lost will not come again, so it is not discarded by a stall on the next one.
+#[test]
+fn a_stall_discards_nothing_of_a_session_that_was_lost_before() {
+    let (client, mut subscription, mut link) = full_of_a_lost_session();
     link.pass(Duration::from_secs(4));
     link.reconnect();
     link.sent_types();
@@ -347,14 +356,7 @@ fn a_stall_discards_nothing_of_a_session_that_was_lost_before() {
 /// What stays after a stall does not keep an answer from being read that the application waits for before it takes that.
 #[test]
 fn what_stays_after_a_stall_lets_answers_through() {
-    let options = reconnecting()
-        .inbound_bytes(100)
-        .stall_timeout(Duration::from_secs(3));
-    let (client, mut subscription, mut link) = subscribed(options);
-    for id in 1..=2 {
-        link.send(publish("a", QoS::AtLeastOnce, id, &[b'x'; 60]));
-    }
-    link.resume(false);
+    let (client, mut subscription, mut link) = full_of_a_lost_session();
     let mut publishing = Task::new(client.publish("b", "x").qos(QoS::AtLeastOnce));
     assert!(publishing.is_pending());
     link.pass(Duration::from_secs(4));
