@@ -19,6 +19,8 @@ pub(crate) struct Memory {
     pub(crate) asked: usize,
     /// How many sessions it has had, as far as it may hold messages of each.
     pub(crate) sessions: usize,
+    /// The last connection ended with a stall.
+    pub(crate) stalled: bool,
     /// How many connections the server has accepted.
     pub(crate) connections: usize,
     /// How many messages were begun.
