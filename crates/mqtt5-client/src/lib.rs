@@ -46,11 +46,11 @@ pub use error::{
 };
 pub use filter::Filter;
 pub use handles::{
-    Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Handling,
-    Message, MessageDraft, NextAttempt, NextEvent, NextState, OpenRequester, OpeningRequester,
-    Preparation, Progress, Publish, PublishDraft, Publishing, Receive, ReceiveMany, ReceiveTimeout,
-    Request, Requester, Requesting, Starting, States, Subscribe, Subscribing, Subscription,
-    Unsubscribe, Unsubscribed, Unsubscribing, Verdict, Watching,
+    Asking, Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted,
+    Handling, Message, MessageDraft, NextAttempt, NextEvent, NextState, OpenRequester,
+    OpeningRequester, Preparation, Progress, Publish, PublishDraft, Publishing, Receive,
+    ReceiveMany, ReceiveTimeout, Request, Requester, Requesting, Starting, States, Subscribe,
+    Subscribing, Subscription, Unsubscribe, Unsubscribed, Unsubscribing, Verdict, Watching,
 };
 pub use mode::{Async, Blocking, Mode};
 pub use mqtt5_proto::Statistics as ProtocolStatistics;

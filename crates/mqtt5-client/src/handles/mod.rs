@@ -1,5 +1,6 @@
 //! What the application holds: handles, builders and the futures that they become.
 
+mod asking;
 mod attempts;
 mod batch;
 mod client;
@@ -9,6 +10,7 @@ mod draft;
 mod events;
 mod handling;
 mod inbox;
+mod limited;
 mod message;
 mod publish;
 mod requester;
@@ -19,6 +21,7 @@ mod subscription;
 mod unsubscribe;
 mod watching;
 
+pub use asking::Asking;
 pub use attempts::{Attempts, NextAttempt, Preparation};
 pub use batch::ReceiveMany;
 pub use client::Client;

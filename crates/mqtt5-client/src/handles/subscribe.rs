@@ -1,5 +1,6 @@
 //! Subscribing to filters.
 
+use super::asking::{Accept, Asking};
 use super::slot::{Attempt, Caller, Room, poll_slot};
 use super::subscription::Subscription;
 use crate::engine::{Behaviour, Engine, Outcome, SubscribeRequest};
@@ -146,7 +147,7 @@ impl<'a, M: Mode> Subscribe<'a, M> {
         self
     }
 
-    pub(super) fn begin(self) -> Subscribing<'a, M> {
+    pub(super) fn begin(self) -> Subscribing<M> {
         let default = self.shared.lock().config().behaviour();
         let bound = self.bound.unwrap_or(default.bound);
         let behaviour = Behaviour {
@@ -175,7 +176,7 @@ impl<'a, M: Mode> Subscribe<'a, M> {
             deadline: None,
         };
         Subscribing {
-            shared,
+            shared: shared.clone(),
             request,
             timeout,
             durable,
@@ -193,7 +194,23 @@ impl Subscribe<'_, Blocking> {
     ///
     /// See [`SubscribeErrorKind`]; the results of all filters are with the error.
     pub fn wait(self) -> Result<Subscription<Blocking>, SubscribeError> {
-        wait(self.shared, self.begin())
+        self.begin().wait()
+    }
+
+    /// Waits until the subscribe is accepted, which takes time only when there is no room; [`Subscribing::wait`] waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// See [`SubscribeErrorKind`].
+    pub fn start(self) -> Result<Subscribing<Blocking>, SubscribeError> {
+        wait(self.shared, Asking::new(self.begin()))
+    }
+}
+
+impl Subscribe<'_, Async> {
+    /// Resolves when the subscribe is accepted, and gives the future of its answer.
+    pub fn start(self) -> Asking<Subscribing<Async>> {
+        Asking::new(self.begin())
     }
 }
 
@@ -202,9 +219,9 @@ impl Subscribe<'_, Blocking> {
 /// Dropping the future gives the filters up again. Nothing is asked for before the first poll.
 impl<'a> IntoFuture for Subscribe<'a, Async> {
     type Output = Result<Subscription<Async>, SubscribeError>;
-    type IntoFuture = Subscribing<'a, Async>;
+    type IntoFuture = Subscribing<Async>;
 
-    fn into_future(self) -> Subscribing<'a, Async> {
+    fn into_future(self) -> Subscribing<Async> {
         self.begin()
     }
 }
@@ -217,10 +234,12 @@ impl<M: Mode> fmt::Debug for Subscribe<'_, M> {
     }
 }
 
-/// The future of [`Subscribe`]: resolves when the server has answered.
+/// A subscribe under way: a future that resolves when the server has answered, and in blocking mode something to wait for.
+///
+/// Dropping it gives the filters up again. It does not keep the connection alive.
 #[must_use = "futures do nothing unless polled"]
-pub struct Subscribing<'a, M: Mode = Async> {
-    shared: &'a Arc<Shared>,
+pub struct Subscribing<M: Mode = Async> {
+    shared: Arc<Shared>,
     request: SubscribeRequest,
     timeout: Option<Duration>,
     durable: bool,
@@ -237,7 +256,7 @@ enum Stage {
     Over,
 }
 
-impl<M: Mode> Subscribing<'_, M> {
+impl<M: Mode> Subscribing<M> {
     fn check(&self) -> Result<(), SubscribeError> {
         if self.request.filters.is_empty() {
             return Err(SubscribeErrorKind::NoFilters.into());
@@ -279,7 +298,7 @@ impl<M: Mode> Subscribing<'_, M> {
             };
         let expired = || Err(SubscribeErrorKind::TimedOut.into());
         let caller = Caller {
-            shared: self.shared,
+            shared: &self.shared,
             context,
             quiet: M::PARKS,
             deadline,
@@ -324,10 +343,22 @@ impl<M: Mode> Subscribing<'_, M> {
     }
 }
 
-impl<M: Mode> Future for Subscribing<'_, M> {
-    type Output = Result<Subscription<M>, SubscribeError>;
+impl Subscribing<Blocking> {
+    /// Waits until the server has answered.
+    ///
+    /// # Errors
+    ///
+    /// See [`SubscribeErrorKind`]; the results of all filters are with the error.
+    pub fn wait(self) -> Result<Subscription<Blocking>, SubscribeError> {
+        let shared = self.shared.clone();
+        wait(&shared, self)
+    }
+}
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+impl<M: Mode> Accept for Subscribing<M> {
+    type Error = SubscribeError;
+
+    fn poll_accepted(&mut self, context: &Context<'_>) -> Poll<Result<(), SubscribeError>> {
         loop {
             match self.stage {
                 Stage::New => {
@@ -339,27 +370,36 @@ impl<M: Mode> Future for Subscribing<'_, M> {
                     let (local, slot) = core::task::ready!(self.poll_accept(context, deadline))?;
                     self.stage = Stage::Asked { local, slot };
                 }
-                Stage::Asked { local, slot } => {
-                    let outcome =
-                        core::task::ready!(poll_slot(self.shared, slot, context, M::PARKS));
-                    let result = self.finish(local, outcome);
-                    self.give_up();
-                    return Poll::Ready(result);
-                }
+                Stage::Asked { .. } => return Poll::Ready(Ok(())),
                 Stage::Over => return Poll::Ready(Err(SubscribeErrorKind::Closed.into())),
             }
         }
     }
 }
 
-impl<M: Mode> Drop for Subscribing<'_, M> {
+impl<M: Mode> Future for Subscribing<M> {
+    type Output = Result<Subscription<M>, SubscribeError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        core::task::ready!(self.poll_accepted(context))?;
+        let Stage::Asked { local, slot } = self.stage else {
+            return Poll::Ready(Err(SubscribeErrorKind::Closed.into()));
+        };
+        let outcome = core::task::ready!(poll_slot(&self.shared, slot, context, M::PARKS));
+        let result = self.finish(local, outcome);
+        self.give_up();
+        Poll::Ready(result)
+    }
+}
+
+impl<M: Mode> Drop for Subscribing<M> {
     fn drop(&mut self) {
-        self.room.leave(self.shared);
+        self.room.leave(&self.shared);
         self.give_up();
     }
 }
 
-impl<M: Mode> fmt::Debug for Subscribing<'_, M> {
+impl<M: Mode> fmt::Debug for Subscribing<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscribing")
             .field("filters", &self.request.filters)

@@ -2,6 +2,7 @@
 //!
 //! The other side is the in-process broker as a machine, or a script of packets.
 
+mod asking;
 mod awaiting;
 mod connect;
 mod consumers;
