@@ -47,7 +47,7 @@ pub use error::{
 pub use filter::Filter;
 pub use handles::{
     Asking, Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted,
-    Handling, Message, MessageDraft, NextAttempt, NextEvent, NextState, OpenRequester,
+    Handling, Interceptor, Message, MessageDraft, NextAttempt, NextEvent, NextState, OpenRequester,
     OpeningRequester, Preparation, Progress, Publish, PublishDraft, Publishing, Receive,
     ReceiveMany, ReceiveTimeout, Request, Requester, Requesting, Starting, States, Subscribe,
     Subscribing, Subscription, Unsubscribe, Unsubscribed, Unsubscribing, Verdict, Watching,

@@ -1,5 +1,6 @@
 //! A publish under way.
 
+use super::draft::Observers;
 use super::limited::wait_for;
 use super::slot::{close_slot, poll_slot};
 use crate::delivered::Delivered;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub struct Delivery<M: Mode = Async> {
     shared: Arc<Shared>,
     stage: Held,
+    observers: Observers,
     mode: PhantomData<M>,
 }
 
@@ -65,7 +67,7 @@ pub enum Progress {
 }
 
 impl<M: Mode> Delivery<M> {
-    pub(super) fn new(shared: Arc<Shared>, accepted: Accepted) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, observers: Observers) -> Self {
         let stage = match accepted {
             Accepted::Done => Held::Complete,
             Accepted::Open(slot) => Held::Open(slot),
@@ -73,6 +75,7 @@ impl<M: Mode> Delivery<M> {
         Self {
             shared,
             stage,
+            observers,
             mode: PhantomData,
         }
     }
@@ -82,6 +85,7 @@ impl<M: Mode> Delivery<M> {
         Delivery {
             shared: self.shared.clone(),
             stage: core::mem::replace(&mut self.stage, Held::Given),
+            observers: core::mem::take(&mut self.observers),
             mode: PhantomData,
         }
     }
@@ -110,33 +114,43 @@ impl<M: Mode> Delivery<M> {
     /// # Errors
     ///
     /// Gives the delivery back when it is too late: the exchange goes on to its end.
-    pub fn withdraw(self) -> Result<(), Self> {
+    pub fn withdraw(mut self) -> Result<(), Self> {
         let withdrawn = self.stage.slot().is_some_and(|slot| {
             self.shared
                 .lock()
                 .withdraw(slot, PublishErrorKind::Withdrawn)
         });
-        if withdrawn { Ok(()) } else { Err(self) }
+        if !withdrawn {
+            return Err(self);
+        }
+        self.observers
+            .tell(Err(&PublishErrorKind::Withdrawn.into()));
+        Ok(())
     }
 
     /// How the publish ended, if it has; never waits. The outcome is given once, and `None` after that.
     pub fn try_outcome(&mut self) -> Option<Result<Delivered, PublishError>> {
-        let slot = match self.stage {
-            Held::Open(slot) => slot,
+        let outcome = match self.stage {
             Held::Given => return None,
-            Held::Complete => {
-                self.stage = Held::Given;
-                return Some(Ok(Delivered::accepted()));
+            Held::Complete => Ok(Delivered::accepted()),
+            Held::Open(slot) => {
+                let mut engine = self.shared.lock();
+                if engine.operations().stage(slot).is_some() {
+                    return None;
+                }
+                result_of(engine.operations().take_outcome(slot))
             }
         };
-        let mut engine = self.shared.lock();
-        if engine.operations().stage(slot).is_some() {
-            return None;
-        }
-        let outcome = engine.operations().take_outcome(slot);
-        drop(engine);
+        Some(self.give(outcome))
+    }
+
+    fn give(
+        &mut self,
+        outcome: Result<Delivered, PublishError>,
+    ) -> Result<Delivered, PublishError> {
         self.stage = Held::Given;
-        Some(result_of(outcome))
+        self.observers.tell(outcome.as_ref());
+        outcome
     }
 
     fn poll_outcome(&mut self, context: &Context<'_>) -> Poll<Result<Delivered, PublishError>> {
@@ -147,8 +161,7 @@ impl<M: Mode> Delivery<M> {
                 core::task::ready!(poll_delivery(&self.shared, slot, context, false))
             }
         };
-        self.stage = Held::Given;
-        Poll::Ready(result)
+        Poll::Ready(self.give(result))
     }
 }
 

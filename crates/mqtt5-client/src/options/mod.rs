@@ -8,8 +8,8 @@ mod will;
 
 pub use config::OptionsError;
 pub(crate) use config::{Config, Credentials};
-pub(crate) use interceptors::Interceptors;
 pub use interceptors::{Interception, Refusal};
+pub(crate) use interceptors::{Interceptors, MessageInterceptor, PublishInterceptor};
 pub use policy::{
     AckMode, Bound, Congestion, KeepAlive, Offline, OnDrop, Overflow, QueueFull, Resume,
 };

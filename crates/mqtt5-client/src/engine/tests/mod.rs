@@ -14,7 +14,9 @@ mod given_up;
 mod handlers;
 mod intercepting;
 mod lost_subscribes;
+mod many;
 mod milestones;
+mod observing;
 mod offline;
 mod pitfalls;
 mod preparing;
@@ -25,6 +27,7 @@ mod requesters;
 mod requests;
 mod resubscribe;
 mod retained;
+mod returning;
 mod scenarios;
 mod session_loss;
 mod shutdown;
@@ -34,6 +37,7 @@ mod subscriptions_model;
 #[cfg(feature = "tracing")]
 mod told;
 mod transmit;
+mod unanswered_subscribes;
 mod waking;
 
 use crate::driver::{Action, Attempt, Driver, Host};
