@@ -60,9 +60,9 @@ pub use mqtt5_proto::{
     TopicAliases, TopicError, TopicFilter, TopicName, Violation,
 };
 pub use options::{
-    AckMode, Backoff, Bound, Congestion, Interception, KeepAlive, Offline, OnDrop, OnSessionLost,
-    Options, OptionsError, Overflow, QueueFull, Reconnect, Redirects, Refusal, Resubscribe, Resume,
-    Retry, Will,
+    AckMode, Backoff, Bound, Congestion, Declared, Interception, KeepAlive, Offline, OnDrop,
+    OnSessionLost, Options, OptionsError, Overflow, QueueFull, Reconnect, Redirects, Refusal,
+    Resubscribe, Resume, Retry, Will,
 };
 pub use payload::Payload;
 pub use secret::Password;

@@ -105,16 +105,13 @@ impl<M: Mode> Client<M> {
         Attempts::new(self.shared.clone())
     }
 
-    /// The subscription that the options [declared](crate::Options::declare) for this filter, once; later `None`.
+    /// The subscription that the options [declared](crate::Options::declare) with this filter, once; later `None`.
     ///
     /// [`Event::Resubscribed`](crate::Event::Resubscribed) or [`ResubscribeFailed`](crate::Event::ResubscribeFailed) tells what the server
     /// has answered; [`granted`](Subscription::granted) is empty. Dropping it leaves its filter with the server; one that was not
     /// asked for yet is not asked for any more.
     pub fn declared(&self, filter: &str) -> Option<Subscription<M>> {
-        let mut engine = self.shared.lock();
-        let local = engine.take_declared(filter)?;
-        let ack_mode = engine.config().ack_mode;
-        drop(engine);
+        let (local, ack_mode) = self.shared.lock().take_declared(filter)?;
         let shared = self.shared.clone();
         Some(Subscription::new(shared, local, Vec::new(), ack_mode, true))
     }

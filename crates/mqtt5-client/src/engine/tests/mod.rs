@@ -6,6 +6,7 @@ mod asking;
 mod awaiting;
 mod connect;
 mod consumers;
+mod declared;
 mod dropped;
 mod executor;
 mod failing;
