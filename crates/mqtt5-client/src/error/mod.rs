@@ -39,6 +39,8 @@ pub type DisconnectError = Error<DisconnectErrorKind>;
 /// assert_eq!(error.kind(), ConnectionErrorKind::InvalidOptions);
 /// assert!(!error.is_retryable() && error.reason_code().is_none());
 /// ```
+///
+#[doc = include_str!("catalogue.md")]
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error<K> {
     kind: K,
@@ -266,4 +268,25 @@ fn is_passing(reason: ReasonCode) -> bool {
         ReasonCode::ADMINISTRATIVE_ACTION,
     ]
     .contains(&reason)
+}
+
+#[cfg(test)]
+mod tests {
+    /// Every kind has its row in the catalogue, and the row tells the truth.
+    #[test]
+    fn the_catalogue_is_complete() {
+        let rows: Vec<_> = include_str!("catalogue.md")
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .collect();
+        for (name, is_retryable) in super::kind::all() {
+            let named = format!("[`{name}`]");
+            let mut rows = rows.iter().filter(|row| row.contains(&named));
+            let (row, more) = (rows.next(), rows.next());
+            let row = row.unwrap_or_else(|| panic!("{name} has no row"));
+            assert_eq!(more, None, "{name} has two rows");
+            let verdict = if is_retryable { "| yes |" } else { "| no |" };
+            assert!(row.ends_with(verdict), "{name}: {row}");
+        }
+    }
 }
