@@ -52,11 +52,22 @@ impl Process {
             clock: hub.clock.clone(),
             seed,
         };
-        let built = Driver::new(options.build(id.client), host);
+        let mut ledger = hub.ledger.borrow_mut();
+        let will = options
+            .will
+            .as_ref()
+            .map(|will| will.draft(&mut ledger, id));
+        let mut wills = hub.watch.wills.borrow_mut();
+        wills.set(id, will.as_ref().map(|(number, _)| *number));
+        drop(wills);
+        let mut built = options.build(id.client);
+        if let Some((_, will)) = will {
+            built = built.will(will);
+        }
+        let built = Driver::new(built, host);
         let (client, driver) = built.expect("the options of a plan are valid");
         let (reader, writer) = (hub.new_sleeper(), hub.new_sleeper());
         hub.transcript.say(id, || "starts".to_owned());
-        let mut ledger = hub.ledger.borrow_mut();
         ledger
             .eager
             .extend((options.resubscribe == Resubscribe::Always).then_some(id));

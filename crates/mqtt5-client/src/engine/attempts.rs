@@ -128,6 +128,7 @@ impl Engine {
         if !self.supervisor.is_dialing(attempt) {
             return false;
         }
+        self.release_awaited(now);
         self.discard_abandoned(now);
         let clean_start = match self.config.resume {
             Resume::Never => true,

@@ -120,6 +120,12 @@ impl Held {
         message.map(|message| message.touched = true).is_some()
     }
 
+    /// Whether one subscription has a message, and has not taken it.
+    pub(super) fn is_untaken_by_one(&self, key: Key) -> bool {
+        let message = self.messages.get(key);
+        message.is_some_and(|message| message.open == 1 && !message.touched)
+    }
+
     /// Notes that somebody has taken a message and will not answer for it.
     pub(super) fn abandon(&mut self, key: Key) {
         if let Some(message) = self.messages.get_mut(key) {

@@ -148,6 +148,23 @@ impl Engine {
         self.update_pause(now);
     }
 
+    /// What arrived for subscriptions that the application does not have yet is let go before the next connection: nobody can take it, and
+    /// it might keep their SUBACK from being read again. What nobody else has comes again.
+    pub(super) fn release_awaited(&mut self, now: Instant) {
+        let awaited = self.registry.locals_mut();
+        let awaited = awaited.filter(|(_, local)| local.awaited);
+        let holds: Vec<Key> = awaited
+            .flat_map(|(_, local)| local.take_held())
+            .collect();
+        for hold in holds {
+            if self.held.is_untaken_by_one(hold) {
+                self.held.abandon(hold);
+            } else {
+                self.answer(now, hold, None);
+            }
+        }
+    }
+
     /// Answers for what a subscription leaves behind [MQTT-4.5.0-2].
     pub(super) fn release(&mut self, now: Instant, entries: &VecDeque<Entry>) {
         for hold in entries.iter().filter_map(|entry| entry.hold) {
@@ -313,7 +330,7 @@ impl Engine {
         };
         if hold.is_none() {
             local.load.add(bytes);
-            if local.behaviour.overflow == Overflow::Pause
+            if local.overflow() == Overflow::Pause
                 && !local.pausing
                 && local.load.is_full_for(0, bound)
             {
@@ -337,10 +354,10 @@ impl Engine {
         let bytes = message.encoded_len();
         while let Some(local) = self.registry.local_mut(key) {
             let is_full = local.load.is_full_for(bytes, local.behaviour.bound);
-            if !is_full || local.load.messages == 0 || local.behaviour.overflow == Overflow::Pause {
+            if !is_full || local.load.messages == 0 || local.overflow() == Overflow::Pause {
                 return true;
             }
-            let oldest = match local.behaviour.overflow {
+            let oldest = match local.overflow() {
                 Overflow::DropOldest => local.drop_oldest(),
                 _ => None,
             };
@@ -410,6 +427,22 @@ impl Local {
             self.chunks.detached = self.queue.len();
             self.chunks.kept = self.chunks.used;
         }
+    }
+
+    /// Where a full queue stands still nobody may be able to empty it yet.
+    fn overflow(&self) -> Overflow {
+        match self.behaviour.overflow {
+            Overflow::Pause if self.awaited => Overflow::DropNewest,
+            overflow => overflow,
+        }
+    }
+
+    /// Takes out every message that an acknowledgement waits for.
+    fn take_held(&mut self) -> Vec<Key> {
+        let holds = self.queue.iter().filter_map(|entry| entry.hold).collect();
+        self.queue.retain(|entry| entry.hold.is_none());
+        self.chunks.detached = 0;
+        holds
     }
 
     /// Takes the oldest message out that no acknowledgement waits for, if there is one.

@@ -41,6 +41,8 @@ pub(crate) struct Local {
     asked: Vec<Filter>,
     properties: PropertyList,
     pub(super) behaviour: Behaviour,
+    /// The application waits for its first SUBACK: until then nobody can take what it has.
+    pub(super) awaited: bool,
     pub(super) ended: bool,
     pub(crate) dropped: Dropped,
     stamp: u64,
@@ -394,6 +396,7 @@ impl Local {
             asked: Vec::new(),
             properties: PropertyList::default(),
             behaviour,
+            awaited: false,
             ended: false,
             dropped: Dropped::new(behaviour.observed_drops),
             stamp: 0,

@@ -41,7 +41,7 @@ impl Ledger {
                     let fits = note.payload.len() + OVERHEAD <= client.maximum_packet_size as usize;
                     let owed = note.qos.min(filter.granted) > QoS::AtMostOnce
                         && !note.refused
-                        && !self.ambiguous.contains(&(to.process, message))
+                        && !self.mistaken.contains(&(to.process, message))
                         && !note.expires
                         && !note.retain
                         && fits

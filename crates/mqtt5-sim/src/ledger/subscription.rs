@@ -180,6 +180,7 @@ impl Ledger {
             return None;
         };
         let transcript = &self.transcript;
+        let session = self.session(self.subscriptions[subscription].process.client);
         let to = &mut self.subscriptions[subscription];
         transcript.say(to.process, || {
             format!("s{subscription} receives m{number} with {qos:?}")
@@ -207,8 +208,11 @@ impl Ledger {
             .filters
             .iter()
             .any(|filter| filter.is_shared() && filter.matches(topic));
-        // What the broker took before may come again, late, since an answer was lost.
-        let from_the_start = !self.doubtful.contains(&to.process)
+        // What came first may be gone: with its session, or as what another message was taken for. What comes again comes late.
+        let is_late = note.taken.len() > 1
+            && note.taken.first().is_some_and(|taken| *taken < session)
+            || self.mistaken.contains(&(to.process, number));
+        let from_the_start = !is_late
             && !comes_again
             && !shared
             && note.taken.first().is_some_and(|taken| *taken > to.opened);
@@ -243,11 +247,7 @@ impl Ledger {
         let Some(note) = self.messages.get(number).filter(|note| !note.retain) else {
             return;
         };
-        let Some(taken) = note
-            .taken
-            .first()
-            .filter(|_| !self.ambiguous.contains(&(process, number)))
-        else {
+        let Some(taken) = note.taken.first() else {
             return;
         };
         let open = self.subscriptions.iter().enumerate().find(|(_, s)| {

@@ -9,6 +9,8 @@ pub(crate) struct Memory {
     pub(crate) outbound: BTreeMap<u16, Outbound>,
     /// QoS 2 messages that this side receives and that are not released, by packet identifier.
     pub(crate) inbound: BTreeMap<u16, Inbound>,
+    /// QoS 1 messages that a client received and has not acknowledged, by packet identifier.
+    pub(crate) held: BTreeMap<u16, Inbound>,
     /// Exchanges as they were before packets that were read last and perhaps never looked at: then they are so still.
     pub(crate) doubtful: BTreeMap<u16, Outbound>,
     /// How many CONNECTs were sent since the last connection: a session may have begun with one that was not answered.
@@ -32,12 +34,14 @@ pub(crate) struct Outbound {
     pub(crate) place: u64,
 }
 
-/// A message that was received with QoS 2.
+/// A message that was received with QoS 1 or 2.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inbound {
     pub(crate) number: Option<usize>,
     /// PUBREC was sent.
     pub(crate) answered: bool,
+    /// In which session of the client at the broker it came.
+    pub(crate) session: u64,
 }
 
 impl Memory {
@@ -45,6 +49,7 @@ impl Memory {
     pub(crate) fn forget(&mut self) {
         self.outbound.clear();
         self.inbound.clear();
+        self.held.clear();
         self.doubtful.clear();
     }
 

@@ -110,6 +110,18 @@ impl Referees {
         self.observe(number, Role::Server, false, bytes);
     }
 
+    /// The broker has begun a session for the client of this connection, whether or not the client ever hears of it.
+    pub(crate) fn session_begun(&mut self, number: u64) {
+        let Some(connection) = self.connections.get(&number) else {
+            return;
+        };
+        let process = connection.process;
+        self.clients.entry(process.client).or_default().forget();
+        self.hub.ledger.borrow_mut().session_begun(process.client);
+        let text = || format!("#{number} broker begins a session");
+        self.hub.transcript.say(process, text);
+    }
+
     /// The client has seen the end of the connection.
     pub(crate) fn client_closed(&mut self, number: u64) {
         let Some(connection) = self.connections.get_mut(&number) else {
@@ -221,6 +233,10 @@ impl Referees {
             };
             let mut ledger = self.hub.ledger.borrow_mut();
             tell(&self.hub, process, number, role, sent, &packet);
+            let now = self.hub.clock.now();
+            self.hub
+                .watch
+                .observe(now, process, number, (role, sent), &packet);
             let mut scene = Scene {
                 process,
                 memory,

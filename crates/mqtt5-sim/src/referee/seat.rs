@@ -130,7 +130,8 @@ impl Seat {
         self.check_frame(scene, packet)?;
         match packet {
             Packet::Connect(connect) => self.asked(scene, connect),
-            Packet::Connack(connack) => self.answered(scene, connack),
+            // Whether that began a session is known without it: it may never leave.
+            Packet::Connack(connack) => self.accepted = !connack.reason.is_error(),
             Packet::Publish(publish) => return self.sends_publish(scene, publish),
             Packet::Pubrel(answer) => return self.sends_pubrel(scene, answer),
             Packet::Puback(answer) => return self.sends_puback(scene, answer),
@@ -155,7 +156,7 @@ impl Seat {
             Packet::Puback(answer) => self.reads_final(scene, answer, 1),
             Packet::Pubcomp(answer) => self.reads_final(scene, answer, 2),
             Packet::Pubrec(answer) => self.reads_pubrec(scene, answer),
-            Packet::Pubrel(answer) => self.due.pubcomp.push_back(answer.packet_id.value()),
+            Packet::Pubrel(answer) => self.reads_pubrel(scene, answer),
             Packet::Subscribe(subscribe) => {
                 let names = subscribe
                     .filters
@@ -203,15 +204,6 @@ impl Seat {
         self.session_expiry = connect.properties.session_expiry_interval().unwrap_or(0);
     }
 
-    /// The server at this seat accepts or refuses.
-    fn answered(&mut self, scene: &mut Scene<'_>, connack: &Connack<'_>) {
-        self.accepted = !connack.reason.is_error();
-        if self.accepted && !connack.session_present {
-            scene.memory.forget();
-            scene.ledger.session_begun(scene.process.client);
-        }
-    }
-
     /// The client at this seat is accepted or refused.
     fn told(&mut self, scene: &mut Scene<'_>, connack: &Connack<'_>) {
         if connack.reason.is_error() {
@@ -239,10 +231,6 @@ impl Seat {
         {
             scene.ledger.may_resubscribe(scene.process);
         }
-        scene
-            .ledger
-            .doubtful
-            .extend(unseen.then_some(scene.process));
         scene.memory.connections += 1;
         scene.memory.asked = 0;
     }

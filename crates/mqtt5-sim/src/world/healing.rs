@@ -170,11 +170,12 @@ impl World<'_> {
                 continue;
             };
             if let Some(client) = process.client().cloned() {
-                process.spawn(application::disconnect(Place {
+                let place = Place {
                     hub: hub.clone(),
                     process: process.id,
                     client,
-                }));
+                };
+                process.spawn(application::disconnect(place, false));
             }
         }
         let ended = |world: &Self| {

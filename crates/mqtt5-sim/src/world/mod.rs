@@ -231,6 +231,7 @@ impl<'a> World<'a> {
     fn check(&mut self) {
         let now = self.now();
         let transcript = self.hub.transcript.clone();
+        self.hub.watch.wills.borrow_mut().check(now);
         for slot in &mut self.slots {
             let Some(process) = &mut slot.process else {
                 continue;

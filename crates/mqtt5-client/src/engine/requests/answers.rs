@@ -41,6 +41,9 @@ impl Engine {
         if call.slot.is_none() {
             return self.tell_resubscribed(refusal, results, properties);
         }
+        if let Some(local) = self.registry.local_mut(call.local) {
+            local.awaited = false;
+        }
         let some_granted = reasons.iter().any(|reason| !reason.is_error());
         match refusal {
             Some(reason) if !(call.allow_partial && some_granted) => {

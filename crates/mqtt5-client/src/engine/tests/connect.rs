@@ -11,6 +11,7 @@ use mqtt5_broker::{Broker, Config, Login};
 use mqtt5_proto::packet::{Connack, Disconnect};
 use mqtt5_proto::{DisconnectCause, Packet, Properties, Property, QoS, ReasonCode, Violation};
 
+/// T84, T154: who waits for the connection, and who listens, gets what CONNACK said.
 #[test]
 fn connecting_resolves_at_connack_and_tells_what_holds() {
     let (client, mut link) = Link::new::<Async>(options(), Peer::Script(Vec::new()));
@@ -39,7 +40,7 @@ fn connecting_resolves_at_connack_and_tells_what_holds() {
     assert_eq!(events.try_recv(), None);
 }
 
-/// T140: every field of CONNECT.
+/// T138, T140: every field of CONNECT, a delayed will included.
 #[test]
 fn connect_says_what_the_options_say() {
     let will = Will::new("w", "bye")
@@ -357,4 +358,19 @@ fn options_tell_what_cannot_work() {
         options().ack_mode(manual).clean_start(true).validate(),
         Ok(())
     );
+}
+
+/// T88: a keep alive of nothing must be asked for by its name.
+#[test]
+fn no_keep_alive_has_a_name_of_its_own() {
+    assert_eq!(KeepAlive::seconds(0), None);
+    assert!(KeepAlive::try_from(Duration::ZERO).is_err());
+    assert!(KeepAlive::try_from(Duration::from_millis(1_500)).is_err());
+    let minute = KeepAlive::seconds(60);
+    assert_eq!(KeepAlive::try_from(Duration::from_secs(60)).ok(), minute);
+    let options = options().keep_alive(KeepAlive::Off);
+    let (_client, mut link) = Link::new::<Async>(options, Peer::Script(Vec::new()));
+    link.sent(|packet| {
+        assert!(matches!(packet, Packet::Connect(connect) if connect.keep_alive == 0));
+    });
 }

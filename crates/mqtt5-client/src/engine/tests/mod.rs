@@ -13,6 +13,7 @@ mod given_up;
 mod handlers;
 mod intercepting;
 mod lost_subscribes;
+mod many;
 mod milestones;
 mod observing;
 mod offline;
@@ -25,6 +26,7 @@ mod requesters;
 mod requests;
 mod resubscribe;
 mod retained;
+mod returning;
 mod scenarios;
 mod session_loss;
 mod shutdown;
@@ -34,6 +36,7 @@ mod subscriptions_model;
 #[cfg(feature = "tracing")]
 mod told;
 mod transmit;
+mod unanswered_subscribes;
 mod waking;
 
 use crate::driver::{Action, Attempt, Driver, Host};

@@ -430,7 +430,7 @@ fn with_a_broker_that_loses_the_session() {
     link.pass(Duration::from_secs(1));
 }
 
-/// T14, pitfall 14: a broker that restarts fast, again and again, does not silence a subscription.
+/// Pitfall 14: a broker that restarts fast, again and again, does not silence a subscription.
 #[test]
 fn pitfall_14_restarts_of_the_broker() {
     let (client, mut link) = online(reconnecting());
