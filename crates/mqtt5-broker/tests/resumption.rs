@@ -31,6 +31,7 @@ fn with_expiry<'a>(client_id: &'a str, expiry: &'a [Property<'a>]) -> Connect<'a
     }
 }
 
+/// T82: with DUP 1 and the identifiers that it had.
 #[test]
 fn what_was_unacknowledged_is_sent_again_in_order() {
     let mut bench = pair(EXACTLY_ONCE);
@@ -101,6 +102,7 @@ fn what_was_unacknowledged_is_sent_again_in_order() {
     );
 }
 
+/// T23: not their PUBLISHes.
 #[test]
 fn every_pubrel_is_sent_again_in_the_order_of_the_pubrecs() {
     let mut bench = pair(EXACTLY_ONCE);
@@ -255,6 +257,7 @@ fn identifiers_and_expiry_outlive_the_connection() {
     assert_eq!(frames.packets().len(), 2);
 }
 
+/// T23: whatever is sent again, it is forwarded once.
 #[test]
 fn exactly_once_from_the_client_survives_the_connection() {
     let mut bench = Bench::new();
