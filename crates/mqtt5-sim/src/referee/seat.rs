@@ -74,6 +74,8 @@ pub(crate) struct Due {
     pub(crate) pubrec: VecDeque<u16>,
     /// PUBRECs for messages that were answered on an earlier connection: they need not wait.
     pub(crate) repeated: BTreeSet<u16>,
+    /// Messages that arrived on an earlier connection: PUBREC may have been given to its transport, which never wrote it, and need not wait.
+    pub(crate) resumed: BTreeSet<u16>,
     pub(crate) pubrel: VecDeque<u16>,
     pub(crate) pubcomp: VecDeque<u16>,
 }
