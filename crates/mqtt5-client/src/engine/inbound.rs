@@ -268,7 +268,9 @@ impl Engine {
             let largest = self.config.maximum_packet_size.get() as usize;
             bound = bound.saturating_add(largest.max(bound));
         }
-        let over = self.held.bytes() > bound && !planted!(IgnoreInboundBound);
+        // One message alone never stops the reading: what the application waits for before it takes that may be behind it.
+        let over = self.held.bytes() > bound && self.held.len() > 1;
+        let over = over && !planted!(IgnoreInboundBound);
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
         let pause = over || self.pause.full_queues > 0;
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {

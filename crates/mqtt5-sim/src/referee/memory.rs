@@ -17,6 +17,8 @@ pub(crate) struct Memory {
     pub(crate) doubtful: BTreeMap<u16, Outbound>,
     /// How many CONNECTs were sent since the last connection: a session may have begun with one that was not answered.
     pub(crate) asked: usize,
+    /// How many sessions it has had, as far as it may hold messages of each.
+    pub(crate) sessions: usize,
     /// How many connections the server has accepted.
     pub(crate) connections: usize,
     /// How many messages were begun.
