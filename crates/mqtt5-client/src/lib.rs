@@ -6,7 +6,7 @@
 //! * [`Options`] and [`Endpoint`] say what to connect to, and how.
 //! * [`Client`] publishes and subscribes, [`Subscription`] receives, [`Delivery`] tells how a publish ended, [`Events`] tells what happens
 //!   to the connection. All of them come in two modes, [`Async`] and [`Blocking`].
-//! * Every operation has an error type of its own: [`Error`] with a kind.
+//! * Every operation has an error type of its own: [`Error`] with a kind. Its documentation lists what can go wrong.
 //!
 //! An application usually depends on an adapter, which gives it these types under their own names.
 #![forbid(unsafe_code)]

@@ -227,7 +227,9 @@ impl Options {
         /// Bounds the QoS 1 and 2 messages that are held unacknowledged, in bytes: 16 MiB by default, not zero.
         ///
         /// Beyond it nothing more is read until a message is taken. An application that awaits its own publish before it takes the next
-        /// message cannot block itself while Receive Maximum × message size fits.
+        /// message cannot block itself while Receive Maximum × message size fits. One message is held whatever its size; and while a
+        /// SUBSCRIBE is unanswered, as many bytes more may be, or one more message of [`maximum_packet_size`](Self::maximum_packet_size).
+        /// What is held when a session is lost stays until it is taken, and counts.
         inbound_bytes: usize;
         /// Sets how long reading may stand still because of [`inbound_bytes`](Self::inbound_bytes): 30 s by default. Then the
         /// client disconnects with reason code 0x97, and takes a smaller Receive Maximum to the next connection: as many messages as

@@ -31,6 +31,7 @@ mod retained;
 mod returning;
 mod scenarios;
 mod session_loss;
+mod sessions_model;
 mod shutdown;
 mod slow;
 mod subscribe;
