@@ -1,6 +1,7 @@
 //! What a client is built from.
 
 mod config;
+mod declared;
 mod interceptors;
 mod policy;
 mod reconnect;
@@ -8,6 +9,8 @@ mod will;
 
 pub use config::OptionsError;
 pub(crate) use config::{Config, Credentials};
+pub use declared::Declared;
+pub(crate) use declared::check as check_subscription;
 pub use interceptors::{Interception, Refusal};
 pub(crate) use interceptors::{Interceptors, MessageInterceptor, PublishInterceptor};
 pub use policy::{
@@ -17,7 +20,6 @@ pub use reconnect::{Backoff, OnSessionLost, Reconnect, Redirects, Resubscribe, R
 pub use will::Will;
 
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::filter::Filter;
 use crate::secret::Password;
 use core::num::{NonZeroU16, NonZeroU32};
 use core::str::FromStr;
@@ -49,7 +51,7 @@ pub struct Options {
     pub(crate) prepare_attempts: bool,
     pub(crate) on_session_lost: OnSessionLost,
     pub(crate) resubscribe: Resubscribe,
-    pub(crate) declared: Vec<Filter>,
+    pub(crate) declared: Vec<Declared>,
     pub(crate) keep_unmatched: bool,
     pub(crate) client_id: String,
     pub(crate) resume: Resume,
@@ -256,9 +258,9 @@ impl Options {
     }
 
     /// Declares a subscription that is there before the first connection, so that messages of a resumed session find it. It is
-    /// subscribed as every other; [`Client::declared`](crate::Client::declared) hands it out.
-    pub fn declare(mut self, filter: impl Into<Filter>) -> Self {
-        self.declared.push(filter.into());
+    /// subscribed as every other; [`Client::declared`](crate::Client::declared) hands it out. A filter, or a [`Declared`] with more to say.
+    pub fn declare(mut self, subscription: impl Into<Declared>) -> Self {
+        self.declared.push(subscription.into());
         self
     }
 
