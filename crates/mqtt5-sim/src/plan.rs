@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use mqtt5_broker::{Mishap, On};
+use mqtt5_broker::{Farewell, Mishap, On};
 use mqtt5_client::{QoS, ReasonCode};
 
 use crate::link::{Direction, Quality};
@@ -131,6 +131,8 @@ pub(crate) enum Dialing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BrokerFault {
     Disconnect(ReasonCode),
+    /// It is sent to another server.
+    Redirect(Farewell),
     Cut,
     Forget,
     /// The session ends, and the CONNACK that says so is lost.

@@ -15,6 +15,7 @@ use crate::hub::{Hub, ProcessId};
 use crate::options::ClientOptions;
 use crate::outside::Outside;
 use crate::plan::Leaving;
+use crate::watch::Routes;
 
 /// A client process that runs.
 pub(crate) struct Process {
@@ -65,6 +66,8 @@ impl Process {
             built = built.will(will);
         }
         let built = Driver::new(built, host);
+        let route = Routes::new(&options.servers, options.follows_redirects);
+        hub.watch.routes.borrow_mut().insert(id, route);
         let (client, driver) = built.expect("the options of a plan are valid");
         let (reader, writer) = (hub.new_sleeper(), hub.new_sleeper());
         hub.transcript.say(id, || "starts".to_owned());

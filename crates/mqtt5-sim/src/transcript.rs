@@ -35,6 +35,8 @@ pub enum Invariant {
     Resubscribe,
     /// Every queue keeps its bound.
     Memory,
+    /// Only servers that the application named are asked, or those that they name, if that was wanted; and only those are told who asks.
+    Servers,
     /// A will is published once when its client is lost, and never when the client took its leave or came back in time.
     Will,
     /// Attempts get rarer while no connection lasts.

@@ -2,12 +2,15 @@
 
 use core::time::Duration;
 
-use mqtt5_broker::{Mishap, On};
+use mqtt5_broker::{Farewell, Mishap, On};
 use mqtt5_client::{QoS, ReasonCode};
 use mqtt5_proto::PacketType;
 
 use crate::link::Direction;
-use crate::options::{Acknowledging, Dropping, FORBIDDEN, Testament, WorldOptions, choose_quality};
+use crate::options::{
+    Acknowledging, BROKERS, CLOSED, Dropping, FORBIDDEN, SILENT, Testament, WorldOptions,
+    choose_quality,
+};
 use crate::plan::{Act, BrokerFault, Dialing, Draft, How, Leaving, Plan, Step, Wish};
 use crate::random::Random;
 
@@ -88,16 +91,63 @@ fn further(options: &WorldOptions, random: &mut Random) -> Vec<Step> {
     let steps = (0..count).map(|_| Step {
         at: random.millis(0, end),
         client: random.below(options.clients.len()),
-        act: match random.below(4) {
+        act: match random.below(8) {
             0 => Act::Disconnect {
                 back_after: random.millis(0, 20_000),
                 with_will: true,
             },
             1 => Act::Will(None),
-            _ => Act::Will(Some(Testament::choose(random, options.broker.maximum_qos))),
+            2 | 3 => Act::Will(Some(Testament::choose(random, options.broker.maximum_qos))),
+            4 | 5 => Act::Broker(redirect(random)),
+            _ => Act::Broker(trouble(random)),
         },
     });
     steps.collect()
+}
+
+/// The broker sends a client elsewhere, now or when it connects next.
+fn redirect(random: &mut Random) -> BrokerFault {
+    let (one, other) = (BROKERS[0], BROKERS[1]);
+    // One that has moved for good must be found again.
+    let (reason, reference) = random.pick(&[
+        (ReasonCode::USE_ANOTHER_SERVER, CLOSED.to_owned()),
+        (ReasonCode::USE_ANOTHER_SERVER, SILENT.to_owned()),
+        (ReasonCode::USE_ANOTHER_SERVER, other.to_owned()),
+        (ReasonCode::SERVER_MOVED, other.to_owned()),
+        (ReasonCode::SERVER_MOVED, format!("{CLOSED} {one}")),
+    ]);
+    let farewell = Farewell::from(reason).server_reference(reference);
+    if random.chance(40) {
+        return BrokerFault::Redirect(farewell);
+    }
+    BrokerFault::Rule {
+        on: random.pick(&[
+            On::Received(PacketType::Connect),
+            On::Received(PacketType::Connect),
+            On::Sent(PacketType::Puback),
+            On::Sent(PacketType::Pingresp),
+        ]),
+        mishap: Mishap::Refuse(farewell),
+        times: random.between(1, 5) as u32,
+    }
+}
+
+/// The broker loses or repeats an answer.
+fn trouble(random: &mut Random) -> BrokerFault {
+    use PacketType::{Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback, Unsuback};
+    let answer = random.pick(&[Puback, Pubrec, Pubrel, Pubcomp, Suback, Unsuback, Pingresp]);
+    let (kind, mishap) = match random.chance(50) {
+        true => (answer, Mishap::Drop),
+        false => {
+            let again = Mishap::Repeat(random.millis(0, 3_000));
+            (random.weigh(&[(2, answer), (1, Publish)]), again)
+        }
+    };
+    BrokerFault::Rule {
+        on: On::Sent(kind),
+        mishap,
+        times: random.between(1, 3) as u32,
+    }
 }
 
 /// Messages are held when their session is lost unseen; messages of the next session have the same identifiers.

@@ -5,6 +5,7 @@ use mqtt5_proto::{QoS, ReasonCode, Role};
 
 use super::memory::Outbound;
 use super::seat::{Judged, Scene, Seat, rule};
+use super::trouble::take_due;
 use crate::ledger::number_of;
 use crate::transcript::Invariant;
 
@@ -131,7 +132,7 @@ impl Seat {
         })?;
         rule(
             Invariant::Identifiers,
-            known.connection != self.connection,
+            known.connection != self.connection || self.role == Role::Server && scene.troubled,
             || format!("PUBLISH {id} is sent twice on one connection"),
         )?;
         let earlier = scene
@@ -183,7 +184,7 @@ impl Seat {
             return Ok(());
         }
         // [MQTT-4.6.0-4]
-        let front = self.due.pubrel.pop_front();
+        let front = take_due(&mut self.due.pubrel, id, scene.troubled);
         rule(Invariant::AcknowledgementOrder, front == Some(id), || {
             format!("PUBREL {id}, but {front:?} is due")
         })

@@ -256,11 +256,12 @@ impl Wills {
 
     /// The broker publishes a will.
     pub(crate) fn published(&mut self, now: Instant, client: usize, message: usize) {
-        let asking = self.asking.get(&client);
+        let asking = self.asking.get_mut(&client);
         let is_asked = asking.is_some();
-        let mut armed = self.armed.get_mut(&client).into_iter().flatten();
-        let will =
-            armed.find(|will| will.message == message && will.may_be_published(now, is_asked));
+        let armed = self.armed.get_mut(&client).into_iter().flatten();
+        // An answer that is late is no reason to keep the will of a connection that ended meanwhile.
+        let mut all = armed.chain(asking.and_then(|asking| asking.will.as_mut()));
+        let will = all.find(|will| will.message == message && will.may_be_published(now, is_asked));
         let Some(will) = will else {
             return self.transcript.fail(
                 Invariant::Will,

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use mqtt5_broker::Mishap;
 use mqtt5_client::Instant;
 
 use super::World;
@@ -24,6 +25,13 @@ impl World<'_> {
                 }
                 if *fault == BrokerFault::ForgetUnseen {
                     self.outside.weather[client].dialing = Dialing::DroppedOnce;
+                }
+                if let BrokerFault::Rule {
+                    mishap: Mishap::Drop | Mishap::Repeat(_),
+                    ..
+                } = fault
+                {
+                    self.outside.referees.troubled.insert(client);
                 }
                 self.outside.broker.fault(now, client, fault.clone());
             }
