@@ -39,6 +39,7 @@ pub(crate) struct Adapter {
     pacing: Pacing,
     pub(crate) finished: bool,
     two_threads: bool,
+    is_prepared: bool,
     reader: Arc<Alarm>,
     writer: Arc<Alarm>,
     reader_waker: Waker,
@@ -99,6 +100,7 @@ impl Adapter {
             pacing,
             finished: false,
             two_threads: options.two_threads,
+            is_prepared: options.preparing.is_some(),
             reader_waker: reader.clone().into(),
             writer_waker: writer.clone().into(),
             reader,
@@ -242,7 +244,9 @@ impl Adapter {
 
     fn judge_dial(&mut self, outside: &Outside, host: &str) {
         let transcript = &outside.hub.transcript;
-        if let Some(text) = self.pacing.begin(outside.now(), host) {
+        let hurries = self.pacing.begin(outside.now(), host);
+        // Attempts that were declined count for the client, and are not seen here.
+        if let Some(text) = hurries.filter(|_| !self.is_prepared) {
             transcript.fail(Invariant::Pacing, format!("{} {text}", self.process));
         }
         let mut routes = outside.hub.watch.routes.borrow_mut();

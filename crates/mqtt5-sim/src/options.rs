@@ -10,6 +10,7 @@ use mqtt5_client::{
 };
 
 use crate::hub::ProcessId;
+use crate::intercepting::intercept;
 use crate::ledger::Ledger;
 use crate::link::Quality;
 use crate::random::Random;
@@ -55,6 +56,19 @@ pub(crate) struct ClientOptions {
     /// In the order in which they are asked; the broker is behind some.
     pub(crate) servers: Vec<&'static str>,
     pub(crate) follows_redirects: bool,
+    /// The application prepares each attempt.
+    pub(crate) preparing: Option<Preparing>,
+    pub(crate) intercepts: bool,
+    pub(crate) compacts: bool,
+}
+
+/// How an application prepares attempts.
+#[derive(Clone, Debug)]
+pub(crate) struct Preparing {
+    /// How long it takes for each, in turn.
+    pub(crate) times: [Duration; 4],
+    /// It declines every so many; 0 is none.
+    pub(crate) declines: usize,
 }
 
 /// A will.
@@ -143,6 +157,9 @@ impl WorldOptions {
                 .then(|| Testament::choose(random, maximum_qos));
             client.servers = choose_servers(random);
             client.follows_redirects = random.chance(50);
+            client.preparing = random.chance(25).then(|| Preparing::choose(random));
+            client.intercepts = random.chance(25);
+            client.compacts = random.chance(30);
         }
     }
 }
@@ -186,6 +203,9 @@ impl ClientOptions {
             will: None,
             servers: vec![BROKERS[0]],
             follows_redirects: false,
+            preparing: None,
+            intercepts: false,
+            compacts: false,
         }
     }
 
@@ -222,6 +242,9 @@ impl ClientOptions {
             will: None,
             servers: vec![BROKERS[0]],
             follows_redirects: false,
+            preparing: None,
+            intercepts: false,
+            compacts: false,
         }
     }
 
@@ -256,7 +279,13 @@ impl ClientOptions {
             .overflow(self.overflow)
             .reconnect(self.reconnect())
             .on_session_lost(lost)
-            .resubscribe(self.resubscribe);
+            .resubscribe(self.resubscribe)
+            .prepare_attempts(self.preparing.is_some())
+            .compact_retained(self.compacts);
+        let options = match self.intercepts {
+            true => intercept(options),
+            false => options,
+        };
         match self.margin {
             Some(margin) => options.inbound_margin(margin),
             None => options,
@@ -283,6 +312,16 @@ impl ClientOptions {
     pub(crate) fn tolerated(&self) -> usize {
         let default = (self.receive_maximum / 4).max(8);
         usize::from(self.receive_maximum) + usize::from(self.margin.unwrap_or(default))
+    }
+}
+
+impl Preparing {
+    fn choose(random: &mut Random) -> Self {
+        let mut time = || Duration::from_millis(random.pick(&[0, 0, 50, 1_000, 5_000]));
+        Self {
+            times: [time(), time(), time(), time()],
+            declines: random.pick(&[0, 2, 3]),
+        }
     }
 }
 

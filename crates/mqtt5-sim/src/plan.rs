@@ -41,6 +41,12 @@ pub(crate) enum Act {
         /// The server is to publish its will.
         with_will: bool,
     },
+    /// Makes a requester.
+    Requester,
+    /// Asks with the last requester, so many times at once.
+    Request(Question, usize),
+    /// Answers requests, so many together.
+    Serve(usize),
     /// `Client::set_will`, for the connections to come.
     Will(Option<Testament>),
     /// Every handle is dropped; the process comes back after a while.
@@ -81,6 +87,13 @@ pub(crate) struct Draft {
     pub(crate) how: How,
     /// How many of this kind, one after the other.
     pub(crate) count: usize,
+}
+
+/// A request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    pub(crate) qos: QoS,
+    pub(crate) timeout: Duration,
 }
 
 /// How the application treats the handle of a publish.

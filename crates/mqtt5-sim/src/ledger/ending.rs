@@ -46,6 +46,7 @@ impl Ledger {
                         && !note.retain
                         && fits
                         && note.taken.last().is_some_and(|taken| *taken > since)
+                        && self.seen(to.process, &note.payload).is_some()
                         && filter.matches(note.topic);
                     if owed && !to.receipts.contains_key(&message) {
                         return Some(Unreceived {
@@ -103,9 +104,9 @@ impl Ledger {
     /// Whether a session has a filter that nobody in its client wants: the one who kept it is gone.
     fn has_absent_member(&self, filter: &str) -> bool {
         let members = self
-            .at_broker
+            .asked_at_broker
             .iter()
-            .filter(|(_, filters)| filters.contains_key(filter));
+            .filter(|(_, filters)| filters.contains(filter));
         members.into_iter().any(|(client, _)| {
             let own = self
                 .subscriptions

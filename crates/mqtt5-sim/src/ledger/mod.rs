@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::hub::ProcessId;
+use crate::intercepting::{Changed, sees};
 use crate::transcript::Transcript;
 
 pub(crate) use message::{Ending, Note, number_of};
@@ -27,6 +28,8 @@ pub(crate) struct Ledger {
     losses: BTreeMap<ProcessId, usize>,
     /// What the broker holds for each client: filters, each with when it was subscribed in this session.
     pub(crate) at_broker: BTreeMap<usize, BTreeMap<String, u64>>,
+    /// What each client has asked the broker for in this session: it has that, even when the answer is lost.
+    asked_at_broker: BTreeMap<usize, BTreeSet<String>>,
     /// Filters that were unsubscribed whoever held them, and when.
     unsubscribed: Vec<(ProcessId, &'static str, u64)>,
     /// Why a process may ask for a filter.
@@ -41,6 +44,8 @@ pub(crate) struct Ledger {
     pub(crate) ambiguous: BTreeSet<(ProcessId, usize)>,
     /// Processes that were told to subscribe again at every connection.
     pub(crate) eager: BTreeSet<ProcessId>,
+    /// Processes with interceptors.
+    pub(crate) intercepting: BTreeSet<ProcessId>,
     /// Processes that publish QoS 2 messages again when the session is lost.
     pub(crate) republishers: BTreeSet<ProcessId>,
 }
@@ -55,6 +60,7 @@ impl Ledger {
             operations: BTreeMap::new(),
             losses: BTreeMap::new(),
             at_broker: BTreeMap::new(),
+            asked_at_broker: BTreeMap::new(),
             unsubscribed: Vec::new(),
             reasons: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -62,6 +68,7 @@ impl Ledger {
             arrived: BTreeSet::new(),
             ambiguous: BTreeSet::new(),
             eager: BTreeSet::new(),
+            intercepting: BTreeSet::new(),
             republishers: BTreeSet::new(),
         }
     }
@@ -108,6 +115,14 @@ impl Ledger {
         }
     }
 
+    /// What the application of a process gets of a payload; `None` when an interceptor keeps the message from it.
+    pub(crate) fn seen<'a>(&self, process: ProcessId, payload: &'a [u8]) -> Changed<'a> {
+        match self.intercepting.contains(&process) {
+            true => sees(payload),
+            false => Some(payload.into()),
+        }
+    }
+
     /// A PUBLISH of QoS 1 or 2 has arrived at a client.
     pub(crate) fn arrives(&mut self, process: ProcessId, number: usize, dup: bool) {
         if self.arrived.insert((process, number)) && dup && self.doubtful.contains(&process) {
@@ -131,7 +146,14 @@ impl Ledger {
     /// The broker has begun a new session.
     pub(crate) fn session_begun(&mut self, client: usize) {
         self.at_broker.remove(&client);
+        self.asked_at_broker.remove(&client);
         *self.sessions.entry(client).or_default() += 1;
+    }
+
+    /// The broker reads a SUBSCRIBE.
+    pub(crate) fn broker_asked(&mut self, client: usize, filter: &str) {
+        let asked = self.asked_at_broker.entry(client).or_default();
+        asked.insert(filter.to_owned());
     }
 
     /// The broker has subscribed a client.
@@ -146,6 +168,9 @@ impl Ledger {
 
     pub(crate) fn broker_unsubscribed(&mut self, client: usize, filter: &str) {
         if let Some(filters) = self.at_broker.get_mut(&client) {
+            filters.remove(filter);
+        }
+        if let Some(filters) = self.asked_at_broker.get_mut(&client) {
             filters.remove(filter);
         }
     }

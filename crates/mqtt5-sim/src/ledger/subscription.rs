@@ -180,11 +180,14 @@ impl Ledger {
             return None;
         };
         let transcript = &self.transcript;
+        let process = self.subscriptions[subscription].process;
+        let seen = self.seen(process, &note.payload);
         let to = &mut self.subscriptions[subscription];
         transcript.say(to.process, || {
             format!("s{subscription} receives m{number} with {qos:?}")
         });
-        let intact = note.payload == message.payload() && note.topic == topic && qos <= note.qos;
+        let intact =
+            seen.as_deref() == Some(message.payload()) && note.topic == topic && qos <= note.qos;
         let wanted = to.filters.iter().any(|filter| filter.matches(topic));
         transcript.check(Invariant::Content, intact && wanted, || {
             format!("s{subscription} received m{number} on {topic} with {qos:?}, published on {} with {:?}", note.topic, note.qos)
@@ -255,6 +258,7 @@ impl Ledger {
                 && s.opened < *taken
                 && s.acknowledging != Acknowledging::OnArrival
                 && s.wants(note.topic)
+                && self.seen(process, &note.payload).is_some()
                 && !s
                     .receipts
                     .get(&number)

@@ -163,8 +163,11 @@ impl Seat {
                     .filters
                     .iter()
                     .map(|filter| filter.filter.as_str().to_owned());
-                self.requests
-                    .insert(subscribe.packet_id.value(), names.collect());
+                let names: Vec<String> = names.collect();
+                for name in names.iter().filter(|_| self.role == Role::Server) {
+                    scene.ledger.broker_asked(scene.process.client, name);
+                }
+                self.requests.insert(subscribe.packet_id.value(), names);
             }
             Packet::Unsubscribe(unsubscribe) => self.reads_unsubscribe(scene, unsubscribe),
             Packet::Suback(answer) | Packet::Unsuback(answer) => {

@@ -1,5 +1,6 @@
 //! Who watches what the referee and the ledger do not: wills, and later what else belongs to no exchange.
 
+pub(crate) mod requests;
 mod routes;
 mod wills;
 
@@ -13,6 +14,7 @@ use mqtt5_proto::{Packet, Role};
 use crate::hub::ProcessId;
 use crate::transcript::{Invariant, Transcript};
 
+use requests::Requests;
 pub(crate) use routes::Routes;
 pub(crate) use wills::Wills;
 
@@ -22,6 +24,9 @@ pub(crate) struct Watch {
     transcript: Rc<Transcript>,
     pub(crate) wills: RefCell<Wills>,
     pub(crate) routes: RefCell<BTreeMap<ProcessId, Routes>>,
+    pub(crate) requests: RefCell<Requests>,
+    /// What the application has prepared and no CONNECT has carried: a user name.
+    prepared: RefCell<BTreeMap<ProcessId, Option<String>>>,
     /// What a client reads now it looks at before it does anything else.
     pub(crate) looked: Cell<bool>,
 }
@@ -32,7 +37,32 @@ impl Watch {
             transcript: transcript.clone(),
             wills: RefCell::new(Wills::new(transcript.clone())),
             routes: RefCell::default(),
+            requests: RefCell::default(),
+            prepared: RefCell::default(),
             looked: Cell::new(true),
+        }
+    }
+
+    /// The application is to prepare each attempt of this process.
+    pub(crate) fn asks_first(&self, process: ProcessId) {
+        self.declines(process);
+    }
+
+    pub(crate) fn prepares(&self, process: ProcessId, name: String) {
+        self.prepared.borrow_mut().insert(process, Some(name));
+    }
+
+    pub(crate) fn declines(&self, process: ProcessId) {
+        self.prepared.borrow_mut().insert(process, None);
+    }
+
+    fn check_prepared(&self, process: ProcessId, carried: Option<&str>) {
+        if let Some(prepared) = self.prepared.borrow_mut().get_mut(&process) {
+            let name = prepared.take();
+            let right = name.is_some() && name.as_deref() == carried;
+            self.transcript.check(Invariant::Attempts, right, || {
+                format!("{process} connects as {carried:?}, and was prepared as {name:?}")
+            });
         }
     }
 
@@ -63,6 +93,7 @@ impl Watch {
             }
             (Role::Client, true, Packet::Disconnect(_), Some(route)) => route.leaves(),
             (Role::Client, true, Packet::Connect(connect), Some(route)) => {
+                self.check_prepared(process, connect.username);
                 let named = connect.username.is_some();
                 let right = route.is_trusted().is_none_or(|trusted| trusted == named);
                 self.transcript.check(Invariant::Servers, right, || {

@@ -12,6 +12,7 @@ pub(crate) struct Routes {
     /// Another server that the present one has named.
     told: Option<Told>,
     current: Option<Server>,
+    is_asked: bool,
     /// It may have looked at what it was told, or not.
     is_lost: bool,
     /// Since the last stable connection a server said that it is not to be asked again.
@@ -32,7 +33,8 @@ struct Told {
 }
 
 impl Routes {
-    pub(crate) fn new(hosts: &[&str], follows: bool) -> Self {
+    /// With `is_asked` the application has a say in each attempt, and where a redirect leads is not foreseen.
+    pub(crate) fn new(hosts: &[&str], follows: bool, is_asked: bool) -> Self {
         let own = |host: &&str| Server {
             host: (*host).to_owned(),
             is_trusted: true,
@@ -43,6 +45,7 @@ impl Routes {
             hops: 0,
             told: None,
             current: None,
+            is_asked,
             is_lost: false,
             is_unwelcome: false,
         }
@@ -58,7 +61,7 @@ impl Routes {
     ) {
         self.is_unwelcome |= retry == Retry::Stop;
         let Some(reference) = named else { return };
-        self.is_lost |= !looked;
+        self.is_lost |= !looked || self.is_asked;
         self.told = Some(Told {
             hosts: reference.split(' ').map(str::to_owned).collect(),
             is_permanent: reason == ReasonCode::SERVER_MOVED,
@@ -118,7 +121,8 @@ impl Routes {
 
     /// Whether the server that is asked now may know the user name, if that is certain.
     pub(crate) fn is_trusted(&self) -> Option<bool> {
-        let current = self.current.as_ref().filter(|_| !self.is_lost);
+        let current = self.current.as_ref();
+        let current = current.filter(|_| !self.is_lost && !self.is_asked);
         current.map(|server| server.is_trusted)
     }
 }

@@ -110,6 +110,10 @@ impl Wills {
         self.farewells.entry(process).or_insert(with_will);
     }
 
+    pub(crate) fn is_ending(&self, process: ProcessId) -> bool {
+        self.farewells.contains_key(&process)
+    }
+
     /// A client sends CONNECT.
     pub(crate) fn carried(&self, process: ProcessId, connect: &Connect<'_>) {
         let will = connect
@@ -260,8 +264,17 @@ impl Wills {
         let is_asked = asking.is_some();
         let armed = self.armed.get_mut(&client).into_iter().flatten();
         // An answer that is late is no reason to keep the will of a connection that ended meanwhile.
-        let mut all = armed.chain(asking.and_then(|asking| asking.will.as_mut()));
-        let will = all.find(|will| will.message == message && will.may_be_published(now, is_asked));
+        let all = armed.chain(asking.and_then(|asking| asking.will.as_mut()));
+        let fitting =
+            all.filter(|will| will.message == message && will.may_be_published(now, is_asked));
+        // The same will may have been left more than once: the one that has to be published is meant.
+        let will = fitting.min_by_key(|will| match will.stage {
+            Stage::Due => 0,
+            Stage::Waiting(at) if at <= now => 0,
+            Stage::Waiting(_) => 1,
+            Stage::Connected => 2,
+            Stage::Uncertain => 3,
+        });
         let Some(will) = will else {
             return self.transcript.fail(
                 Invariant::Will,
