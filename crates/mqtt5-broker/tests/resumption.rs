@@ -3,34 +3,10 @@
 mod common;
 
 use common::*;
-use mqtt5_proto::packet::{Connect, Packet, Publish};
-use mqtt5_proto::{Property, QoS, ReasonCode};
+use mqtt5_proto::packet::{Packet, Publish};
+use mqtt5_proto::{Property, ReasonCode};
 
-const OK: ReasonCode = ReasonCode::SUCCESS;
-
-/// A publisher on connection 1, and a returning subscriber to "t" on connection 2.
-fn pair(qos: QoS) -> Bench {
-    let mut bench = Bench::new();
-    bench.resume(
-        1,
-        &Connect {
-            keep_alive: 0,
-            ..Connect::new("publisher")
-        },
-    );
-    bench.resume(2, &returning("subscriber"));
-    bench.subscribe(2, "t", qos);
-    bench
-}
-
-fn with_expiry<'a>(client_id: &'a str, expiry: &'a [Property<'a>]) -> Connect<'a> {
-    Connect {
-        clean_start: false,
-        properties: list(expiry),
-        ..Connect::new(client_id)
-    }
-}
-
+/// T82: with DUP 1 and the identifiers that it had.
 #[test]
 fn what_was_unacknowledged_is_sent_again_in_order() {
     let mut bench = pair(EXACTLY_ONCE);
@@ -101,6 +77,7 @@ fn what_was_unacknowledged_is_sent_again_in_order() {
     );
 }
 
+/// T23: not their PUBLISHes.
 #[test]
 fn every_pubrel_is_sent_again_in_the_order_of_the_pubrecs() {
     let mut bench = pair(EXACTLY_ONCE);
@@ -255,6 +232,7 @@ fn identifiers_and_expiry_outlive_the_connection() {
     assert_eq!(frames.packets().len(), 2);
 }
 
+/// T23: whatever is sent again, it is forwarded once.
 #[test]
 fn exactly_once_from_the_client_survives_the_connection() {
     let mut bench = Bench::new();

@@ -134,7 +134,11 @@ impl BrokerSide {
                 .is_some_and(|connection| !connection.broker_left)
             {
                 referees.broker_received(number, &piece);
+                let sessions = self.broker.statistics().sessions_begun;
                 self.broker.handle_received(now, number, &piece);
+                if self.broker.statistics().sessions_begun > sessions {
+                    referees.session_begun(number);
+                }
                 self.act(now, network, referees);
             }
         }

@@ -11,6 +11,7 @@ use mqtt5_broker::{Broker, Config, Login};
 use mqtt5_proto::packet::{Connack, Disconnect};
 use mqtt5_proto::{DisconnectCause, Packet, Properties, Property, QoS, ReasonCode, Violation};
 
+/// T84, T154: who waits for the connection, and who listens, gets what CONNACK said.
 #[test]
 fn connecting_resolves_at_connack_and_tells_what_holds() {
     let (client, mut link) = Link::new::<Async>(options(), Peer::Script(Vec::new()));
@@ -39,7 +40,7 @@ fn connecting_resolves_at_connack_and_tells_what_holds() {
     assert_eq!(events.try_recv(), None);
 }
 
-/// T140: every field of CONNECT.
+/// T138, T140: every field of CONNECT, a delayed will included.
 #[test]
 fn connect_says_what_the_options_say() {
     let will = Will::new("w", "bye")
@@ -249,6 +250,30 @@ fn a_disconnect_before_connack_breaks_the_protocol_and_is_quoted() {
     }
 }
 
+/// D21: table 3.1 of MQTT 3.1.1.
+#[test]
+fn a_server_of_an_older_version_is_understood() {
+    for (code, reason, for_now) in [
+        (1, ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, false),
+        (2, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, false),
+        (3, ReasonCode::SERVER_UNAVAILABLE, true),
+        (4, ReasonCode::BAD_USER_NAME_OR_PASSWORD, false),
+        (5, ReasonCode::NOT_AUTHORIZED, false),
+    ] {
+        let (client, mut link) = Link::new::<Async>(options(), Peer::Script(Vec::new()));
+        link.run();
+        link.inbound.extend([0x20, 2, 0, code]);
+        link.run();
+        let error = now(client.connected()).expect_err("refused");
+        assert_eq!(
+            (error.kind(), error.reason_code(), error.is_retryable()),
+            (Kind::Refused, Some(reason), for_now)
+        );
+        let cause = DisconnectCause::RefusedByOlderVersion(code);
+        assert_eq!(error.cause(), Some(&cause));
+    }
+}
+
 /// Section 4.11: which server, and whether this one is to be asked again one day.
 #[test]
 fn a_redirect_names_the_other_server() {
@@ -333,4 +358,19 @@ fn options_tell_what_cannot_work() {
         options().ack_mode(manual).clean_start(true).validate(),
         Ok(())
     );
+}
+
+/// T88: a keep alive of nothing must be asked for by its name.
+#[test]
+fn no_keep_alive_has_a_name_of_its_own() {
+    assert_eq!(KeepAlive::seconds(0), None);
+    assert!(KeepAlive::try_from(Duration::ZERO).is_err());
+    assert!(KeepAlive::try_from(Duration::from_millis(1_500)).is_err());
+    let minute = KeepAlive::seconds(60);
+    assert_eq!(KeepAlive::try_from(Duration::from_secs(60)).ok(), minute);
+    let options = options().keep_alive(KeepAlive::Off);
+    let (_client, mut link) = Link::new::<Async>(options, Peer::Script(Vec::new()));
+    link.sent(|packet| {
+        assert!(matches!(packet, Packet::Connect(connect) if connect.keep_alive == 0));
+    });
 }

@@ -80,6 +80,7 @@ fn taking_acknowledges_and_arriving_does_not() {
     assert!(matches!(subscription.try_recv(), Ok(None)));
 }
 
+/// T146: whatever the order in which they are given.
 #[test]
 fn answers_by_hand_leave_in_the_order_of_arrival() {
     let manual = AckMode::Manual {

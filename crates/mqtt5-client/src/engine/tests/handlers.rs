@@ -233,6 +233,7 @@ fn handlers_can_be_dropped_at_every_poll_and_nothing_is_lost() {
     }
 }
 
+/// T132: as many at once as was said, and no more.
 #[test]
 fn concurrent_handlers_keep_to_their_limit_and_answers_to_their_order() {
     let (_client, mut subscription, mut link) = subscribed(options());

@@ -232,6 +232,7 @@ fn progress_is_visible_and_only_what_was_never_encoded_is_withdrawn() {
     assert_eq!(client.statistics().waiting_publishes, 0);
 }
 
+/// T151: who gives up waiting for the window leaves its place to the others.
 #[test]
 fn a_timeout_withdraws_what_waits_and_lets_go_of_what_left() {
     let limits = [Property::ReceiveMaximum(1)];

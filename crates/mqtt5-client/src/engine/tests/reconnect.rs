@@ -58,7 +58,7 @@ fn waits(options: Options, attempts: usize, mut end: impl FnMut(&mut Link)) -> V
     waits
 }
 
-/// T80, T84, S95, S99 to S103: a loss is told, and so is each step to the next connection.
+/// T84, T155, S95, S99 to S103: a loss is told, and so is each step to the next connection.
 #[test]
 fn a_lost_connection_is_made_again_and_each_step_is_told() {
     let (client, mut link) = scripted(reconnecting().reconnect(doubling()), Properties::EMPTY);
@@ -172,7 +172,7 @@ fn hb_32_a_refusal_that_does_not_pass_stops_the_client() {
     );
 }
 
-/// S129, E6: servers rotate, and only when every one of them says stop the client does.
+/// S129, E6, T80: servers rotate, and only when every one of them says stop the client does.
 #[test]
 fn servers_rotate_and_stop_means_all_of_them() {
     let options = Options::new("mqtt://a")

@@ -5,7 +5,8 @@ use super::feeder::Feeder;
 use super::subscribe::{subscribe, topics};
 use super::{Link, Peer, accepted, online, options, reconnecting, scripted};
 use crate::{
-    Async, Bound, Client, Filter, PublishErrorKind as Kind, QoS, RetainHandling, Subscription,
+    Async, Bound, Client, Filter, PublishErrorKind as Kind, QoS, RetainHandling,
+    SubscribeErrorKind, Subscription, UnsubscribeErrorKind,
 };
 use core::time::Duration;
 use mqtt5_proto::packet::Acknowledgement;
@@ -16,7 +17,7 @@ fn send(client: &Client, link: &mut Link, topic: &str, retain: bool) {
     link.run();
 }
 
-/// T26: with No Local nothing comes back that this client has published, also on the next connection.
+/// T26, T127: with No Local nothing comes back that this client has published, also on the next connection.
 #[test]
 fn no_local_keeps_the_own_messages_away() {
     for session_lost in [false, true] {
@@ -114,6 +115,119 @@ fn a_shared_subscription_has_its_own_messages() {
     feeder.publish(&mut link, "a/x", QoS::AtLeastOnce, b"");
     link.run();
     assert_eq!(topics(&mut shared), ["a/x"], "the group stays");
+}
+
+/// T20: of two subscriptions of one filter one unsubscribes, and the other goes on; the server is told when the last one does.
+#[test]
+fn one_of_two_subscriptions_of_a_filter_can_leave() {
+    for first_leaves in [true, false] {
+        let (client, mut link) = online(options());
+        let asking = || client.subscribe("a/+").qos(QoS::AtLeastOnce);
+        let first = subscribe(&mut link, asking());
+        let second = subscribe(&mut link, asking());
+        let (leaving, mut staying) = match first_leaves {
+            true => (first, second),
+            false => (second, first),
+        };
+        let left = now(leaving.unsubscribe()).expect("nobody need be asked");
+        assert_eq!(left.results(), [("a/+".to_owned(), ReasonCode::SUCCESS)]);
+        link.run();
+        assert_eq!(client.statistics().unsubscribes_sent, 0);
+        send(&client, &mut link, "a/1", false);
+        assert_eq!(topics(&mut staying), ["a/1"], "{first_leaves}");
+        let mut unsubscribing = Task::new(staying.unsubscribe());
+        assert!(unsubscribing.is_pending());
+        link.run();
+        assert!(unsubscribing.woken().is_ok());
+        assert_eq!(link.broker().statistics().subscriptions, 0);
+    }
+}
+
+/// T133: a SUBSCRIBE or UNSUBSCRIBE that the server would not take for its size is refused here and alone, before and after CONNACK.
+#[test]
+fn requests_that_are_too_large_fail_alone() {
+    let long = "x".repeat(100);
+    let limits = [Property::MaximumPacketSize(100)];
+    let limits = Properties::new(&limits).expect("valid");
+    let (client, mut link) = Link::new::<Async>(reconnecting(), Peer::Script(Vec::new()));
+    let mut early = Task::new(client.subscribe(&long));
+    assert!(early.is_pending());
+    assert_eq!(link.sent_types(), ["CONNECT"]);
+    link.send(super::connack(limits));
+    let error = early.woken().map(drop).expect_err("too large");
+    assert_eq!(error.kind(), SubscribeErrorKind::TooLarge);
+    let error = now(client.subscribe(&long)).map(drop);
+    let error = error.expect_err("too large");
+    assert_eq!(error.kind(), SubscribeErrorKind::TooLarge);
+    let error = now(client.unsubscribe(&long)).expect_err("too large");
+    assert_eq!(error.kind(), UnsubscribeErrorKind::TooLarge);
+    assert!(link.sent_types().is_empty());
+    assert_eq!(client.statistics().filters, 0);
+    let mut fits = Task::new(client.subscribe("a"));
+    assert!(fits.is_pending());
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+    super::subscribe::suback(&mut link, 1, &[ReasonCode::GRANTED_QOS_0]);
+    assert!(fits.woken().is_ok() && client.is_connected());
+}
+
+/// T136, T148: those who listen come and go while messages flow: each gets what arrives while it is there, and what is left over goes to
+/// the handle for the rest only when nobody else wants it.
+#[test]
+fn listeners_come_and_go() {
+    let (client, mut link) = online(reconnecting().keep_unmatched(true));
+    let mut rest = client.unmatched().expect("kept");
+    // So that the server goes on sending what nobody here wants.
+    subscribe(&mut link, client.subscribe("a/#").durable()).detach();
+    let mut feeder = Feeder::new(&mut link);
+    let mut feed = |link: &mut Link, topic: &str| {
+        feeder.publish(link, topic, QoS::AtLeastOnce, b"x");
+        link.run();
+    };
+    feed(&mut link, "a/0");
+    let mut first = subscribe(&mut link, client.subscribe("a/#"));
+    feed(&mut link, "a/1");
+    let mut second = subscribe(&mut link, client.subscribe("a/+"));
+    feed(&mut link, "a/2");
+    assert_eq!(topics(&mut first), ["a/1", "a/2"]);
+    first.detach();
+    feed(&mut link, "a/3");
+    assert_eq!(topics(&mut second), ["a/2", "a/3"]);
+    second.detach();
+    feed(&mut link, "a/4");
+    let mut third = subscribe(&mut link, client.subscribe("a/#"));
+    feed(&mut link, "a/5");
+    assert_eq!(topics(&mut third), ["a/5"]);
+    assert_eq!(topics(&mut rest), ["a/0", "a/4"]);
+}
+
+/// T137: an answer that says nothing is a success, one with a reason tells it, and so does the last one of an exchange.
+#[test]
+fn answers_tell_their_reason() {
+    let (client, mut link) = scripted(options(), Properties::EMPTY);
+    let nobody = ReasonCode::NO_MATCHING_SUBSCRIBERS;
+    let publish = |qos| Task::new(client.publish("a", "x").qos(qos));
+    for (bytes, expected) in [
+        (&[0x40, 2, 0, 1][..], ReasonCode::SUCCESS),
+        (&[0x40, 3, 0, 2, 0x10], nobody),
+    ] {
+        let mut publish = publish(QoS::AtLeastOnce);
+        assert!(publish.is_pending());
+        link.run();
+        link.inbound.extend_from_slice(bytes);
+        link.run();
+        let delivered = publish.woken().expect("delivered");
+        assert_eq!(delivered.reason(), expected);
+    }
+    for (id, pubrec) in [(3, ReasonCode::SUCCESS), (4, nobody)] {
+        let mut publish = publish(QoS::ExactlyOnce);
+        assert!(publish.is_pending());
+        link.run();
+        link.send(Packet::Pubrec(super::acknowledgement(id, pubrec)));
+        link.inbound
+            .extend_from_slice(&[0x70, 2, 0, id.to_be_bytes()[1]]);
+        link.run();
+        assert_eq!(publish.woken().expect("delivered").reason(), pubrec);
+    }
 }
 
 /// T114: what eight threads publish at once arrives whole, and in the order of each.
@@ -238,7 +352,7 @@ fn timeouts_in_a_small_window_stall_nothing() {
     assert!(last.woken().is_ok());
 }
 
-/// T132, T125: whatever is asked of a client that was told to stop has an end, and so has whatever is under way.
+/// T115, T132: whatever is asked of a client that was told to stop has an end, and so has whatever is under way.
 #[test]
 fn nothing_hangs_on_a_client_that_stops() {
     let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);

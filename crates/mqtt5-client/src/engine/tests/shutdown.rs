@@ -59,6 +59,7 @@ fn a_disconnect_does_not_wait_for_ever() {
     assert_eq!(link.sent_types(), ["PUBLISH", "DISCONNECT"]);
 }
 
+/// T125: its reason and properties.
 #[test]
 fn a_disconnect_says_what_it_is_told_to() {
     let (client, mut link) = scripted(options(), Properties::EMPTY);
@@ -115,6 +116,7 @@ fn a_server_that_accepts_no_large_disconnect_gets_a_small_one() {
     assert_eq!(disconnect.woken(), Ok(()));
 }
 
+/// T116: whatever the client was about to do.
 #[test]
 fn a_disconnect_before_the_connection_cancels_it() {
     let (client, mut link) = Link::new::<Async>(options(), Peer::Unreachable);
@@ -140,6 +142,7 @@ fn a_disconnect_before_the_connection_cancels_it() {
     );
 }
 
+/// T147, T149: nobody waits for a write that never ends.
 #[test]
 fn a_transport_that_takes_nothing_is_closed_after_a_while() {
     let (client, mut link) = scripted(options(), Properties::EMPTY);
@@ -167,6 +170,7 @@ fn a_transport_that_takes_nothing_is_closed_after_a_while() {
     );
 }
 
+/// T132, T147: nothing hangs, nothing panics.
 #[test]
 fn after_the_end_every_operation_says_so_at_once() {
     let (client, mut link) = online(options());

@@ -259,7 +259,7 @@ fn invalid_requests_never_leave() {
     assert!(link.sent_types().is_empty());
 }
 
-/// T38, T128: wildcards, shared subscriptions, packet size.
+/// T38, T128: wildcards, shared subscriptions, identifiers.
 #[test]
 fn limits_of_the_server_are_told_by_name() {
     let limits = [
@@ -361,6 +361,7 @@ fn retained_copies_go_to_whom_they_answer() {
     );
 }
 
+/// T137, T154, D41: the reason for each filter.
 #[test]
 fn unsubscribing_tells_the_answer_and_ends_who_has_nothing_left() {
     let (client, mut link) = online(options());

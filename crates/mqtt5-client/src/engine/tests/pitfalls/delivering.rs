@@ -177,7 +177,7 @@ proptest! {
     }
 }
 
-/// DISCONNECT leaves behind the last packet of what was accepted, or when its time is over. T17, T147.
+/// DISCONNECT leaves behind the last packet of what was accepted, or when its time is over. T147.
 #[test]
 fn pitfall_17_disconnect_does_not_overtake_an_exchange() {
     let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);

@@ -62,7 +62,7 @@ fn pitfall_30_pings_leave_when_a_side_is_silent() {
     assert!(client.is_connected());
 }
 
-/// A server that has gone without a word is found, whether or not we have something to say. T78, HB-56.
+/// A server that has gone without a word is found, whether or not we have something to say. T78, T129, HB-52.
 #[test]
 fn pitfall_30_a_half_open_connection_is_found() {
     for talks in [false, true] {
@@ -162,7 +162,7 @@ fn attempts(options: Options, mut end: impl FnMut(&mut Link)) -> usize {
 }
 
 /// A server that is busy, broken or unwilling is asked ever less often, at random times, whatever it does; so is one that accepts first.
-/// T33, T84, T85, T153, HB-30, HB-33.
+/// T153, HB-30.
 #[test]
 fn pitfall_31_no_server_is_flooded_with_attempts() {
     let accept_then = |link: &mut Link, then: Option<Packet<'_>>| {

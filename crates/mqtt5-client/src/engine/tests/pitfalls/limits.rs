@@ -4,17 +4,17 @@ use super::super::consumers::take;
 use super::super::executor::{Task, now};
 use super::super::session_loss::subscribed;
 use super::super::subscribe::subscribe;
-use super::super::{
-    Link, Peer, accepted, connack, id, online, options, publish, reconnecting, scripted,
-};
+use super::super::{Link, accepted, id, online, options, publish, reconnecting, scripted};
 use super::{identifiers, puback_all, start};
-use crate::{Async, Bound, ConnectionErrorKind, PublishErrorKind as Kind, QoS, State};
+use crate::{
+    Bound, ConnectionErrorKind, Event, PublishErrorKind as Kind, QoS, State, TopicAliases,
+};
 use core::num::NonZeroU16;
 use core::time::Duration;
-use mqtt5_proto::packet::{Delivery, Publish};
+use mqtt5_proto::packet::{Connack, Delivery, Publish};
 use mqtt5_proto::{Packet, Properties, Property, ReasonCode, TopicName};
 
-/// However much waits to be sent, CONNECT leaves first and whole on the next connection, then what was subscribed, then the rest. T61.
+/// However much waits to be sent, CONNECT leaves first and whole on the next connection, then what was subscribed, then the rest.
 #[test]
 fn pitfall_11_a_full_client_can_still_connect() {
     let room = Bound {
@@ -88,7 +88,7 @@ fn pitfall_26_a_large_message_ends_no_connection() {
     assert!(client.is_connected() && client.statistics().disconnects == 0);
 }
 
-/// A server that sends it all the same, again and again, is told 0x95 and met after the backoff. D14.
+/// A server that sends it all the same, again and again, is told 0x95 and met after the backoff. D14, T133.
 #[test]
 fn pitfall_26_and_no_storm_begins() {
     let small = core::num::NonZeroU32::new(1_000).expect("not zero");
@@ -217,48 +217,76 @@ fn pitfall_28_a_full_window_may_be_delivered_again() {
     assert_eq!(client.state(), State::Waiting);
 }
 
-/// An alias of the server ends with its connection, and what we send names its topic on every connection. T135, HB-46.
-#[test]
-fn pitfall_29_aliases_end_with_their_connection() {
-    let limits = [Property::TopicAliasMaximum(10)];
-    let limited = Properties::new(&limits).expect("valid");
-    let (client, mut link) = scripted(reconnecting(), limited);
-    let _first = start(&client, "1", QoS::AtLeastOnce);
-    let _second = start(&client, "2", QoS::AtLeastOnce);
-    let topics = |link: &mut Link| {
-        (0..2)
-            .map(|_| {
-                link.sent(|packet| match packet {
-                    Packet::Publish(publish) => {
-                        publish.topic.map(|topic| topic.as_str().to_owned())
-                    }
-                    packet => panic!("{packet:?}"),
-                })
-            })
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(topics(&mut link), [Some("a".into()), Some("a".into())]);
-    link.resume(true);
-    assert_eq!(topics(&mut link), [Some("a".into()), Some("a".into())]);
-
-    // Without a topic there must be an alias that this connection knows.
-    let (client, mut link) = Link::new::<Async>(options(), Peer::Script(Vec::new()));
-    let maximum = link.sent(|packet| match packet {
-        Packet::Connect(connect) => connect.properties.topic_alias_maximum().unwrap_or(0),
+/// What the next PUBLISH says about its topic: whether it names it, and its alias.
+fn topic_and_alias(link: &mut Link) -> (bool, Option<u16>) {
+    link.sent(|packet| match packet {
+        Packet::Publish(publish) => (publish.topic.is_some(), publish.properties.topic_alias()),
         packet => panic!("{packet:?}"),
-    });
-    link.send(connack(Properties::EMPTY));
-    let alias = [Property::TopicAlias(maximum.max(1))];
-    link.send(Packet::Publish(Publish {
-        delivery: Delivery::AtMostOnce,
-        retain: false,
-        topic: None,
-        properties: Properties::new(&alias).expect("valid"),
-        payload: b"whose?",
+    })
+}
+
+/// What we send names its topic first on every connection, also what is sent again or waited, although the next server takes as many
+/// aliases. T37, T135, D20.
+#[test]
+fn pitfall_29_our_aliases_end_with_their_connection() {
+    let limits = [Property::TopicAliasMaximum(1)];
+    let limited = Properties::new(&limits).expect("valid");
+    let options = reconnecting().topic_aliases(TopicAliases::Auto(10));
+    let (client, mut link) = scripted(options, limited);
+    let begin = |topic: &str| {
+        let publish = client.publish(topic, "x").qos(QoS::AtLeastOnce);
+        now(publish.start()).expect("accepted")
+    };
+    let _sent = (begin("first/topic"), begin("first/topic"));
+    assert_eq!(topic_and_alias(&mut link), (true, Some(1)));
+    assert_eq!(topic_and_alias(&mut link), (false, Some(1)));
+    link.cut();
+    let _waiting = begin("first/topic");
+    link.reconnect();
+    assert_eq!(link.sent_types(), ["CONNECT"]);
+    link.send(Packet::Connack(Connack {
+        session_present: true,
+        reason: ReasonCode::SUCCESS,
+        properties: limited,
     }));
+    assert_eq!(topic_and_alias(&mut link), (true, Some(1)), "sent again");
+    assert_eq!(topic_and_alias(&mut link), (false, Some(1)), "sent again");
+    assert_eq!(topic_and_alias(&mut link), (false, Some(1)), "waited");
+    let _other = begin("another/topic");
     assert_eq!(
-        now(client.closed()).map_err(|error| error.kind()),
-        Err(ConnectionErrorKind::Protocol)
+        topic_and_alias(&mut link),
+        (true, Some(1)),
+        "never above the maximum"
     );
-    assert_eq!(client.statistics().messages_received, 0);
+}
+
+/// An alias of the server stands for its topic as long as the connection lives, and for nothing on the next. T135, HB-46.
+#[test]
+fn pitfall_29_aliases_of_the_server_end_with_their_connection() {
+    let (client, mut subscription, mut link) = subscribed(reconnecting());
+    let aliased = |link: &mut Link, topic: Option<&str>| {
+        let alias = [Property::TopicAlias(1)];
+        link.send(Packet::Publish(Publish {
+            delivery: Delivery::AtMostOnce,
+            retain: false,
+            topic: topic.map(|topic| TopicName::new(topic).expect("valid")),
+            properties: Properties::new(&alias).expect("valid"),
+            payload: b"x",
+        }));
+    };
+    aliased(&mut link, Some("a/long/topic"));
+    aliased(&mut link, None);
+    for _ in 0..2 {
+        assert_eq!(take(&mut subscription).topic(), "a/long/topic");
+    }
+    link.resume(true);
+    let mut events = client.events();
+    aliased(&mut link, None);
+    let told = core::iter::from_fn(|| events.try_recv()).find_map(|event| match event {
+        Event::Disconnected(error) => Some(error.kind()),
+        _ => None,
+    });
+    assert_eq!(told, Some(ConnectionErrorKind::Protocol));
+    assert!(matches!(subscription.try_recv(), Ok(None)));
+    assert_eq!(client.statistics().messages_received, 2);
 }

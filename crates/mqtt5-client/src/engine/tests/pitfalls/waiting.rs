@@ -84,7 +84,7 @@ fn pitfall_19_a_consumer_may_publish() {
     }
 }
 
-/// Whoever handles a message or an event may wait for anything of the same client, its end included. T20, T147.
+/// Whoever handles a message or an event may wait for anything of the same client, its end included. T132, T147.
 #[test]
 fn pitfall_20_a_handler_may_wait_for_its_client() {
     let (client, mut link) = online(reconnecting());
@@ -135,7 +135,7 @@ fn pitfall_20_a_handler_may_wait_for_its_client() {
     assert!(link.finished);
 }
 
-/// Neither messages nor events that nobody takes keep what is sent from ending, nor the other way round. T90, T132.
+/// Neither messages nor events that nobody takes keep what is sent from ending, nor the other way round. T132.
 #[test]
 fn pitfall_21_who_takes_nothing_holds_nobody_back() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
