@@ -129,6 +129,12 @@ impl Referees {
         self.hub.transcript.say(process, text);
     }
 
+    /// The broker forgets the session of a client.
+    pub(crate) fn broker_forgets(&mut self, client: usize) {
+        let memory = self.clients.get_mut(&client);
+        memory.into_iter().for_each(Memory::forget);
+    }
+
     /// The client has seen the end of the connection.
     pub(crate) fn client_closed(&mut self, number: u64) {
         let Some(connection) = self.connections.get_mut(&number) else {

@@ -251,6 +251,9 @@ impl Wills {
 
     /// The session of a client ends: its will waits no longer [MQTT-3.1.2-8].
     pub(crate) fn session_ends(&mut self, client: usize) {
+        if let Some(asking) = self.asking.remove(&client) {
+            self.accepted_unseen(client, asking);
+        }
         for will in self.armed.get_mut(&client).into_iter().flatten() {
             if will.stage != Stage::Uncertain {
                 will.stage = Stage::Due;

@@ -24,6 +24,7 @@ impl World<'_> {
                 let now = self.now();
                 if matches!(fault, BrokerFault::Forget | BrokerFault::ForgetUnseen) {
                     self.hub.ledger.borrow_mut().session_begun(client);
+                    self.outside.referees.broker_forgets(client);
                 }
                 if *fault == BrokerFault::ForgetUnseen {
                     self.outside.weather[client].dialing = Dialing::DroppedOnce;
