@@ -10,6 +10,7 @@ use crate::error::{
     ConnectionError, ConnectionErrorKind as Kind, DialError, DialErrorKind, code_of_server,
 };
 use crate::options::{Config, Credentials, OptionsError, Resume, Retry};
+use crate::planted::planted;
 use core::time::Duration;
 use mqtt5_proto::{DisconnectCause, Instant, ReasonCode};
 use std::sync::Arc;
@@ -113,6 +114,9 @@ impl Engine {
 
     /// The application does not want this attempt, or none any more.
     pub(crate) fn decline(&mut self, now: Instant, attempt: Attempt, is_final: bool) {
+        if planted!(DialDeclined) {
+            return self.dial();
+        }
         if self.is_preparing(attempt) {
             self.supervisor.set_end(Kind::Declined.into());
             if is_final {

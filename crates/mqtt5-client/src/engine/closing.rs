@@ -4,6 +4,7 @@ use super::Engine;
 use super::operations::Watch;
 use super::supervisor::{Input, State};
 use crate::error::{ConnectionErrorKind as Kind, DisconnectErrorKind};
+use crate::planted::planted;
 use crate::properties::PropertyList;
 use core::time::Duration;
 use mqtt5_proto::{DisconnectReason, Instant, Properties};
@@ -136,6 +137,9 @@ impl Engine {
             reason, properties, ..
         } = closing.farewell.clone();
         match state {
+            State::Handshaking | State::Online if planted!(DiscardWill) => {
+                self.begin_close(now, DisconnectReason::Normal, properties.view());
+            }
             State::Handshaking | State::Online => self.begin_close(now, reason, properties.view()),
             _ => self.finish(),
         }

@@ -2,6 +2,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::options::Redirects;
+use crate::planted::planted;
 use std::sync::Arc;
 
 /// A server, and whether it may be told who we are.
@@ -96,7 +97,9 @@ impl Servers {
         let untried = core::iter::once(next)
             .chain(open)
             .find(|index| !self.list[*index].was_tried);
-        self.current = untried.unwrap_or(next);
+        if !planted!(StayAtServer) {
+            self.current = untried.unwrap_or(next);
+        }
         if untried.is_some() {
             return Left::Untried;
         }
@@ -136,7 +139,8 @@ impl Servers {
         is_permanent: bool,
         policy: Redirects,
     ) -> bool {
-        if !policy.follow || self.hops >= policy.hops {
+        let follows = policy.follow || planted!(FollowUnasked);
+        if !follows || self.hops >= policy.hops {
             return false;
         }
         let mut targets = from
@@ -145,7 +149,8 @@ impl Servers {
             .filter(|to| to.scheme().is_tls() || !from.endpoint.scheme().is_tls())
             .map(|to| {
                 let is_same = to.host().eq_ignore_ascii_case(from.endpoint.host());
-                let is_trusted = from.is_trusted && (is_same || policy.credentials);
+                let is_known = is_same || policy.credentials || planted!(TellStrangers);
+                let is_trusted = from.is_trusted && is_known;
                 let to = if is_trusted {
                     to
                 } else {

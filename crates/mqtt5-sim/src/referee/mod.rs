@@ -10,9 +10,10 @@ mod receiving;
 mod requests;
 mod seat;
 mod sending;
+mod trouble;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use mqtt5_client::Instant;
@@ -32,6 +33,8 @@ pub(crate) struct Referees {
     processes: BTreeMap<ProcessId, Memory>,
     /// The same, as the broker sees it, for each Client Identifier.
     clients: BTreeMap<usize, Memory>,
+    /// Clients to which the broker loses or repeats packets on purpose.
+    pub(crate) troubled: BTreeSet<usize>,
 }
 
 /// One connection with its two ends.
@@ -55,6 +58,7 @@ impl Referees {
             connections: BTreeMap::new(),
             processes: BTreeMap::new(),
             clients: BTreeMap::new(),
+            troubled: BTreeSet::new(),
         }
     }
 
@@ -123,6 +127,12 @@ impl Referees {
         self.hub.ledger.borrow_mut().session_begun(process.client);
         let text = || format!("#{number} broker begins a session");
         self.hub.transcript.say(process, text);
+    }
+
+    /// The broker forgets the session of a client.
+    pub(crate) fn broker_forgets(&mut self, client: usize) {
+        let memory = self.clients.get_mut(&client);
+        memory.into_iter().for_each(Memory::forget);
     }
 
     /// The client has seen the end of the connection.
@@ -264,6 +274,7 @@ impl Referees {
                 memory,
                 ledger: &mut ledger,
                 length: frame.len(),
+                troubled: self.troubled.contains(&process.client),
             };
             let outcome = if sent {
                 seat.sent(&mut scene, &packet)

@@ -35,6 +35,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) ledger: &'a mut Ledger,
     /// Of the packet, in bytes.
     pub(crate) length: usize,
+    /// The broker loses or repeats packets on purpose.
+    pub(crate) troubled: bool,
 }
 
 /// One end of one connection.
