@@ -287,6 +287,7 @@ impl<S: Storage> Machine<S> {
             if let Some(step) = self.poll_ruled_out(now) {
                 return Some(step);
             }
+            self.clear_ids(now);
             self.resend(now);
             if self.session.is_examining() {
                 continue;

@@ -231,6 +231,10 @@ impl Seat {
             scene.memory.forget();
             scene.ledger.session_lost(scene.process);
         }
+        let takes_qos2 = self.peer.is_some_and(|peer| peer.maximum_qos == 2);
+        if connack.session_present && scene.memory.connections == 0 && takes_qos2 {
+            scene.memory.clear = Some(BTreeSet::new());
+        }
         let unseen = scene.memory.asked > 1;
         if scene.memory.connections > 0
             && (!connack.session_present
