@@ -186,7 +186,7 @@ impl<S: Storage> Machine<S> {
                 self.session.sender.resume();
                 let may_hold =
                     negotiated.session_present && negotiated.maximum_qos == QoS::ExactlyOnce;
-                if may_hold && !self.session.is_known() {
+                if may_hold && !self.session.is_known() && !planted!(AssumeClear) {
                     self.session.assume();
                 }
             } else {
