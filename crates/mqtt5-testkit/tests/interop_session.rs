@@ -136,7 +136,7 @@ fn an_assumed_session_swallows_no_message_embedded() {
 /// The server holds a message of an earlier process, and this process begins with its identifier; that message, too, is
 /// finished then. Mosquitto knows another message by its content, so that is the same.
 fn swallows_no_message(address: SocketAddr) {
-    for qos in [QOS, QoS::ExactlyOnce] {
+    for qos in [QoS::ExactlyOnce, QOS] {
         let mut listener = Peer::connected(address, "listener");
         listener.subscribe(&[filter("t", QoS::ExactlyOnce)]);
         leave_unreleased(address, "process", "same");
