@@ -279,8 +279,10 @@ fn answers_that_come_twice<F: Face>() {
 /// What this machine has begun it may go on with, also where it could not be sure that the server has it.
 fn a_known_session_is_assumed_no_more<F: Face>() {
     let mut bed = Bed::<F>::keeping_with(config());
+    bed.lose();
+    take_over(&mut bed, &[]);
     bed.publish(ExactlyOnce, "a").unwrap();
-    bed.sent_bytes();
+    bed.expect_sent(&[publish(ExactlyOnce, 1, "a")]);
     bed.lose();
     bed.reopen_with(true, 3_600);
     bed.lose();
