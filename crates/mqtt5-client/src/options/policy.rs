@@ -64,6 +64,9 @@ pub enum Resume {
     #[default]
     WhenKnown,
     /// Resumes at once: the server may hold a session of an earlier process. Needs a Client Identifier.
+    ///
+    /// If it does, publishes of QoS 1 and 2 wait for one round trip more at first, in which their Packet Identifiers are cleared: the server
+    /// finishes what it holds of the earlier process under them, and takes no new message for a repetition of that.
     AssumeSession,
     /// Starts clean at every connection.
     Never,

@@ -230,6 +230,10 @@ impl Seat {
             scene.memory.forget();
             scene.ledger.session_lost(scene.process);
         }
+        let takes_qos2 = self.peer.is_some_and(|peer| peer.maximum_qos == 2);
+        if connack.session_present && scene.memory.connections == 0 && takes_qos2 {
+            scene.memory.clear = Some(BTreeSet::new());
+        }
         let unseen = scene.memory.asked > 1;
         let is_new = !connack.session_present || unseen || scene.memory.connections == 0;
         scene.memory.sessions += usize::from(is_new);

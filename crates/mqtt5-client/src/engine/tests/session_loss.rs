@@ -416,6 +416,48 @@ fn a_stall_does_not_change_the_order_of_a_subscription() {
     assert_eq!(link.sent_types(), ["PUBREC"]);
 }
 
+/// A subscription that acknowledges on arrival has the message: its redelivery is not handed over again, though another subscription has
+/// not taken it when the connection stalls.
+#[test]
+fn after_a_stall_nobody_gets_a_message_twice() {
+    let options = reconnecting()
+        .inbound_bytes(100)
+        .stall_timeout(Duration::from_secs(3));
+    let (client, mut slow, mut link) = subscribed(options);
+    let eager = client
+        .subscribe("a")
+        .qos(QoS::ExactlyOnce)
+        .ack_mode(AckMode::OnArrival);
+    let mut task = Task::new(eager);
+    assert!(task.is_pending());
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+    suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_2]);
+    let mut eager = task.woken().expect("granted");
+    let message = |id| publish("a", QoS::ExactlyOnce, id, &[b'x'; 60]);
+    let mut events = client.events();
+    for id in 1..=2 {
+        link.send(message(id));
+        drop(take(&mut eager));
+    }
+    link.pass(Duration::from_secs(4));
+    let stalled = core::iter::from_fn(|| events.try_recv()).any(|event| {
+        matches!(event, Event::Disconnected(error) if error.kind() == ConnectionErrorKind::ConsumerStalled)
+    });
+    assert!(stalled);
+    link.reconnect();
+    link.sent_types();
+    link.send(accepted(true));
+    drop(take(&mut slow));
+    for id in 1..=2 {
+        link.send(message(id));
+    }
+    assert!(matches!(eager.try_recv(), Ok(None)), "it had them");
+    assert_eq!(link.sent_types(), ["PUBREC"]);
+    drop(take(&mut slow));
+    assert_eq!(link.sent_types(), ["PUBREC"]);
+    assert!(matches!(slow.try_recv(), Ok(None)));
+}
+
 /// A pause holds over a lost connection: the next one is not read until the consumer has taken something.
 #[test]
 fn a_pause_holds_over_a_lost_connection() {
