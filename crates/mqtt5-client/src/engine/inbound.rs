@@ -31,8 +31,6 @@ pub(crate) enum Fetched {
 pub(super) struct Pause {
     /// Since when more bytes are held than may be.
     since: Option<Instant>,
-    /// How many queues with [`Overflow::Pause`] are full.
-    full_queues: usize,
     /// How many SUBSCRIBEs are unanswered: until SUBACK is read nobody can take what their subscriptions hold, and more may be held.
     pub(super) unanswered: usize,
     /// What the machine was told.
@@ -76,9 +74,8 @@ impl Engine {
         };
         let returned = core::mem::take(&mut local.lent);
         local.load.remove(returned);
-        if local.pausing && !local.load.is_full_for(0, local.behaviour.bound) {
-            local.pausing = false;
-            self.pause.full_queues -= 1;
+        if !local.load.is_full_for(0, local.behaviour.bound) {
+            self.registry.set_pausing(subscription, false);
         }
         self.update_pause(now);
     }
@@ -153,9 +150,7 @@ impl Engine {
     pub(super) fn release_awaited(&mut self, now: Instant) {
         let awaited = self.registry.locals_mut();
         let awaited = awaited.filter(|(_, local)| local.awaited);
-        let holds: Vec<Key> = awaited
-            .flat_map(|(_, local)| local.take_held())
-            .collect();
+        let holds: Vec<Key> = awaited.flat_map(|(_, local)| local.take_held()).collect();
         for hold in holds {
             if self.held.is_untaken_by_one(hold) {
                 self.held.abandon(hold);
@@ -267,7 +262,7 @@ impl Engine {
         }
         let over = self.held.bytes() > bound && !planted!(IgnoreInboundBound);
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
-        let pause = over || self.pause.full_queues > 0;
+        let pause = over || self.registry.is_pausing();
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {
             self.machine.set_reading(now, !pause);
             self.driver.news = true;
@@ -328,15 +323,9 @@ impl Engine {
         let Some(local) = self.registry.local_mut(key) else {
             return;
         };
-        if hold.is_none() {
+        let is_counted = hold.is_none();
+        if is_counted {
             local.load.add(bytes);
-            if local.overflow() == Overflow::Pause
-                && !local.pausing
-                && local.load.is_full_for(0, bound)
-            {
-                local.pausing = true;
-                self.pause.full_queues += 1;
-            }
         }
         local.push(Entry {
             message,
@@ -345,6 +334,10 @@ impl Engine {
         });
         if !planted!(ForgetConsumerWaker) {
             self.wakes.extend(local.waker.take());
+        }
+        let pauses = local.overflow() == Overflow::Pause && local.load.is_full_for(0, bound);
+        if is_counted && pauses {
+            self.registry.set_pausing(key, true);
         }
     }
 
@@ -371,12 +364,6 @@ impl Engine {
             }
         }
         true
-    }
-
-    /// A subscription that is gone keeps nobody waiting.
-    pub(super) fn forget_pausing(&mut self, now: Instant, removed: &Local) {
-        self.pause.full_queues -= usize::from(removed.pausing);
-        self.update_pause(now);
     }
 
     fn count_dropped(&mut self, now: Instant, subscription: Key) {

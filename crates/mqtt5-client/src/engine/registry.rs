@@ -33,7 +33,7 @@ pub(crate) struct Local {
     pub(super) lent: Load,
     pub(super) chunks: Chunks,
     /// It is full, and reading stands still because of it.
-    pub(super) pausing: bool,
+    pausing: bool,
     pub(super) waker: Option<Waker>,
     pub(super) filters: Vec<Key>,
     /// How it was asked for: the number of the call, its filters and their properties.
@@ -106,6 +106,8 @@ pub(crate) struct Registry {
     locals: Slab<Local>,
     /// The Subscription Identifiers of filters that nobody wants any more and that the server may still use in this session.
     retired: VecDeque<u32>,
+    /// How many queues with [`Overflow::Pause`] are full.
+    full_queues: usize,
     arrivals: u64,
     matched: Vec<Key>,
     targets: Vec<Key>,
@@ -188,13 +190,7 @@ impl Registry {
         filter: Key,
         wakes: &mut Vec<Waker>,
     ) -> Option<Abandoned> {
-        if let Some(local) = self.locals.get_mut(local) {
-            local.filters.retain(|known| *known != filter);
-            if local.filters.is_empty() {
-                local.ended = true;
-                wakes.extend(local.waker.take());
-            }
-        }
+        self.take_filter(local, filter, wakes);
         let wanted = self.wanted.get_mut(filter)?;
         wanted.locals.retain(|known| *known != local);
         if wanted.locals.is_empty() {
@@ -212,21 +208,42 @@ impl Registry {
     pub(super) fn leave_all(&mut self, name: &str, wakes: &mut Vec<Waker>) -> Option<Abandoned> {
         let filter = *self.names.get(name)?;
         for key in core::mem::take(&mut self.wanted.get_mut(filter)?.locals) {
-            let Some(local) = self.locals.get_mut(key) else {
-                continue;
-            };
-            local.filters.retain(|known| *known != filter);
-            if local.filters.is_empty() {
-                local.ended = true;
-                wakes.extend(local.waker.take());
-            }
+            self.take_filter(key, filter, wakes);
         }
         self.forget(filter)
     }
 
+    /// A subscription without filters has ended. Nothing more will come for it, so that reading need not wait until its queue has room.
+    fn take_filter(&mut self, key: Key, filter: Key, wakes: &mut Vec<Waker>) {
+        let Some(local) = self.locals.get_mut(key) else {
+            return;
+        };
+        local.filters.retain(|known| *known != filter);
+        if local.filters.is_empty() {
+            local.ended = true;
+            wakes.extend(local.waker.take());
+            self.set_pausing(key, false);
+        }
+    }
+
     /// Removes a subscription; its filters must have been left before.
     pub(super) fn remove(&mut self, local: Key) -> Option<Local> {
+        self.set_pausing(local, false);
         self.locals.remove(local)
+    }
+
+    /// Notes whether reading stands still until the queue of a subscription has room.
+    pub(super) fn set_pausing(&mut self, local: Key, is_pausing: bool) {
+        if let Some(local) = self.locals.get_mut(local) {
+            let was_pausing = core::mem::replace(&mut local.pausing, is_pausing);
+            self.full_queues += usize::from(is_pausing);
+            self.full_queues -= usize::from(was_pausing);
+        }
+    }
+
+    /// Whether reading stands still until a queue has room.
+    pub(super) fn is_pausing(&self) -> bool {
+        self.full_queues > 0
     }
 
     /// Ends every subscription: what is queued can still be taken.

@@ -47,7 +47,7 @@ impl Engine {
         let some_granted = reasons.iter().any(|reason| !reason.is_error());
         match refusal {
             Some(reason) if !(call.allow_partial && some_granted) => {
-                let (_, gone) = self.leave_filters(call.local);
+                let (_, gone) = self.leave_filters(now, call.local);
                 self.give_up(now, gone);
                 let answer = Detail::Answer(Answer {
                     reason,
@@ -117,7 +117,7 @@ impl Engine {
         match call.slot {
             None => self.lose_filters(now, call.local, call.filters, fatal),
             Some(_) => {
-                let (_, gone) = self.leave_filters(call.local);
+                let (_, gone) = self.leave_filters(now, call.local);
                 self.give_up(now, gone);
                 self.finish_subscribe(call.slot, Err(fatal));
             }
