@@ -180,13 +180,10 @@ impl Engine {
         let Some(wanted) = self.registry.wanted_mut(filter) else {
             return;
         };
-        wanted.asked = wanted.asked.saturating_sub(1);
-        wanted.unsure = reason.is_error() || (wanted.unsure && wanted.asked > 0);
+        wanted.answered(reason);
         if !reason.is_error() {
-            wanted.granted = Some(reason);
             return;
         }
-        wanted.at_server = wanted.granted.is_some() || wanted.asked > 0;
         if let Some(abandoned) = self.registry.leave(local, filter, &mut self.wakes) {
             self.give_up(now, vec![abandoned]);
         }
