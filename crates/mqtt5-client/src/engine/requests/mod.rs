@@ -182,7 +182,7 @@ impl Engine {
         // Nobody will take what is left: it must not keep the answer from being read.
         let left = self.registry.local_mut(local);
         let left = left.map(|local| core::mem::take(&mut local.queue));
-        self.release(now, &left.unwrap_or_default());
+        self.release(now, local, &left.unwrap_or_default());
         Ok(slot)
     }
 
@@ -209,7 +209,7 @@ impl Engine {
         self.forget_call(local);
         let removed = self.registry.remove(local)?;
         if !is_closed {
-            self.release(now, &removed.queue);
+            self.release(now, local, &removed.queue);
         }
         self.update_pause(now);
         if !keep && !is_closed {
