@@ -8,9 +8,11 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(super) struct HeldMessage {
     token: AckToken,
-    /// How many subscriptions have not answered.
-    open: usize,
-    /// How many of them have not even taken it.
+    /// One that has not answered, which is named when the message blocks others.
+    subscription: Key,
+    /// The others that have not.
+    others: Vec<Key>,
+    /// How many of all of them have not even taken it.
     waiting: usize,
     /// The first refusal among the answers.
     refusal: Option<RejectReason>,
@@ -18,8 +20,6 @@ pub(super) struct HeldMessage {
     arrived: Instant,
     /// It is held since an earlier connection.
     is_earlier: bool,
-    /// Who is named when it blocks others.
-    subscription: Key,
     told: bool,
     /// Somebody has taken it.
     touched: bool,
@@ -53,19 +53,18 @@ impl Held {
         &mut self,
         now: Instant,
         token: AckToken,
-        open: usize,
         bytes: usize,
-        subscription: Key,
+        (subscription, others): (Key, Vec<Key>),
     ) -> Key {
         let key = self.messages.insert(HeldMessage {
             token,
-            open,
-            waiting: open,
+            waiting: 1 + others.len(),
+            subscription,
+            others,
             refusal: None,
             bytes,
             arrived: now,
             is_earlier: false,
-            subscription,
             told: false,
             touched: false,
             abandoned: false,
@@ -76,13 +75,23 @@ impl Held {
         key
     }
 
-    pub(super) fn answer(&mut self, key: Key, refusal: Option<RejectReason>) -> Answered {
+    /// A subscription answers.
+    pub(super) fn answer(
+        &mut self,
+        key: Key,
+        subscription: Key,
+        refusal: Option<RejectReason>,
+    ) -> Answered {
         let Some(message) = self.messages.get_mut(key) else {
             return Answered::Stale;
         };
-        message.open = message.open.saturating_sub(1);
         message.refusal = message.refusal.or(refusal);
-        if message.open > 0 {
+        if let Some(other) = message.others.pop() {
+            if message.subscription == subscription {
+                message.subscription = other;
+            } else if let Some(own) = message.others.iter_mut().find(|own| **own == subscription) {
+                *own = other;
+            }
             return Answered::Open;
         }
         let settled = Answered::Settled(message.token, message.refusal);
@@ -155,7 +164,7 @@ impl Held {
     /// Whether one subscription has a message, and has not taken it.
     pub(super) fn is_untaken_by_one(&self, key: Key) -> bool {
         let message = self.messages.get(key);
-        message.is_some_and(|message| message.open == 1 && !message.touched)
+        message.is_some_and(|message| message.others.is_empty() && !message.touched)
     }
 
     /// Notes that somebody has taken a message and will not answer for it.

@@ -31,8 +31,6 @@ pub(crate) enum Fetched {
 pub(super) struct Pause {
     /// Since when more bytes are held than may be.
     since: Option<Instant>,
-    /// How many queues with [`Overflow::Pause`] are full.
-    full_queues: usize,
     /// How many SUBSCRIBEs are unanswered: until SUBACK is read nobody can take what their subscriptions hold, and more may be held.
     pub(super) unanswered: usize,
     /// What the machine was told.
@@ -76,9 +74,8 @@ impl Engine {
         };
         let returned = core::mem::take(&mut local.lent);
         local.load.remove(returned);
-        if local.pausing && !local.load.is_full_for(0, local.behaviour.bound) {
-            local.pausing = false;
-            self.pause.full_queues -= 1;
+        if !local.load.is_full_for(0, local.behaviour.bound) {
+            self.registry.set_pausing(subscription, false);
         }
         self.update_pause(now);
     }
@@ -104,10 +101,11 @@ impl Engine {
     pub(crate) fn answer(
         &mut self,
         now: Instant,
+        subscription: Key,
         hold: Key,
         refusal: Option<RejectReason>,
     ) -> bool {
-        match self.held.answer(hold, refusal) {
+        match self.held.answer(hold, subscription, refusal) {
             Answered::Stale => return false,
             Answered::Open => {}
             Answered::Settled(token, None) => self.machine.ack(now, token),
@@ -123,24 +121,19 @@ impl Engine {
     }
 
     /// Takes a message and answers for it at once; `false` when it must not be handed over any more.
-    pub(crate) fn take_and_answer(&mut self, now: Instant, hold: Key) -> bool {
-        self.take_held(hold) && self.answer(now, hold, None)
+    pub(crate) fn take_and_answer(&mut self, now: Instant, subscription: Key, hold: Key) -> bool {
+        self.take_held(hold) && self.answer(now, subscription, hold, None)
     }
 
     /// A message that was taken for manual acknowledgement went away unanswered.
-    pub(crate) fn abandon(
-        &mut self,
-        now: Instant,
-        subscription: SubscriptionId,
-        hold: Key,
-        on_drop: OnDrop,
-    ) {
+    pub(crate) fn abandon(&mut self, now: Instant, subscription: Key, hold: Key, on_drop: OnDrop) {
         if !self.held.contains(hold) {
             return;
         }
-        self.tell(Event::Unanswered { subscription });
+        let id = SubscriptionId::new(subscription);
+        self.tell(Event::Unanswered { subscription: id });
         match on_drop {
-            OnDrop::Reject(reason) => drop(self.answer(now, hold, Some(reason))),
+            OnDrop::Reject(reason) => drop(self.answer(now, subscription, hold, Some(reason))),
             OnDrop::Hold => self.held.abandon(hold),
         }
     }
@@ -158,20 +151,25 @@ impl Engine {
     pub(super) fn release_awaited(&mut self, now: Instant) {
         let awaited = self.registry.locals_mut();
         let awaited = awaited.filter(|(_, local)| local.awaited);
-        let holds: Vec<Key> = awaited.flat_map(|(_, local)| local.take_held()).collect();
-        for hold in holds {
+        let holds: Vec<_> = awaited
+            .flat_map(|(key, local)| {
+                let holds = local.take_held().into_iter();
+                holds.map(move |hold| (key, hold))
+            })
+            .collect();
+        for (subscription, hold) in holds {
             if self.held.is_untaken_by_one(hold) {
                 self.held.abandon(hold);
             } else {
-                self.take_and_answer(now, hold);
+                self.take_and_answer(now, subscription, hold);
             }
         }
     }
 
     /// Answers for what a subscription leaves behind [MQTT-4.5.0-2].
-    pub(super) fn release(&mut self, now: Instant, entries: &VecDeque<Entry>) {
+    pub(crate) fn release(&mut self, now: Instant, subscription: Key, entries: &VecDeque<Entry>) {
         for hold in entries.iter().filter_map(|entry| entry.hold) {
-            self.take_and_answer(now, hold);
+            self.take_and_answer(now, subscription, hold);
         }
     }
 
@@ -283,7 +281,7 @@ impl Engine {
         };
         let over = bytes > bound && others > 1 && !planted!(IgnoreInboundBound);
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
-        let pause = over || self.pause.full_queues > 0;
+        let pause = over || self.registry.is_pausing();
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {
             self.machine.set_reading(now, !pause);
             self.driver.news = true;
@@ -313,15 +311,15 @@ impl Engine {
             self.machine.ack(now, token);
             return None;
         }
-        let open = registry.targets().iter().filter(|key| waits(key)).count();
-        let Some(first) = registry.targets().iter().copied().find(waits) else {
+        let mut waiting = registry.targets().iter().copied().filter(waits);
+        let Some(first) = waiting.next() else {
             self.machine.ack(now, token);
             return None;
         };
-        let is_seen = open < registry.targets().len();
-        let held = self
-            .held
-            .insert(now, token, open, message.encoded_len(), first);
+        let others: Vec<Key> = waiting.collect();
+        let is_seen = 1 + others.len() < registry.targets().len();
+        let bytes = message.encoded_len();
+        let held = self.held.insert(now, token, bytes, (first, others));
         if is_seen {
             self.held.touch(held);
         }
@@ -344,15 +342,9 @@ impl Engine {
         let Some(local) = self.registry.local_mut(key) else {
             return;
         };
-        if hold.is_none() {
+        let is_counted = hold.is_none();
+        if is_counted {
             local.load.add(bytes);
-            if local.overflow() == Overflow::Pause
-                && !local.pausing
-                && local.load.is_full_for(0, bound)
-            {
-                local.pausing = true;
-                self.pause.full_queues += 1;
-            }
         }
         local.push(Entry {
             message,
@@ -361,6 +353,10 @@ impl Engine {
         });
         if !planted!(ForgetConsumerWaker) {
             self.wakes.extend(local.waker.take());
+        }
+        let pauses = local.overflow() == Overflow::Pause && local.load.is_full_for(0, bound);
+        if is_counted && pauses {
+            self.registry.set_pausing(key, true);
         }
     }
 
@@ -387,12 +383,6 @@ impl Engine {
             }
         }
         true
-    }
-
-    /// A subscription that is gone keeps nobody waiting.
-    pub(super) fn forget_pausing(&mut self, now: Instant, removed: &Local) {
-        self.pause.full_queues -= usize::from(removed.pausing);
-        self.update_pause(now);
     }
 
     fn count_dropped(&mut self, now: Instant, subscription: Key) {

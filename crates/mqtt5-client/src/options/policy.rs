@@ -141,8 +141,8 @@ pub enum Overflow {
     DropNewest,
     /// The oldest QoS 0 message that the application has not fetched makes room for it.
     DropOldest,
-    /// Nothing is dropped; reading stops for the whole connection until there is room. Whoever takes the messages must then not wait
-    /// for anything that has to be read, such as the end of a QoS 1 publish of its own, or not without a timeout.
+    /// Nothing is dropped; reading stops for the whole connection until there is room, or the subscription has ended. Whoever takes the
+    /// messages must then not wait for anything that has to be read, such as the end of a QoS 1 publish of its own, or not without a timeout.
     Pause,
 }
 
