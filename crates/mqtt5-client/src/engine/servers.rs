@@ -45,7 +45,7 @@ pub(super) struct Servers {
     current: usize,
     /// Where a server has sent us for the next attempt only.
     detour: Option<Server>,
-    /// How many redirects were followed since the last stable connection.
+    /// How many redirects were followed in a row.
     hops: u8,
     /// The servers were replaced while another one was asked: how that ends says nothing about them.
     is_fresh: bool,
@@ -81,6 +81,8 @@ impl Servers {
         if self.is_fresh {
             return Left::Untried;
         }
+        // That was the end of the row. The next one is paced as every attempt is, so it makes no fast circle.
+        self.hops = 0;
         if self.detour.take().is_some() {
             return Left::Tried;
         }
@@ -253,12 +255,14 @@ mod tests {
             "mqtts://user:***@[2001:db8::1]:9"
         );
         assert!(servers.current().is_trusted);
-        assert!(redirect(&mut servers, "d", false, Redirects::follow()));
-        assert!(
-            !redirect(&mut servers, "e", false, Redirects::follow()),
-            "hops"
-        );
+        let two = Redirects::follow().hops(2);
+        assert!(redirect(&mut servers, "d", false, two));
+        assert!(!redirect(&mut servers, "e", false, two), "hops");
         servers.settle();
-        assert!(redirect(&mut servers, "e", false, Redirects::follow()));
+        assert!(redirect(&mut servers, "e", false, two));
+        assert!(redirect(&mut servers, "f", false, two));
+        assert!(!redirect(&mut servers, "e", false, two), "hops");
+        assert_eq!(servers.fail(false), Left::Tried);
+        assert!(redirect(&mut servers, "e", false, two), "a new row");
     }
 }

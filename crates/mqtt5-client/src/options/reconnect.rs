@@ -228,7 +228,7 @@ impl Redirects {
         }
     }
 
-    /// Sets how many may follow each other without a stable connection in between.
+    /// Sets how many may follow each other; a stable connection, or an attempt that fails otherwise, ends the row.
     pub fn hops(mut self, hops: u8) -> Self {
         self.hops = hops;
         self

@@ -22,6 +22,7 @@ mod preparing;
 mod publish;
 mod queue;
 mod reconnect;
+mod redirects;
 mod requesters;
 mod requests;
 mod resubscribe;
