@@ -222,7 +222,8 @@ impl Engine {
 
     /// Moves the state on; what an attempt waits for goes on until it has succeeded or failed.
     pub(super) fn change(&mut self, input: Input) -> bool {
-        let changed = self.supervisor.handle(input, &self.connecting.endpoint);
+        let (endpoint, is_trusted) = (&self.connecting.endpoint, self.connecting.is_trusted);
+        let changed = self.supervisor.handle(input, endpoint, is_trusted);
         if changed {
             if !matches!(input, Input::Prepare | Input::Dial | Input::Dialed) {
                 self.patience = None;

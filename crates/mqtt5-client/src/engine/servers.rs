@@ -141,20 +141,15 @@ impl Servers {
         if !policy.follow || self.hops >= policy.hops {
             return false;
         }
+        let from_host = from.endpoint.host();
+        let is_trusted = |host: &str| {
+            from.is_trusted && (policy.credentials || host.eq_ignore_ascii_case(from_host))
+        };
         let mut targets = from
             .endpoint
-            .referenced(reference)
-            .filter(|to| to.scheme().is_tls() || !from.endpoint.scheme().is_tls())
-            .map(|to| {
-                let is_same = to.host().eq_ignore_ascii_case(from.endpoint.host());
-                let is_trusted = from.is_trusted && (is_same || policy.credentials);
-                let to = if is_trusted {
-                    to
-                } else {
-                    to.without_credentials()
-                };
-                Server::new(Arc::new(to), is_trusted)
-            })
+            .referenced(reference, is_trusted)
+            .filter(|(to, _)| to.scheme().is_tls() || !from.endpoint.scheme().is_tls())
+            .map(|(to, is_trusted)| Server::new(Arc::new(to), is_trusted))
             .collect::<Vec<_>>();
         if targets.is_empty() {
             return false;
@@ -224,6 +219,30 @@ mod tests {
         servers.fail(true);
         servers.settle();
         assert_eq!((servers.fail(true), host(&servers)), (Left::Untried, "a"));
+    }
+
+    /// The query of a URL may be what the server knows us by, such as a signature; what the server itself writes is no secret of ours.
+    #[test]
+    fn the_query_goes_to_no_other_host() {
+        for (to, policy, expected) in [
+            ("b", Redirects::follow(), "wss://b:443/mqtt"),
+            ("b:9", Redirects::follow(), "wss://b:9/mqtt"),
+            ("A:9", Redirects::follow(), "wss://A:9/mqtt?signature=s"),
+            (
+                "b",
+                Redirects::follow().with_credentials(true),
+                "wss://b:443/mqtt?signature=s",
+            ),
+            (
+                "wss://b/c?node=1",
+                Redirects::follow(),
+                "wss://b:443/c?node=1",
+            ),
+        ] {
+            let mut servers = servers(&["wss://a/mqtt?signature=s"]);
+            assert!(redirect(&mut servers, to, false, policy));
+            assert_eq!(servers.current().endpoint.to_string(), expected);
+        }
     }
 
     #[test]

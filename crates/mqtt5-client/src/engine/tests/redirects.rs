@@ -50,10 +50,12 @@ fn a_redirect_to_a_server_that_fails_does_not_count_for_ever() {
             link.pass(SECOND / 4);
         }
         assert_eq!(link.dialed, ["mqtt://node:1883"]);
+        assert!(!link.is_trusted, "the transport keeps our secrets, too");
         link.peer = Peer::Script(Vec::new());
         link.dialed.clear();
         link.reconnect();
         assert_eq!(link.dialed, ["mqtt://server:1883"]);
+        assert!(link.is_trusted);
     }
     // The node is back.
     link.sent_types();
