@@ -138,7 +138,8 @@ impl Servers {
         is_permanent: bool,
         policy: Redirects,
     ) -> bool {
-        if !policy.follow || self.hops >= policy.hops {
+        // Servers that the application has named meanwhile are not given up for what the one before them says.
+        if !policy.follow || self.hops >= policy.hops || self.is_fresh {
             return false;
         }
         let from_host = from.endpoint.host();
@@ -159,7 +160,6 @@ impl Servers {
             self.list = targets;
             self.current = 0;
             self.detour = None;
-            self.is_fresh = false;
         } else {
             self.detour = Some(targets.swap_remove(0));
         }

@@ -1,9 +1,9 @@
 //! Where a server sends the client, and what becomes of that when the other server fails.
 
-use super::{Link, Peer, accepted, reconnecting};
-use crate::{Async, Backoff, Event, Reconnect, Redirects};
+use super::{Link, Peer, accepted, reconnecting, scripted};
+use crate::{Async, Backoff, Event, Reconnect, Redirects, State};
 use core::time::Duration;
-use mqtt5_proto::packet::Connack;
+use mqtt5_proto::packet::{Connack, Disconnect};
 use mqtt5_proto::{Packet, Properties, Property, ReasonCode};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -66,4 +66,25 @@ fn a_redirect_to_a_server_that_fails_does_not_count_for_ever() {
     link.sent_types();
     link.send(accepted(false));
     assert!(client.is_connected());
+}
+
+/// S130: who names other servers means them, whatever the one before says when it goes.
+#[test]
+fn new_servers_are_not_overruled_by_a_redirect_of_the_old_one() {
+    let elsewhere = [Property::ServerReference("elsewhere")];
+    for reason in [ReasonCode::USE_ANOTHER_SERVER, ReasonCode::SERVER_MOVED] {
+        let options = reconnecting().reconnect(following());
+        let (client, mut link) = scripted(options, Properties::EMPTY);
+        let mut events = client.events();
+        client.set_servers(["mqtt://new"]).expect("valid");
+        link.dialed.clear();
+        link.send(Packet::Disconnect(Disconnect {
+            reason,
+            properties: Properties::new(&elsewhere).expect("valid"),
+        }));
+        assert_eq!(told(&mut events), [false], "told, but not followed");
+        assert_ne!(client.state(), State::Stopped);
+        link.reconnect();
+        assert_eq!(link.dialed, ["mqtt://new:1883"]);
+    }
 }
