@@ -58,21 +58,31 @@ impl Engine {
         let deadline = draft.deadline;
         // Before CONNACK only QoS 0 leaves, which has no order to keep with what waits.
         let is_next = self.waiting.is_empty() || self.state() == State::Handshaking;
-        if self.is_open_for(outbound.qos) && is_next {
+        let is_open = self.is_open_for(outbound.qos);
+        let must_not_wait = is_open
+            && outbound.qos == QoS::AtMostOnce
+            && self.config.congestion_qos0 == Congestion::Fail;
+        let is_congested = self.machine.unsent() >= UNSENT;
+        if must_not_wait && (is_congested || !is_next || self.machine.pending() > 0) {
+            return Err(PublishErrorKind::WouldBlock.into());
+        }
+        if is_open && is_next {
             // The caller keeps its message until it can be encoded at once: a copy would cost an allocation. Behind
             // others that wait it takes its place, so that they cannot hold it back for ever.
-            if outbound.qos == QoS::AtMostOnce
-                && self.machine.pending() == 0
-                && self.machine.unsent() >= UNSENT
-            {
-                return Err(match self.config.congestion_qos0 {
-                    Congestion::Wait => NotAccepted::NoRoom,
-                    Congestion::Fail => PublishErrorKind::WouldBlock.into(),
-                });
+            if outbound.qos == QoS::AtMostOnce && self.machine.pending() == 0 && is_congested {
+                return Err(NotAccepted::NoRoom);
             }
-            let (op, encoded) = self
-                .enter(now, outbound)
-                .map_err(|refused| self.refused(refused))?;
+            let (op, encoded) =
+                self.enter(now, outbound)
+                    .map_err(|refused| match self.refused(refused) {
+                        NotAccepted::NoRoom if must_not_wait => PublishErrorKind::WouldBlock.into(),
+                        refused => refused,
+                    })?;
+            if must_not_wait && !encoded && self.machine.withdraw(op) {
+                // What is sent again on this connection comes first.
+                self.statistics.publishes_accepted -= 1;
+                return Err(PublishErrorKind::WouldBlock.into());
+            }
             if outbound.qos == QoS::AtMostOnce && encoded && !draft.until_written {
                 return Ok(Accepted::Done);
             }

@@ -185,6 +185,53 @@ fn congestion_can_fail_qos_0() {
     }
 }
 
+/// S37, S39: with `Congestion::Fail` no QoS 0 publish waits on a connection, whatever stands before it.
+#[test]
+fn a_qos_0_publish_that_must_not_wait_does_not() {
+    let one = [Property::ReceiveMaximum(1)];
+    let one = Properties::new(&one).expect("valid");
+    let would_block = Some(PublishErrorKind::WouldBlock);
+    let failing = || options().congestion_qos0(Congestion::Fail);
+    let qos_0 = |client: &Client| ended(&mut Task::new(client.publish("t", "x").into_future()));
+
+    // Much is unsent, and something waits behind it.
+    let (client, _link) = super::scripted(failing(), Properties::EMPTY);
+    super::executor::now(client.publish("t", vec![0; 70_000])).expect("accepted");
+    let _behind = begin(&client, "behind");
+    assert_eq!(qos_0(&client), would_block);
+
+    // The window of the server is full, and something waits for it; then more than the machine takes.
+    let (client, mut link) = super::scripted(failing(), one);
+    let window = begin(&client, "window");
+    assert_eq!(link.sent_types(), ["PUBLISH"]);
+    let mut task = Task::new(client.publish("t", "x").into_future());
+    assert!(
+        matches!(task.poll(), Poll::Ready(Ok(_))),
+        "it can be encoded"
+    );
+    let mut behind: Vec<_> = (0..1100).map(|_| begin(&client, "behind")).collect();
+    assert_eq!(qos_0(&client), would_block);
+    behind.truncate(1);
+    assert_eq!(qos_0(&client), would_block);
+    drop(window);
+
+    // What is sent again comes first.
+    let early = reconnecting()
+        .congestion_qos0(Congestion::Fail)
+        .publish_early(true);
+    let (client, mut link) = super::scripted(early, Properties::EMPTY);
+    let _again = begin(&client, "again");
+    assert_eq!(link.sent_types(), ["PUBLISH"]);
+    link.cut();
+    link.reconnect();
+    assert_eq!(client.state(), crate::State::Handshaking);
+    let accepted = client.statistics().publishes_accepted;
+    assert_eq!(qos_0(&client), would_block);
+    assert_eq!(client.statistics().publishes_accepted, accepted);
+    link.send(super::accepted(true));
+    assert_eq!(link.sent_types(), ["CONNECT", "PUBLISH"]);
+}
+
 /// S52, D20, T135, pitfall 29: aliases on request or always, also for what waited, and none of an earlier connection.
 #[test]
 fn pitfall_29_aliases_die_with_their_connection() {
