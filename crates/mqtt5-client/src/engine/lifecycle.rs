@@ -235,7 +235,7 @@ impl Engine {
 
     /// The end: there is no transport and there will be none. What the machine still holds it reports with its next events.
     pub(super) fn finish(&mut self) {
-        let drained = self.is_drained();
+        let drained = self.may_leave();
         if !self.change(Input::Stop) {
             return;
         }
