@@ -9,6 +9,7 @@ use crate::options::{Congestion, Offline, QueueFull};
 use crate::planted::planted;
 use crate::slab::Key;
 use core::task::Waker;
+use core::time::Duration;
 use mqtt5_proto::{EncodeError, Instant, Op, Outbound, Progress, PropertyBuffer, QoS, Refused};
 
 /// A message that a caller wants to publish, checked as far as that needs no lock.
@@ -18,6 +19,19 @@ pub(crate) struct Draft<'a> {
     pub(crate) deadline: Option<Instant>,
     /// QoS 0 is complete when it is written, not when it is accepted.
     pub(crate) until_written: bool,
+}
+
+impl Draft<'_> {
+    /// When it expires, counted from now (3.3.2.3.3).
+    pub(super) fn expires(&self, now: Instant) -> Option<Instant> {
+        let interval = self.outbound.properties.message_expiry_interval();
+        interval.map(|interval| now + Duration::from_secs(interval.into()))
+    }
+
+    /// When nobody wants it any more, if it was not sent by then.
+    pub(super) fn ends(&self, now: Instant) -> Option<Instant> {
+        self.expires(now).into_iter().chain(self.deadline).min()
+    }
 }
 
 /// What became of a message that was accepted.
@@ -275,28 +289,33 @@ impl Engine {
             return Err(PublishErrorKind::TooLarge.into());
         }
         let compacts = outbound.retain && self.config.compact_retained;
-        while self
-            .waiting
-            .is_full_for(bytes, bound, compacts.then_some(topic))
-        {
+        let superseded = if compacts {
+            self.waiting.superseded_by(now, draft)
+        } else {
+            None
+        };
+        while self.waiting.is_full_for(bytes, bound, superseded) {
             match policy {
                 Offline::Wait | Offline::Fail => return Err(NotAccepted::NoRoom),
                 Offline::Queue(QueueFull::Refuse) => {
                     return Err(PublishErrorKind::QueueFull.into());
                 }
                 Offline::Queue(QueueFull::DropOldest) => {
-                    let oldest = self.waiting.pop().map(|kept| kept.slot);
-                    self.finish_kept(oldest, PublishErrorKind::Dropped);
+                    let oldest = self.waiting.drop_oldest(bytes, bound, superseded);
+                    let Some(oldest) = oldest else {
+                        return Err(PublishErrorKind::QueueFull.into());
+                    };
+                    self.finish_publish(oldest.slot, Err(PublishErrorKind::Dropped.into()));
                 }
             }
         }
-        if compacts {
-            let older = self.waiting.supersede(topic).map(|kept| kept.slot);
-            self.finish_kept(older, PublishErrorKind::Superseded);
+        if let Some(older) = superseded.and_then(|number| self.waiting.remove(number)) {
+            self.finish_publish(older.slot, Err(PublishErrorKind::Superseded.into()));
         }
         let stage = Stage::Waiting(self.waiting.next_number());
         let slot = self.open_timed(stage, draft.deadline, waker.take());
-        let kept = Kept::new(now, draft, properties, slot);
+        let mut kept = Kept::new(now, draft, properties, slot);
+        kept.is_droppable = policy == Offline::Queue(QueueFull::DropOldest);
         if compacts {
             self.waiting.push_last_of_topic(kept);
         } else {
@@ -307,12 +326,6 @@ impl Engine {
             .into_iter()
             .for_each(|at| self.arm(at));
         Ok(slot)
-    }
-
-    fn finish_kept(&mut self, slot: Option<Key>, kind: PublishErrorKind) {
-        if let Some(slot) = slot {
-            self.finish_publish(slot, Err(kind.into()));
-        }
     }
 
     fn refused(&self, refused: Refused) -> NotAccepted {

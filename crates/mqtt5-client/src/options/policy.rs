@@ -113,7 +113,8 @@ pub enum Offline {
 pub enum QueueFull {
     /// The message is refused with `QueueFull`.
     Refuse,
-    /// The oldest messages make room for it, and end as `Dropped`.
+    /// The oldest messages that were accepted under this choice make room for it, and end as `Dropped`; when they cannot, it is refused with
+    /// `QueueFull`.
     DropOldest,
 }
 
