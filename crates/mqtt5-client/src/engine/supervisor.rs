@@ -35,7 +35,7 @@ pub enum State {
     Closing,
     /// There is no connection; the next attempt begins after a while.
     Waiting,
-    /// It is over; every operation fails with `Closed`.
+    /// It is over for good: every operation fails with `Closed`, and only another client can connect again.
     Stopped,
 }
 
