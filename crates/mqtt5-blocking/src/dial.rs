@@ -17,8 +17,13 @@ pub(crate) type Reports = (Sender<DialReport>, Receiver<DialReport>);
 pub(crate) type Outcome = Result<Option<(Arc<Socket>, SharedPipe)>, DialError>;
 
 /// Opens a socket to the endpoint: begins with one address after the other until one answers.
-pub(crate) fn open(endpoint: &Endpoint, threads: &Threads, reports: &Reports) -> Outcome {
-    let stack = Stack::new(endpoint, &threads.settings)?;
+pub(crate) fn open(
+    endpoint: &Endpoint,
+    is_trusted: bool,
+    threads: &Threads,
+    reports: &Reports,
+) -> Outcome {
+    let stack = Stack::new(endpoint, &threads.settings, is_trusted)?;
     let addresses = (stack.host(), stack.port()).to_socket_addrs();
     let addresses = addresses.map_err(|_| DialError::new(DialErrorKind::NameResolution))?;
     let mut sockets = Vec::new();

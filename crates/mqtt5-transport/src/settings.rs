@@ -34,7 +34,7 @@ impl Default for TcpSettings {
 pub struct TlsSettings {
     /// The certificates, in PEM, of those who may issue the server's. Default: those that the system trusts.
     pub authorities: Option<Vec<u8>>,
-    /// Who the client is, for servers that ask in TLS. Default: nobody.
+    /// Who the client is, for servers that ask in TLS; not for those that only a redirect has named. Default: nobody.
     pub identity: Option<Identity>,
 }
 
@@ -51,7 +51,8 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebSocketSettings {
-    /// Headers that are sent in the handshake besides its own, such as `Authorization`; `Debug` does not show their values.
+    /// Headers that are sent in the handshake besides its own, such as `Authorization`; `Debug` does not show their values. Servers that
+    /// only a redirect has named do not get them.
     pub headers: Vec<(String, Password)>,
     /// The largest WebSocket message in bytes that the server may send; so much is kept until it is complete. Default: 16 MiB.
     pub max_message_size: usize,

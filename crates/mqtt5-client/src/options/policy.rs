@@ -116,11 +116,13 @@ pub enum Offline {
 pub enum QueueFull {
     /// The message is refused with `QueueFull`.
     Refuse,
-    /// The oldest messages make room for it, and end as `Dropped`.
+    /// The oldest messages that were accepted under this choice make room for it, and end as `Dropped`; when they cannot, it is refused with
+    /// `QueueFull`.
     DropOldest,
 }
 
-/// What a QoS 0 publish does while so much is unsent on the connection that it cannot be encoded at once.
+/// What a QoS 0 publish does on a connection while it cannot be encoded at once: too much is unsent, or a message of any QoS that was
+/// accepted before it waits, perhaps for the Receive Maximum of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Congestion {

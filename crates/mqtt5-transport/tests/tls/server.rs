@@ -86,7 +86,7 @@ pub(crate) fn server(identity: &Identity, clients: Option<&Authority>) -> Server
 
 /// A pipe that has written the beginning of its handshake.
 pub(crate) fn opening(url: &str, settings: &Settings) -> Result<Pipe, StackError> {
-    let stack = Stack::new(&url.parse().unwrap(), settings).unwrap();
+    let stack = Stack::new(&url.parse().unwrap(), settings, true).unwrap();
     stack.open().map(|pipe| pipe.expect("a pipe"))
 }
 

@@ -24,6 +24,7 @@ mod preparing;
 mod publish;
 mod queue;
 mod reconnect;
+mod redirects;
 mod requesters;
 mod requests;
 mod resubscribe;
@@ -95,6 +96,8 @@ struct Link {
     finished: bool,
     /// The servers that were dialed since the last look.
     dialed: Vec<String>,
+    /// Whether the last of them may be told who we are.
+    is_trusted: bool,
     waker: Waker,
     wakes: Arc<Flag>,
 }
@@ -118,6 +121,7 @@ impl Link {
             cancelled: false,
             finished: false,
             dialed: Vec::new(),
+            is_trusted: false,
             waker,
             wakes,
         };
@@ -264,8 +268,14 @@ impl Link {
     }
 
     fn act(&mut self, action: &Action) {
-        if let Action::Dial { endpoint, .. } = action {
+        if let Action::Dial {
+            endpoint,
+            is_trusted,
+            ..
+        } = action
+        {
             self.dialed.push(endpoint.to_string());
+            self.is_trusted = *is_trusted;
         }
         match *action {
             Action::Dial { attempt, .. } => match &mut self.peer {

@@ -40,6 +40,59 @@ fn a_disconnect_waits_for_what_was_accepted() {
     assert!(link.finished);
 }
 
+/// S98: nobody waits for subscriptions of a client that leaves before it has ever got through, nor is told that they are missing.
+#[test]
+fn subscriptions_do_not_keep_a_client_that_is_not_connected() {
+    for is_handshaking in [false, true] {
+        let options = reconnecting().declare(crate::Filter::new("declared"));
+        let peer = match is_handshaking {
+            true => Peer::Script(Vec::new()),
+            false => Peer::Unreachable,
+        };
+        let (client, mut link) = Link::new::<Async>(options, peer);
+        link.run();
+        let mut subscribe = Task::new(client.subscribe("asked"));
+        assert!(subscribe.is_pending());
+        let mut disconnect = Task::new(client.disconnect());
+        assert!(disconnect.is_pending() || !is_handshaking);
+        link.run();
+        if is_handshaking {
+            assert_eq!(link.sent_types(), ["CONNECT", "DISCONNECT"]);
+            link.cut();
+        }
+        assert_eq!(client.state(), State::Stopped, "{is_handshaking}");
+        assert!(disconnect.poll() == core::task::Poll::Ready(Ok(())));
+        assert_eq!(
+            subscribe.woken().map_err(|error| error.kind()).err(),
+            Some(SubscribeErrorKind::Closed)
+        );
+    }
+}
+
+/// What was accepted for publishing has the drain time to get through, and so has an unsubscribe: the session may outlive the client.
+#[test]
+fn publishes_and_unsubscribes_may_wait_for_the_connection() {
+    for publishes in [false, true] {
+        let (client, mut link) = Link::new::<Async>(reconnecting(), Peer::Script(Vec::new()));
+        link.run();
+        let mut publish = Task::new(client.publish("t", "x").qos(QoS::AtLeastOnce));
+        let mut unsubscribe = Task::new(client.unsubscribe("a"));
+        assert!(match publishes {
+            true => publish.is_pending(),
+            false => unsubscribe.is_pending(),
+        });
+        let mut disconnect = Task::new(client.disconnect());
+        assert!(disconnect.is_pending());
+        assert_eq!(link.sent_types(), ["CONNECT"]);
+        link.send(super::accepted(false));
+        let expected = match publishes {
+            true => "PUBLISH",
+            false => "UNSUBSCRIBE",
+        };
+        assert_eq!(link.sent_types(), [expected]);
+    }
+}
+
 #[test]
 fn a_disconnect_does_not_wait_for_ever() {
     let (client, mut link) = scripted(options(), Properties::EMPTY);
