@@ -8,6 +8,8 @@ pub struct Statistics {
     pub connections: usize,
     /// Sessions, those without a connection included.
     pub sessions: usize,
+    /// Sessions that were begun, whether or not their clients have heard of it.
+    pub sessions_begun: u64,
     /// Subscriptions of all sessions.
     pub subscriptions: usize,
     /// Retained messages.

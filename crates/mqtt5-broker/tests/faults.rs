@@ -7,33 +7,12 @@ use std::time::Duration;
 use common::*;
 use mqtt5_broker::{Action, Farewell, Fault, Mishap, On};
 use mqtt5_proto::packet::{
-    Connect, Delivery, Disconnect, List, Packet, Publish, Subscribe, SubscribeFilter, Unsubscribe,
+    Connect, Delivery, Disconnect, List, Packet, Subscribe, SubscribeFilter, Unsubscribe,
 };
-use mqtt5_proto::{PacketType, Properties, Property, QoS, ReasonCode};
+use mqtt5_proto::{PacketType, Properties, Property, ReasonCode};
 
-const OK: ReasonCode = ReasonCode::SUCCESS;
 const UNKNOWN: ReasonCode = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
 const CONNECT: On = On::Received(PacketType::Connect);
-
-/// A publisher on connection 1 and a returning subscriber to `t` on connection 2.
-fn pair(qos: QoS) -> Bench {
-    let mut bench = Bench::new();
-    bench.connect(1, "publisher");
-    bench.resume(2, &returning("subscriber"));
-    bench.subscribe(2, "t", qos);
-    bench
-}
-
-fn inject(bench: &mut Bench, on: PacketType, mishap: Mishap) {
-    bench.broker.inject(Fault::new(On::Sent(on), mishap));
-}
-
-fn publish_at<'a>(delivery: Delivery, payload: &'a str) -> Packet<'a> {
-    Packet::Publish(Publish {
-        delivery,
-        ..plain("t", payload)
-    })
-}
 
 /// The connection ends; what arrived before that.
 #[track_caller]

@@ -6,31 +6,10 @@ use std::time::Duration;
 
 use common::*;
 use mqtt5_broker::{Action, Fault, Mishap, On, TimerReason};
-use mqtt5_proto::packet::{Connect, Delivery, Packet, Publish};
-use mqtt5_proto::{PacketType, Property, QoS, ReasonCode};
+use mqtt5_proto::packet::{Connect, Packet};
+use mqtt5_proto::{PacketType, Property};
 
-const OK: ReasonCode = ReasonCode::SUCCESS;
 const SECOND: Duration = Duration::from_secs(1);
-
-/// A publisher on connection 1 and a returning subscriber to `t` on connection 2.
-fn pair(qos: QoS) -> Bench {
-    let mut bench = Bench::new();
-    bench.connect(1, "publisher");
-    bench.resume(2, &returning("subscriber"));
-    bench.subscribe(2, "t", qos);
-    bench
-}
-
-fn inject(bench: &mut Bench, on: PacketType, mishap: Mishap) {
-    bench.broker.inject(Fault::new(On::Sent(on), mishap));
-}
-
-fn publish_at<'a>(delivery: Delivery, payload: &'a str) -> Packet<'a> {
-    Packet::Publish(Publish {
-        delivery,
-        ..plain("t", payload)
-    })
-}
 
 #[test]
 fn a_packet_comes_later_and_those_of_its_type_behind_it() {

@@ -6,8 +6,6 @@ use common::*;
 use mqtt5_proto::packet::{Connect, List, Packet, Publish, Subscribe, SubscribeFilter};
 use mqtt5_proto::{Properties, Property, QoS, ReasonCode};
 
-const OK: ReasonCode = ReasonCode::SUCCESS;
-
 /// T34, T38: Maximum QoS, retain, wildcards, identifiers, groups.
 #[test]
 fn what_is_not_available_is_a_protocol_error_with_its_code() {

@@ -6,17 +6,7 @@ use common::*;
 use mqtt5_proto::packet::{Connect, Packet, Publish};
 use mqtt5_proto::{Property, QoS, ReasonCode};
 
-const OK: ReasonCode = ReasonCode::SUCCESS;
 const NOBODY: ReasonCode = ReasonCode::NO_MATCHING_SUBSCRIBERS;
-
-/// A publisher on connection 1 and a subscriber to "t" on connection 2.
-fn pair(qos: QoS) -> Bench {
-    let mut bench = Bench::new();
-    bench.connect(1, "publisher");
-    bench.connect(2, "subscriber");
-    bench.subscribe(2, "t", qos);
-    bench
-}
 
 #[test]
 fn nobody_is_there() {

@@ -3,33 +3,8 @@
 mod common;
 
 use common::*;
-use mqtt5_proto::packet::{Connect, Packet, Publish};
-use mqtt5_proto::{Property, QoS, ReasonCode};
-
-const OK: ReasonCode = ReasonCode::SUCCESS;
-
-/// A publisher on connection 1, and a returning subscriber to "t" on connection 2.
-fn pair(qos: QoS) -> Bench {
-    let mut bench = Bench::new();
-    bench.resume(
-        1,
-        &Connect {
-            keep_alive: 0,
-            ..Connect::new("publisher")
-        },
-    );
-    bench.resume(2, &returning("subscriber"));
-    bench.subscribe(2, "t", qos);
-    bench
-}
-
-fn with_expiry<'a>(client_id: &'a str, expiry: &'a [Property<'a>]) -> Connect<'a> {
-    Connect {
-        clean_start: false,
-        properties: list(expiry),
-        ..Connect::new(client_id)
-    }
-}
+use mqtt5_proto::packet::{Packet, Publish};
+use mqtt5_proto::{Property, ReasonCode};
 
 /// T82: with DUP 1 and the identifiers that it had.
 #[test]

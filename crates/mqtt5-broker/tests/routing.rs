@@ -6,8 +6,6 @@ use common::*;
 use mqtt5_proto::packet::{Packet, Publish, SubscribeFilter};
 use mqtt5_proto::{Property, PropertyBuffer, QoS, ReasonCode, RetainHandling};
 
-const OK: ReasonCode = ReasonCode::SUCCESS;
-
 fn options(text: &str, qos: QoS) -> SubscribeFilter<'_> {
     SubscribeFilter::new(filter(text), qos)
 }

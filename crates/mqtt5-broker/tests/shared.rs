@@ -7,8 +7,6 @@ use mqtt5_broker::{Fault, Mishap, On};
 use mqtt5_proto::packet::{Connect, Disconnect, List, Packet, Subscribe, SubscribeFilter};
 use mqtt5_proto::{PacketType, Properties, Property, QoS, ReasonCode};
 
-const OK: ReasonCode = ReasonCode::SUCCESS;
-
 /// A publisher on connection 1 and returning members on the following ones.
 fn group(members: u64, qos: QoS) -> Bench {
     let mut bench = Bench::new();

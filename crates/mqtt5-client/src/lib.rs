@@ -6,7 +6,7 @@
 //! * [`Options`] and [`Endpoint`] say what to connect to, and how.
 //! * [`Client`] publishes and subscribes, [`Subscription`] receives, [`Delivery`] tells how a publish ended, [`Events`] tells what happens
 //!   to the connection. All of them come in two modes, [`Async`] and [`Blocking`].
-//! * Every operation has an error type of its own: [`Error`] with a kind.
+//! * Every operation has an error type of its own: [`Error`] with a kind. Its documentation lists what can go wrong.
 //!
 //! An application usually depends on an adapter, which gives it these types under their own names.
 #![forbid(unsafe_code)]
@@ -46,11 +46,11 @@ pub use error::{
 };
 pub use filter::Filter;
 pub use handles::{
-    Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Handling,
-    Message, MessageDraft, NextAttempt, NextEvent, NextState, OpenRequester, OpeningRequester,
-    Preparation, Progress, Publish, PublishDraft, Publishing, Receive, ReceiveMany, ReceiveTimeout,
-    Request, Requester, Requesting, Starting, States, Subscribe, Subscribing, Subscription,
-    Unsubscribe, Unsubscribed, Unsubscribing, Verdict, Watching,
+    Asking, Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted,
+    Handling, Interceptor, Message, MessageDraft, NextAttempt, NextEvent, NextState, OpenRequester,
+    OpeningRequester, Preparation, Progress, Publish, PublishDraft, Publishing, Receive,
+    ReceiveMany, ReceiveTimeout, Request, Requester, Requesting, Starting, States, Subscribe,
+    Subscribing, Subscription, Unsubscribe, Unsubscribed, Unsubscribing, Verdict, Watching,
 };
 pub use mode::{Async, Blocking, Mode};
 pub use mqtt5_proto::Statistics as ProtocolStatistics;
@@ -60,9 +60,9 @@ pub use mqtt5_proto::{
     TopicAliases, TopicError, TopicFilter, TopicName, Violation,
 };
 pub use options::{
-    AckMode, Backoff, Bound, Congestion, Interception, KeepAlive, Offline, OnDrop, OnSessionLost,
-    Options, OptionsError, Overflow, QueueFull, Reconnect, Redirects, Refusal, Resubscribe, Resume,
-    Retry, Will,
+    AckMode, Backoff, Bound, Congestion, Declared, Interception, KeepAlive, Offline, OnDrop,
+    OnSessionLost, Options, OptionsError, Overflow, QueueFull, Reconnect, Redirects, Refusal,
+    Resubscribe, Resume, Retry, Will,
 };
 pub use payload::Payload;
 pub use secret::Password;

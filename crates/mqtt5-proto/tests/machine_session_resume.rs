@@ -59,6 +59,8 @@ fn publishes_are_sent_again_in_their_order<F: Face>() {
         again(AtLeastOnce, 3, "c"),
         again(AtLeastOnce, 4, "d"),
     ]);
+    bed.publish(AtLeastOnce, "new").unwrap();
+    assert_eq!(bed.client.statistics().publishes_resent, 3);
 }
 
 /// [MQTT-4.6.0-4]. T23, T125.

@@ -114,6 +114,11 @@ impl Adapter {
         }
     }
 
+    /// Whether bytes wait that the transport has no room for.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.unwritten > 0
+    }
+
     /// When it must be woken.
     pub(crate) fn next(&self) -> Option<Instant> {
         let link = match self.link {
@@ -230,7 +235,7 @@ impl Adapter {
             Action::CancelDial(attempt) => {
                 if matches!(self.link, Link::Dialing(dialing, ..) if dialing == attempt) {
                     self.link = Link::Closed;
-                    self.pacing.end(outside.now(), None);
+                    self.attempt_ends(outside, None);
                 }
             }
             Action::Hangup(attempt) => self.leave(outside, attempt),
@@ -312,7 +317,7 @@ impl Adapter {
             }
             Dialed::Open | Dialed::Never => {}
             Dialed::Refused => {
-                self.pacing.end(outside.now(), None);
+                self.attempt_ends(outside, None);
                 self.driver
                     .handle_dial_failed(attempt, DialError::new(DialErrorKind::ConnectionRefused));
             }
@@ -411,6 +416,13 @@ impl Adapter {
         self.driver.handle_closed(attempt);
     }
 
+    /// An attempt, or the connection that was accepted then, is over.
+    fn attempt_ends(&mut self, outside: &Outside, accepted: Option<Instant>) {
+        self.pacing.end(outside.now(), accepted);
+        let mut wills = outside.hub.watch.wills.borrow_mut();
+        wills.attempt_ends(self.process);
+    }
+
     /// The transport is closed, or dies with its process.
     pub(crate) fn hang_up(&mut self, outside: &mut Outside) {
         let now = outside.now();
@@ -419,7 +431,7 @@ impl Adapter {
                 outside.referees.check_silence(number);
             }
             outside.referees.client_closed(number);
-            self.pacing.end(now, outside.referees.accepted(number));
+            self.attempt_ends(outside, outside.referees.accepted(number));
             outside
                 .hub
                 .transcript

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use mqtt5_client::{Client, Delivered, Filter, Message, PublishError, QoS, State, Subscription};
-use mqtt5_client::{RejectReason, SubscribeErrorKind};
+use mqtt5_client::{Client, Delivered, DisconnectReason, Filter, Message, PublishError, QoS};
+use mqtt5_client::{RejectReason, State, SubscribeErrorKind, Subscription};
 
 use crate::executor::{Either, Letter, either};
 use crate::hub::{Hub, ProcessId};
 use crate::ledger::{Ending, FilterNote};
-use crate::options::{Acknowledging, Dropping};
+use crate::options::{Acknowledging, Dropping, Testament};
 use crate::plan::{Draft, How, Leaving, Wish};
 use crate::process::Handles;
 
@@ -124,6 +124,16 @@ async fn carry_out(
             }
         }
     }
+}
+
+/// Sets the will for the connections to come.
+pub(crate) fn set_will(place: &Place, will: Option<&Testament>) {
+    let will = will.map(|will| will.draft(&mut place.hub.ledger.borrow_mut(), place.process));
+    let mut wills = place.hub.watch.wills.borrow_mut();
+    wills.set(place.process, will.as_ref().map(|(number, _)| *number));
+    drop(wills);
+    let set = place.client.set_will(will.map(|(_, will)| will));
+    set.expect("the wills of a plan are valid");
 }
 
 /// Subscribes and then consumes until the subscription ends or a letter says that it shall.
@@ -335,11 +345,18 @@ pub(crate) async fn unsubscribe(place: Place, filter: &'static str) {
 }
 
 /// Ends the client.
-pub(crate) async fn disconnect(place: Place) {
+pub(crate) async fn disconnect(place: Place, with_will: bool) {
+    let mut wills = place.hub.watch.wills.borrow_mut();
+    wills.ends(place.process, with_will);
+    drop(wills);
+    let reason = match with_will {
+        true => DisconnectReason::WithWill,
+        false => DisconnectReason::Normal,
+    };
     let ended = place
         .operation(
             "disconnect".to_owned(),
-            place.client.disconnect().into_future(),
+            place.client.disconnect().reason(reason).into_future(),
         )
         .await;
     place

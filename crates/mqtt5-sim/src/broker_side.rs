@@ -2,19 +2,23 @@
 
 use core::fmt;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use bytes::Buf as _;
 use mqtt5_broker::{Action, Broker, Fault, Outgoing};
 use mqtt5_client::Instant;
-use mqtt5_proto::{Decoding, FixedHeader, Role};
+use mqtt5_proto::{Decoding, FixedHeader, Packet, Role};
 
+use crate::hub::Hub;
+use crate::ledger::number_of;
 use crate::link::Network;
-use crate::options::client_id;
+use crate::options::{BrokerOptions, client_id};
 use crate::plan::BrokerFault;
 use crate::referee::Referees;
 
 /// The broker, and bytes of it that the links have no room for.
 pub(crate) struct BrokerSide {
+    hub: Rc<Hub>,
     broker: Broker,
     pending: BTreeMap<u64, Outgoing>,
     /// The beginning of a packet that has not arrived as a whole, though the broker has it.
@@ -22,8 +26,15 @@ pub(crate) struct BrokerSide {
 }
 
 impl BrokerSide {
-    pub(crate) fn new(broker: Broker) -> Self {
+    pub(crate) fn new(hub: &Rc<Hub>, options: &BrokerOptions) -> Self {
+        let mut broker = Broker::new(options.build());
+        broker.handle_open(Instant::ZERO, WITNESS);
+        broker.handle_received(Instant::ZERO, WITNESS, WITNESS_SAYS);
+        let mut wills = hub.watch.wills.borrow_mut();
+        wills.limit_expiry(options.maximum_session_expiry);
+        drop(wills);
         Self {
+            hub: hub.clone(),
             broker,
             pending: BTreeMap::new(),
             halves: BTreeMap::new(),
@@ -43,12 +54,17 @@ impl BrokerSide {
         self.broker.statistics().waiting
     }
 
-    pub(crate) fn fault(&mut self, now: Instant, client: usize, fault: BrokerFault) {
-        let client = client_id(client);
+    pub(crate) fn fault(&mut self, now: Instant, number: usize, fault: BrokerFault) {
+        let client = client_id(number);
         let _had_one = match fault {
             BrokerFault::Disconnect(reason) => self.broker.disconnect(now, &client, reason),
             BrokerFault::Cut => self.broker.cut(now, &client),
-            BrokerFault::Forget | BrokerFault::ForgetUnseen => self.broker.forget(now, &client),
+            BrokerFault::Forget | BrokerFault::ForgetUnseen => {
+                let mut wills = self.hub.watch.wills.borrow_mut();
+                wills.session_ends(number);
+                drop(wills);
+                self.broker.forget(now, &client)
+            }
             BrokerFault::Rule { on, mishap, times } => {
                 self.broker
                     .inject(Fault::new(on, mishap).client(client).times(times));
@@ -72,6 +88,8 @@ impl BrokerSide {
         // The broker uses the same parts of `mqtt5-proto`: a fault is planted in the client alone.
         let _sound = crate::planting::Sound::begin();
         if self.next().is_some_and(|at| at <= now) {
+            // What the witness is waited for, if Keep Alive is dictated: PINGREQ.
+            self.broker.handle_received(now, WITNESS, b"\xC0\0");
             self.broker.handle_timeout(now);
         }
         let mut moved = self.act(now, network, referees);
@@ -99,13 +117,18 @@ impl BrokerSide {
         let bytes = connection.broker_read();
         let ended = connection.has_client_ended();
         // Packet by packet: what follows one that ends the connection is not looked at.
-        for piece in split(self.halves.entry(number).or_default(), &bytes) {
+        let half = self.halves.entry(number).or_default();
+        for piece in split(Role::Client, half, &bytes) {
             if network
                 .get(number)
                 .is_some_and(|connection| !connection.broker_left)
             {
                 referees.broker_received(number, &piece);
+                let sessions = self.broker.statistics().sessions_begun;
                 self.broker.handle_received(now, number, &piece);
+                if self.broker.statistics().sessions_begun > sessions {
+                    referees.session_begun(number);
+                }
                 self.act(now, network, referees);
             }
         }
@@ -121,6 +144,7 @@ impl BrokerSide {
         while let Some(action) = self.broker.poll_action() {
             acted = true;
             match action {
+                Action::Write(WITNESS) => self.hear(now),
                 Action::Write(number) => drop(self.write(now, number, network, referees)),
                 Action::Close(number) => {
                     let mut bytes = Vec::new();
@@ -138,7 +162,7 @@ impl BrokerSide {
                     if let Some(connection) = network.get(number) {
                         connection.broker_finish(now, &bytes);
                     }
-                    self.broker.handle_closed(now, number);
+                    self.end(now, number, network);
                 }
                 Action::Abort(number) => {
                     if let Some(connection) = network.get(number) {
@@ -153,10 +177,55 @@ impl BrokerSide {
 
     fn close(&mut self, now: Instant, number: u64, network: &mut Network) {
         self.pending.remove(&number);
-        self.broker.handle_closed(now, number);
+        self.end(now, number, network);
         if let Some(connection) = network.get(number) {
             connection.broker_finish(now, &[]);
         }
+    }
+
+    fn end(&mut self, now: Instant, number: u64, network: &mut Network) {
+        if let Some(connection) = network.get(number) {
+            let mut wills = self.hub.watch.wills.borrow_mut();
+            wills.closed(now, connection.client, number);
+        }
+        self.broker.handle_closed(now, number);
+    }
+
+    /// The witness gets what is published where wills are.
+    fn hear(&mut self, now: Instant) {
+        let mut outgoing = self.broker.take_outgoing(WITNESS);
+        let mut bytes = Vec::new();
+        drain(&mut outgoing, |chunk| {
+            bytes.extend_from_slice(chunk);
+            chunk.len()
+        });
+        self.broker.handle_sent(now, outgoing);
+        let decoding = Decoding::new(Role::Server);
+        for frame in split(Role::Server, &mut Vec::new(), &bytes) {
+            if let Ok(Packet::Publish(publish)) = Packet::decode(&frame, &decoding) {
+                self.testify(now, number_of(publish.payload));
+            }
+        }
+    }
+
+    fn testify(&self, now: Instant, number: Option<usize>) {
+        let mut ledger = self.hub.ledger.borrow_mut();
+        let moment = ledger.moment();
+        let Some((number, note)) =
+            number.and_then(|number| Some((number, ledger.messages.get_mut(number)?)))
+        else {
+            return;
+        };
+        note.taken.push(moment);
+        let publisher = note.publisher;
+        self.hub
+            .transcript
+            .say(publisher, || format!("its will m{number} is published"));
+        self.hub
+            .watch
+            .wills
+            .borrow_mut()
+            .published(now, publisher.client, number);
     }
 
     /// Moves bytes into the link while it has room.
@@ -199,9 +268,15 @@ impl BrokerSide {
     }
 }
 
+/// The connection of one who is told of every will that is published, at once.
+const WITNESS: u64 = 0;
+/// CONNECT, and SUBSCRIBE with QoS 0 to the [topics of wills](crate::options::WILL_TOPICS), without what is retained.
+const WITNESS_SAYS: &[u8] = b"\x10\x14\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x07witness\
+    \x82\x11\x00\x01\x00\x00\x05a/z/w\x20\x00\x03b/w\x20";
+
 /// Cuts bytes behind the packets that they complete; `half` is what has come before and completes none.
-fn split(half: &mut Vec<u8>, bytes: &[u8]) -> Vec<Vec<u8>> {
-    let decoding = Decoding::new(Role::Client);
+fn split(from: Role, half: &mut Vec<u8>, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let decoding = Decoding::new(from);
     let (mut given, mut begin) = (half.len(), 0);
     half.extend_from_slice(bytes);
     let mut pieces = Vec::new();

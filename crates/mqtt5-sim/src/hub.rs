@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::executor::{Clock, Ready, Timers};
 use crate::ledger::Ledger;
 use crate::transcript::Transcript;
+use crate::watch::Watch;
 
 /// Time, wake-ups, and who knows what happened.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Hub {
     pub(crate) ready: Arc<Ready>,
     pub(crate) transcript: Rc<Transcript>,
     pub(crate) ledger: RefCell<Ledger>,
+    pub(crate) watch: Watch,
     /// The faults are over: consumers hurry, and everything is acknowledged.
     pub(crate) healing: Cell<bool>,
     sleepers: Cell<usize>,
@@ -31,6 +33,7 @@ impl Hub {
             timers: Timers::default(),
             ready: Arc::default(),
             ledger: RefCell::new(Ledger::new(transcript.clone())),
+            watch: Watch::new(&transcript),
             transcript,
             healing: Cell::new(false),
             sleepers: Cell::new(0),

@@ -29,6 +29,7 @@ mod process;
 mod random;
 mod referee;
 mod transcript;
+mod watch;
 mod workload;
 mod world;
 

@@ -6,9 +6,11 @@ use core::time::Duration;
 use mqtt5_broker::{Access, Config as BrokerConfig, Login};
 use mqtt5_client::{
     AckMode, Backoff, Bound, KeepAlive, Offline, OnDrop, OnSessionLost, Options, Overflow, QoS,
-    ReasonCode, Reconnect, RejectReason, Resubscribe, Resume,
+    ReasonCode, Reconnect, RejectReason, Resubscribe, Resume, Will,
 };
 
+use crate::hub::ProcessId;
+use crate::ledger::Ledger;
 use crate::link::Quality;
 use crate::random::Random;
 
@@ -49,6 +51,18 @@ pub(crate) struct ClientOptions {
     pub(crate) republishes_qos1: bool,
     pub(crate) republishes_qos2: bool,
     pub(crate) resubscribe: Resubscribe,
+    pub(crate) will: Option<Testament>,
+}
+
+/// A will.
+#[derive(Clone, Debug)]
+pub(crate) struct Testament {
+    pub(crate) topic: &'static str,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) size: usize,
+    /// In seconds.
+    pub(crate) delay: Option<u32>,
 }
 
 /// What the broker announces.
@@ -116,6 +130,16 @@ impl WorldOptions {
             chaos: Duration::from_secs(random.pick(&[20, 60, 120, 240])),
         }
     }
+
+    /// Chooses what was added later, and leaves what was there before as it is.
+    pub(crate) fn widen(&mut self, random: &mut Random) {
+        let maximum_qos = self.broker.maximum_qos;
+        for client in &mut self.clients {
+            client.will = random
+                .chance(60)
+                .then(|| Testament::choose(random, maximum_qos));
+        }
+    }
 }
 
 impl ClientOptions {
@@ -154,6 +178,7 @@ impl ClientOptions {
             republishes_qos2: random.chance(20),
             resubscribe: random
                 .weigh(&[(8, Resubscribe::WhenSessionLost), (1, Resubscribe::Always)]),
+            will: None,
         }
     }
 
@@ -187,6 +212,7 @@ impl ClientOptions {
             republishes_qos1: true,
             republishes_qos2: false,
             resubscribe: Resubscribe::default(),
+            will: None,
         }
     }
 
@@ -242,6 +268,38 @@ impl ClientOptions {
         usize::from(self.receive_maximum) + usize::from(self.margin.unwrap_or(default))
     }
 }
+
+impl Testament {
+    /// The broker refuses a CONNECT whose will has more than its Maximum QoS [MQTT-3.2.2-12].
+    pub(crate) fn choose(random: &mut Random, maximum_qos: QoS) -> Self {
+        let qos = random.pick(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]);
+        Self {
+            topic: random.pick(&WILL_TOPICS),
+            qos: qos.min(maximum_qos),
+            retain: random.chance(10),
+            size: random.pick(&[10, 100]),
+            delay: random.pick(&[None, None, Some(1), Some(10), Some(3_600)]),
+        }
+    }
+
+    /// The will, as message `number` of the ledger.
+    pub(crate) fn draft(&self, ledger: &mut Ledger, process: ProcessId) -> (usize, Will) {
+        let number = ledger.draft(process, self.topic, self.qos, self.size);
+        let note = &mut ledger.messages[number];
+        note.retain = self.retain;
+        let will = Will::new(self.topic, &note.payload[..])
+            .qos(self.qos)
+            .retain(self.retain);
+        let will = match self.delay {
+            Some(delay) => will.delay(Duration::from_secs(delay.into())),
+            None => will,
+        };
+        (number, will)
+    }
+}
+
+/// Where wills are published, and nothing else is.
+pub(crate) const WILL_TOPICS: [&str; 2] = ["a/z/w", "b/w"];
 
 /// The Client Identifier of a client, which all its processes have in common.
 pub(crate) fn client_id(number: usize) -> String {

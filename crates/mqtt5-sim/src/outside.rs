@@ -3,7 +3,6 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use mqtt5_broker::Broker;
 use mqtt5_client::Instant;
 
 use crate::broker_side::BrokerSide;
@@ -52,7 +51,7 @@ impl Outside {
             hub: hub.clone(),
             network: Network::default(),
             referees: Referees::new(hub.clone()),
-            broker: BrokerSide::new(Broker::new(options.broker.build())),
+            broker: BrokerSide::new(hub, &options.broker),
             weather: weather.chain([gentle]).collect(),
         }
     }

@@ -7,7 +7,7 @@ use mqtt5_broker::{Mishap, On};
 use mqtt5_client::{QoS, ReasonCode};
 
 use crate::link::{Direction, Quality};
-use crate::options::{Acknowledging, WorldOptions};
+use crate::options::{Acknowledging, Testament, WorldOptions};
 
 /// A run: the world, and what is done to it and in it, in order.
 #[derive(Clone, Debug)]
@@ -38,7 +38,11 @@ pub(crate) enum Act {
     /// A graceful end; the process comes back after a while.
     Disconnect {
         back_after: Duration,
+        /// The server is to publish its will.
+        with_will: bool,
     },
+    /// `Client::set_will`, for the connections to come.
+    Will(Option<Testament>),
     /// Every handle is dropped; the process comes back after a while.
     Abandon {
         back_after: Duration,

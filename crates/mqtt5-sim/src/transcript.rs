@@ -35,6 +35,8 @@ pub enum Invariant {
     Resubscribe,
     /// Every queue keeps its bound.
     Memory,
+    /// A will is published once when its client is lost, and never when the client took its leave or came back in time.
+    Will,
     /// Attempts get rarer while no connection lasts.
     Pacing,
     /// Whoever has something to do is woken, and comes to rest when there is nothing.

@@ -7,7 +7,7 @@ use mqtt5_client::{QoS, ReasonCode};
 use mqtt5_proto::PacketType;
 
 use crate::link::Direction;
-use crate::options::{Acknowledging, Dropping, FORBIDDEN, WorldOptions, choose_quality};
+use crate::options::{Acknowledging, Dropping, FORBIDDEN, Testament, WorldOptions, choose_quality};
 use crate::plan::{Act, BrokerFault, Dialing, Draft, How, Leaving, Plan, Step, Wish};
 use crate::random::Random;
 
@@ -41,7 +41,8 @@ const EVERY_QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce
 impl Plan {
     /// The plan of a seed.
     pub(crate) fn of(seed: u64) -> Self {
-        let options = WorldOptions::choose(&mut Random::fork(seed, 1));
+        let mut options = WorldOptions::choose(&mut Random::fork(seed, 1));
+        options.widen(&mut Random::fork(seed, 4));
         let mut random = Random::fork(seed, 2);
         let clients = options.clients.len();
         let end = options.chaos.as_millis() as usize;
@@ -70,6 +71,7 @@ impl Plan {
         if random.chance(12) {
             steps.extend(reuse(&mut random, clients, end));
         }
+        steps.extend(further(&options, &mut Random::fork(seed, 5)));
         steps.sort_by_key(|step| step.at);
         Self {
             seed,
@@ -77,6 +79,25 @@ impl Plan {
             steps,
         }
     }
+}
+
+/// What was added later, so that the rest of a seed stays as it is.
+fn further(options: &WorldOptions, random: &mut Random) -> Vec<Step> {
+    let end = options.chaos.as_millis() as usize;
+    let count = random.between(0, 6);
+    let steps = (0..count).map(|_| Step {
+        at: random.millis(0, end),
+        client: random.below(options.clients.len()),
+        act: match random.below(4) {
+            0 => Act::Disconnect {
+                back_after: random.millis(0, 20_000),
+                with_will: true,
+            },
+            1 => Act::Will(None),
+            _ => Act::Will(Some(Testament::choose(random, options.broker.maximum_qos))),
+        },
+    });
+    steps.collect()
 }
 
 /// Messages are held when their session is lost unseen; messages of the next session have the same identifiers.
@@ -138,6 +159,7 @@ fn work(random: &mut Random) -> Act {
         }),
         (2, |random| Act::Disconnect {
             back_after: random.millis(0, 20_000),
+            with_will: false,
         }),
         (1, |random| Act::Abandon {
             back_after: random.millis(0, 20_000),

@@ -121,6 +121,7 @@ impl Broker {
     fn new_session(&mut self, client_id: Arc<str>) -> SessionSlot {
         let session = self.sessions.insert(Session::new(Arc::clone(&client_id)));
         self.clients.insert(client_id, session);
+        self.outputs.statistics.sessions_begun += 1;
         session
     }
 

@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
-use mqtt5_broker::{Action, Broker, Config};
+use mqtt5_broker::{Action, Broker, Config, Fault, Mishap, On};
 use mqtt5_proto::packet::{
     Acknowledgement, Auth, Connect, Delivery, Disconnect, List, Packet, Publish, Subscribe,
     SubscribeAcknowledgement, SubscribeFilter, Unsubscribe, Will,
 };
 use mqtt5_proto::{
-    Decoding, FixedHeader, Instant, PacketId, Properties, Property, ProtocolVersion, QoS,
-    ReasonCode, Role, TopicFilter, TopicName,
+    Decoding, FixedHeader, Instant, PacketId, PacketType, Properties, Property, ProtocolVersion,
+    QoS, ReasonCode, Role, TopicFilter, TopicName,
 };
 
+pub(crate) const OK: ReasonCode = ReasonCode::SUCCESS;
 pub(crate) const AT_MOST_ONCE: QoS = QoS::AtMostOnce;
 pub(crate) const AT_LEAST_ONCE: QoS = QoS::AtLeastOnce;
 pub(crate) const EXACTLY_ONCE: QoS = QoS::ExactlyOnce;
@@ -120,7 +121,7 @@ impl Bench {
         let Packet::Connack(connack) = first.one() else {
             panic!("no CONNACK: {:?}", first.one())
         };
-        assert_eq!(connack.reason, ReasonCode::SUCCESS);
+        assert_eq!(connack.reason, OK);
         (connack.session_present, frames)
     }
 
@@ -225,9 +226,9 @@ impl Bench {
             ..plain(topic, payload)
         };
         self.send(connection, &Packet::Publish(publish));
-        self.expect(connection, &[pubrec(9, ReasonCode::SUCCESS)]);
+        self.expect(connection, &[pubrec(9, OK)]);
         self.send(connection, &pubrel(9));
-        self.expect(connection, &[pubcomp(9, ReasonCode::SUCCESS)]);
+        self.expect(connection, &[pubcomp(9, OK)]);
     }
 
     /// Retains a message at QoS 0.
@@ -277,6 +278,24 @@ impl Bench {
         }
         self.expect_closed(connection);
     }
+}
+
+/// A publisher on connection 1, and a returning subscriber to "t" on connection 2.
+pub(crate) fn pair(qos: QoS) -> Bench {
+    let mut bench = Bench::new();
+    let publisher = Connect {
+        keep_alive: 0,
+        ..Connect::new("publisher")
+    };
+    bench.resume(1, &publisher);
+    bench.resume(2, &returning("subscriber"));
+    bench.subscribe(2, "t", qos);
+    bench
+}
+
+/// Plants a mishap in the next packet of this type that the broker sends.
+pub(crate) fn inject(bench: &mut Bench, on: PacketType, mishap: Mishap) {
+    bench.broker.inject(Fault::new(On::Sent(on), mishap));
 }
 
 pub(crate) fn encode(packet: &Packet<'_>) -> Vec<u8> {
@@ -332,6 +351,14 @@ pub(crate) fn message<'a>(name: &'a str, payload: &'a str) -> Packet<'a> {
     Packet::Publish(plain(name, payload))
 }
 
+/// A message to "t".
+pub(crate) fn publish_at<'a>(delivery: Delivery, payload: &'a str) -> Packet<'a> {
+    Packet::Publish(Publish {
+        delivery,
+        ..plain("t", payload)
+    })
+}
+
 pub(crate) fn qos1(value: u16) -> Delivery {
     Delivery::AtLeastOnce {
         id: id(value),
@@ -363,7 +390,7 @@ pub(crate) fn pubrec(value: u16, reason: ReasonCode) -> Packet<'static> {
 }
 
 pub(crate) fn pubrel(value: u16) -> Packet<'static> {
-    Packet::Pubrel(Acknowledgement::new(id(value), ReasonCode::SUCCESS))
+    Packet::Pubrel(Acknowledgement::new(id(value), OK))
 }
 
 pub(crate) fn pubcomp(value: u16, reason: ReasonCode) -> Packet<'static> {
@@ -395,9 +422,14 @@ pub(crate) fn will<'a>(name: &'a str, payload: &'a str) -> Will<'a> {
 
 /// CONNECT of a client that comes back to a session of an hour.
 pub(crate) fn returning(client_id: &str) -> Connect<'_> {
+    with_expiry(client_id, &[Property::SessionExpiryInterval(3_600)])
+}
+
+/// CONNECT of a client that comes back to a session with these properties.
+pub(crate) fn with_expiry<'a>(client_id: &'a str, expiry: &'a [Property<'a>]) -> Connect<'a> {
     Connect {
         clean_start: false,
-        properties: list(&[Property::SessionExpiryInterval(3_600)]),
+        properties: list(expiry),
         ..Connect::new(client_id)
     }
 }

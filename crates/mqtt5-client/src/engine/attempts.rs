@@ -128,6 +128,7 @@ impl Engine {
         if !self.supervisor.is_dialing(attempt) {
             return false;
         }
+        self.release_awaited(now);
         self.discard_abandoned(now);
         let clean_start = match self.config.resume {
             Resume::Never => true,
@@ -301,23 +302,7 @@ fn verdict_on(end: &ConnectionError, config: &Config) -> Retry {
         return Retry::Backoff;
     };
     let in_connack = !matches!(cause, DisconnectCause::ByServer { .. });
-    let reason = match cause {
-        DisconnectCause::RefusedByOlderVersion(code) => Some(of_older_version(*code)),
-        cause => code_of_server(cause),
-    };
-    reason.map_or(Retry::Backoff, |reason| {
+    code_of_server(cause).map_or(Retry::Backoff, |reason| {
         config.reconnect.retry_after(reason, in_connack)
     })
-}
-
-/// The reason code for a return code of MQTT 3.1.1 (its table 3.1).
-fn of_older_version(code: u8) -> ReasonCode {
-    match code {
-        1 => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
-        2 => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
-        3 => ReasonCode::SERVER_UNAVAILABLE,
-        4 => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
-        5 => ReasonCode::NOT_AUTHORIZED,
-        _ => ReasonCode::UNSPECIFIED_ERROR,
-    }
 }

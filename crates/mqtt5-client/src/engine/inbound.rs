@@ -100,7 +100,7 @@ impl Engine {
         }
     }
 
-    /// Answers for one subscription that has a message; `false` when the message must not be handed over any more.
+    /// Answers for one subscription that has taken a message; `false` when the message must not be handed over any more.
     pub(crate) fn answer(
         &mut self,
         now: Instant,
@@ -119,7 +119,12 @@ impl Engine {
 
     /// A message is handed over that will be answered later; `false` when it must not be handed over any more.
     pub(crate) fn take_held(&mut self, hold: Key) -> bool {
-        self.held.touch(hold)
+        self.held.hand_over(hold)
+    }
+
+    /// Takes a message and answers for it at once; `false` when it must not be handed over any more.
+    pub(crate) fn take_and_answer(&mut self, now: Instant, hold: Key) -> bool {
+        self.take_held(hold) && self.answer(now, hold, None)
     }
 
     /// A message that was taken for manual acknowledgement went away unanswered.
@@ -148,10 +153,25 @@ impl Engine {
         self.update_pause(now);
     }
 
+    /// What arrived for subscriptions that the application does not have yet is let go before the next connection: nobody can take it, and
+    /// it might keep their SUBACK from being read again. What nobody else has comes again.
+    pub(super) fn release_awaited(&mut self, now: Instant) {
+        let awaited = self.registry.locals_mut();
+        let awaited = awaited.filter(|(_, local)| local.awaited);
+        let holds: Vec<Key> = awaited.flat_map(|(_, local)| local.take_held()).collect();
+        for hold in holds {
+            if self.held.is_untaken_by_one(hold) {
+                self.held.abandon(hold);
+            } else {
+                self.take_and_answer(now, hold);
+            }
+        }
+    }
+
     /// Answers for what a subscription leaves behind [MQTT-4.5.0-2].
     pub(super) fn release(&mut self, now: Instant, entries: &VecDeque<Entry>) {
         for hold in entries.iter().filter_map(|entry| entry.hold) {
-            self.answer(now, hold, None);
+            self.take_and_answer(now, hold);
         }
     }
 
@@ -248,7 +268,9 @@ impl Engine {
             let largest = self.config.maximum_packet_size.get() as usize;
             bound = bound.saturating_add(largest.max(bound));
         }
-        let over = self.held.bytes() > bound && !planted!(IgnoreInboundBound);
+        // One message alone never stops the reading: what the application waits for before it takes that may be behind it.
+        let over = self.held.bytes() > bound && self.held.len() > 1;
+        let over = over && !planted!(IgnoreInboundBound);
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
         let pause = over || self.pause.full_queues > 0;
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {
@@ -313,7 +335,7 @@ impl Engine {
         };
         if hold.is_none() {
             local.load.add(bytes);
-            if local.behaviour.overflow == Overflow::Pause
+            if local.overflow() == Overflow::Pause
                 && !local.pausing
                 && local.load.is_full_for(0, bound)
             {
@@ -337,10 +359,10 @@ impl Engine {
         let bytes = message.encoded_len();
         while let Some(local) = self.registry.local_mut(key) {
             let is_full = local.load.is_full_for(bytes, local.behaviour.bound);
-            if !is_full || local.load.messages == 0 || local.behaviour.overflow == Overflow::Pause {
+            if !is_full || local.load.messages == 0 || local.overflow() == Overflow::Pause {
                 return true;
             }
-            let oldest = match local.behaviour.overflow {
+            let oldest = match local.overflow() {
                 Overflow::DropOldest => local.drop_oldest(),
                 _ => None,
             };
@@ -410,6 +432,22 @@ impl Local {
             self.chunks.detached = self.queue.len();
             self.chunks.kept = self.chunks.used;
         }
+    }
+
+    /// Where a full queue stands still nobody may be able to empty it yet.
+    fn overflow(&self) -> Overflow {
+        match self.behaviour.overflow {
+            Overflow::Pause if self.awaited => Overflow::DropNewest,
+            overflow => overflow,
+        }
+    }
+
+    /// Takes out every message that an acknowledgement waits for.
+    fn take_held(&mut self) -> Vec<Key> {
+        let holds = self.queue.iter().filter_map(|entry| entry.hold).collect();
+        self.queue.retain(|entry| entry.hold.is_none());
+        self.chunks.detached = 0;
+        holds
     }
 
     /// Takes the oldest message out that no acknowledgement waits for, if there is one.

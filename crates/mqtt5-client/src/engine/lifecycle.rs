@@ -62,8 +62,6 @@ impl Engine {
         cause: DisconnectCause,
         properties: PropertyBuffer,
     ) {
-        self.requests
-            .note_loss(matches!(cause, DisconnectCause::ByServer { .. }));
         self.statistics.disconnects += u64::from(self.connection.is_some());
         match cause {
             DisconnectCause::ByServer { .. } => self.statistics.server_disconnects += 1,
@@ -71,16 +69,16 @@ impl Engine {
             DisconnectCause::Violation(_) => self.statistics.protocol_errors += 1,
             _ => {}
         }
+        let answer = Answer {
+            reason: code_of_server(&cause).unwrap_or(ReasonCode::SUCCESS),
+            properties,
+            results: Vec::new(),
+        };
+        let end = ConnectionError::new(kind_of(cause), Detail::Lost(cause, answer));
+        let by_server = (end.kind() == Kind::ByServer).then(|| end.clone());
+        self.requests.note_loss(by_server);
         if cause != DisconnectCause::Requested {
-            let answer = Answer {
-                reason: code_of_server(&cause).unwrap_or(ReasonCode::SUCCESS),
-                properties,
-                results: Vec::new(),
-            };
-            self.supervisor.set_end(ConnectionError::new(
-                kind_of(cause),
-                Detail::Lost(cause, answer),
-            ));
+            self.supervisor.set_end(end);
         }
         self.fail_writing();
         self.note_poison();

@@ -21,6 +21,7 @@ mod requests;
 mod servers;
 mod supervisor;
 mod turn;
+mod wanted;
 
 #[cfg(test)]
 mod tests;

@@ -5,13 +5,14 @@
 use super::dropped::Dropped;
 use super::inbound::Chunks;
 use super::requests::SubscribeRequest;
+use super::wanted::Wanted;
 use crate::filter::Filter;
 use crate::options::{AckMode, Bound, Overflow};
 use crate::properties::PropertyList;
 use crate::slab::{Key, Slab};
 use crate::trie::Trie;
 use core::task::Waker;
-use mqtt5_proto::{Instant, Message, QoS, ReasonCode, RetainHandling};
+use mqtt5_proto::{Instant, Message};
 use std::collections::{HashMap, VecDeque};
 
 /// A message in the queue of a subscription.
@@ -40,6 +41,8 @@ pub(crate) struct Local {
     asked: Vec<Filter>,
     properties: PropertyList,
     pub(super) behaviour: Behaviour,
+    /// The application waits for its first SUBACK: until then nobody can take what it has.
+    pub(super) awaited: bool,
     pub(super) ended: bool,
     pub(crate) dropped: Dropped,
     stamp: u64,
@@ -84,86 +87,6 @@ impl Load {
     /// Whether `bytes` more would pass the bound.
     pub(crate) fn is_full_for(&self, bytes: usize, bound: Bound) -> bool {
         self.messages >= bound.messages || self.bytes.saturating_add(bytes) > bound.bytes
-    }
-}
-
-/// A filter that at least one subscription wants.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) name: Box<str>,
-    /// The strongest Quality of Service that was asked for.
-    pub(super) qos: QoS,
-    no_local: bool,
-    retain_as_published: bool,
-    /// The Quality of Service that was last sent.
-    pub(super) sent: QoS,
-    /// The Subscription Identifiers that it was subscribed under, the last one last, and whose SUBSCRIBE each was.
-    identifiers: Vec<(u32, Key)>,
-    /// What the server last granted.
-    pub(super) granted: Option<ReasonCode>,
-    /// The last SUBSCRIBE for it was lost or refused: the server may have it as that said or as one before did.
-    pub(super) unsure: bool,
-    /// SUBSCRIBEs on their way that name it.
-    pub(super) asked: usize,
-    /// A SUBSCRIBE for it has left in this session.
-    pub(super) at_server: bool,
-    locals: Vec<Key>,
-}
-
-impl Wanted {
-    /// Whether the server already has it at least as strong as `filter` wants it, and owes it no retained messages.
-    pub(super) fn satisfies(&self, filter: &Filter) -> bool {
-        let granted = self.granted.is_some() && self.asked == 0 && self.sent >= filter.qos;
-        granted && filter.retain_handling != RetainHandling::SendAtSubscribe
-    }
-
-    /// What the server knew of it is void.
-    fn forget_session(&mut self) {
-        self.sent = QoS::AtMostOnce;
-        self.granted = None;
-        self.at_server = false;
-        self.unsure = false;
-        self.identifiers.clear();
-    }
-
-    /// The Subscription Identifier that it was last subscribed under.
-    pub(super) fn identifier(&self) -> Option<u32> {
-        self.identifiers.last().map(|(identifier, _)| *identifier)
-    }
-
-    /// Notes the identifier of a SUBSCRIBE and whom its retained copies are for.
-    ///
-    /// Those of subscriptions that are gone are forgotten when no message can carry them any more but late ones.
-    pub(super) fn subscribed_under(&mut self, identifier: u32, local: Key) {
-        let in_force = self.identifier();
-        if in_force == Some(identifier) {
-            return;
-        }
-        let known = |(known, _): &(u32, Key)| *known == identifier;
-        let earlier = self.identifiers.iter().position(known);
-        let entry = earlier.map(|at| self.identifiers.remove(at));
-        if self.asked == 0 && !self.unsure {
-            let locals = &self.locals;
-            self.identifiers
-                .retain(|(known, of)| Some(*known) == in_force || locals.contains(of));
-        }
-        // What the server has queued may carry old ones, but not the oldest of very many.
-        let excess = (self.identifiers.len() + 1).saturating_sub(IDENTIFIERS);
-        self.identifiers.drain(..excess);
-        self.identifiers.push(entry.unwrap_or((identifier, local)));
-    }
-
-    fn is_named_by(&self, message: &Message) -> bool {
-        self.named_by(message).next().is_some()
-    }
-
-    /// Whose SUBSCRIBEs the identifiers of a message stand for.
-    fn named_by<'a>(&'a self, message: &'a Message) -> impl Iterator<Item = Key> + 'a {
-        let carried = message.properties().subscription_identifiers();
-        carried.flat_map(|id| {
-            let known = self.identifiers.iter().filter(move |(own, _)| *own == id);
-            known.map(|(_, local)| *local)
-        })
     }
 }
 
@@ -317,7 +240,7 @@ impl Registry {
     /// Finds the subscriptions that get a message, each once; see [`targets`](Self::targets).
     ///
     /// Local matching decides. Subscription Identifiers only choose between copies: when the message carries one that a matching
-    /// filter was subscribed under, filters under others wait for their own copy [MQTT-3.3.4-4]. A retained message, on a filter
+    /// filter was subscribed under, filters under others wait for their own copy [MQTT-3.3.4-4].
     /// A copy that was sent only for filters that nobody wants any more is nobody's. A retained message, on a filter
     /// without Retain As Published, answers a SUBSCRIBE [MQTT-3.3.1-8] and goes to whom that was for; where no identifier tells, to
     /// everybody: a duplicate is better than a loss.
@@ -400,10 +323,7 @@ impl Registry {
             .names
             .get(&*filter.name)
             .and_then(|key| self.wanted.get(*key));
-        wanted.is_some_and(|wanted| {
-            wanted.no_local != filter.no_local
-                || wanted.retain_as_published != filter.retain_as_published
-        })
+        wanted.is_some_and(|wanted| wanted.conflicts_with(filter))
     }
 
     fn join(&mut self, local: Key, filter: &Filter) -> Key {
@@ -422,19 +342,7 @@ impl Registry {
 
     fn want(&mut self, filter: &Filter) -> Key {
         let name: Box<str> = filter.name.as_str().into();
-        let key = self.wanted.insert(Wanted {
-            name: name.clone(),
-            qos: filter.qos,
-            no_local: filter.no_local,
-            retain_as_published: filter.retain_as_published,
-            sent: QoS::AtMostOnce,
-            identifiers: Vec::new(),
-            unsure: false,
-            granted: None,
-            asked: 0,
-            at_server: false,
-            locals: Vec::new(),
-        });
+        let key = self.wanted.insert(Wanted::new(filter));
         self.trie.insert(without_share(&name), key);
         self.names.insert(name, key);
         key
@@ -463,8 +371,6 @@ fn is_only_of(message: &Message, identifiers: &VecDeque<u32>) -> bool {
         && carried.all(|carried| identifiers.contains(&carried))
 }
 
-/// How many identifiers of a filter are remembered.
-const IDENTIFIERS: usize = 64;
 /// How many identifiers of filters that are gone are remembered.
 const RETIRED: usize = 1024;
 
@@ -490,6 +396,7 @@ impl Local {
             asked: Vec::new(),
             properties: PropertyList::default(),
             behaviour,
+            awaited: false,
             ended: false,
             dropped: Dropped::new(behaviour.observed_drops),
             stamp: 0,

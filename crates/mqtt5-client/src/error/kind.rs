@@ -39,6 +39,17 @@ macro_rules! kinds {
                 })
             }
         })+
+
+        /// Every kind as its path, and whether it may pass by itself.
+        #[cfg(test)]
+        pub(super) fn all() -> Vec<(&'static str, bool)> {
+            vec![
+                $($((
+                    concat!(stringify!($name), "::", stringify!($variant)),
+                    $name::$variant.is_retryable(),
+                ),)+)+
+            ]
+        }
     };
 }
 

@@ -39,6 +39,8 @@ pub type DisconnectError = Error<DisconnectErrorKind>;
 /// assert_eq!(error.kind(), ConnectionErrorKind::InvalidOptions);
 /// assert!(!error.is_retryable() && error.reason_code().is_none());
 /// ```
+///
+#[doc = include_str!("catalogue.md")]
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error<K> {
     kind: K,
@@ -54,6 +56,8 @@ pub(crate) enum Detail {
     Encode(EncodeError),
     Refusal(Refusal),
     Publish(PublishError),
+    /// The connection ended because of the operation.
+    Connection(ConnectionError),
     Lost(DisconnectCause, Answer),
 }
 
@@ -82,12 +86,15 @@ impl<K: ErrorKind> Error<K> {
     pub fn is_retryable(&self) -> bool {
         match (self.detail.as_deref(), self.reason_code()) {
             (Some(Detail::Publish(error)), _) => error.is_retryable(),
+            // The code is that of the connection, which may be made again: not of the operation.
+            (Some(Detail::Connection(_)), _) => self.kind.is_retryable(),
             (_, Some(reason)) => is_passing(reason),
             (_, None) => self.kind.is_retryable(),
         }
     }
 
-    /// The reason code that the server gave; `None` when it said nothing.
+    /// The reason code that the server gave; `None` when it said nothing. What a server of an older protocol version says in CONNACK is
+    /// told as the code that means the same.
     pub fn reason_code(&self) -> Option<ReasonCode> {
         self.answer().map(|answer| answer.reason)
     }
@@ -114,6 +121,7 @@ impl<K: ErrorKind> Error<K> {
             Detail::Answer(answer) => Some(answer),
             Detail::Lost(cause, answer) => code_of_server(cause).map(|_| answer),
             Detail::Publish(error) => error.answer(),
+            Detail::Connection(error) => error.answer(),
             _ => None,
         }
     }
@@ -212,6 +220,7 @@ impl<K: ErrorKind> core::error::Error for Error<K> {
             Detail::Encode(error) => Some(error),
             Detail::Refusal(refusal) => Some(refusal),
             Detail::Publish(error) => Some(error),
+            Detail::Connection(error) => Some(error),
             Detail::Lost(cause, _) => Some(cause),
         }
     }
@@ -223,7 +232,20 @@ pub(crate) const fn code_of_server(cause: &DisconnectCause) -> Option<ReasonCode
         DisconnectCause::Refused(reason)
         | DisconnectCause::ByServer { reason, .. }
         | DisconnectCause::Violation(Violation::DisconnectBeforeConnack(reason)) => Some(*reason),
+        DisconnectCause::RefusedByOlderVersion(code) => Some(of_older_version(*code)),
         _ => None,
+    }
+}
+
+/// The reason code for a return code of MQTT 3.1.1 (its table 3.1).
+const fn of_older_version(code: u8) -> ReasonCode {
+    match code {
+        1 => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
+        2 => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
+        3 => ReasonCode::SERVER_UNAVAILABLE,
+        4 => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+        5 => ReasonCode::NOT_AUTHORIZED,
+        _ => ReasonCode::UNSPECIFIED_ERROR,
     }
 }
 
@@ -246,4 +268,25 @@ fn is_passing(reason: ReasonCode) -> bool {
         ReasonCode::ADMINISTRATIVE_ACTION,
     ]
     .contains(&reason)
+}
+
+#[cfg(test)]
+mod tests {
+    /// Every kind has its row in the catalogue, and the row tells the truth.
+    #[test]
+    fn the_catalogue_is_complete() {
+        let rows: Vec<_> = include_str!("catalogue.md")
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .collect();
+        for (name, is_retryable) in super::kind::all() {
+            let named = format!("[`{name}`]");
+            let mut rows = rows.iter().filter(|row| row.contains(&named));
+            let (row, more) = (rows.next(), rows.next());
+            let row = row.unwrap_or_else(|| panic!("{name} has no row"));
+            assert_eq!(more, None, "{name} has two rows");
+            let verdict = if is_retryable { "| yes |" } else { "| no |" };
+            assert!(row.ends_with(verdict), "{name}: {row}");
+        }
+    }
 }

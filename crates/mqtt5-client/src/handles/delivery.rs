@@ -1,5 +1,7 @@
 //! A publish under way.
 
+use super::draft::Observers;
+use super::limited::wait_for;
 use super::slot::{close_slot, poll_slot};
 use crate::delivered::Delivered;
 use crate::engine::{Accepted, Outcome, Stage};
@@ -8,10 +10,11 @@ use crate::mode::{Async, Blocking, Mode, wait};
 use crate::shared::Shared;
 use crate::slab::Key;
 use core::fmt;
-use core::future::Future;
+use core::future::{Future, poll_fn};
 use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::sync::Arc;
 
 /// A message that was accepted: resolves when its publish is complete.
@@ -21,6 +24,7 @@ use std::sync::Arc;
 pub struct Delivery<M: Mode = Async> {
     shared: Arc<Shared>,
     stage: Held,
+    observers: Observers,
     mode: PhantomData<M>,
 }
 
@@ -63,7 +67,7 @@ pub enum Progress {
 }
 
 impl<M: Mode> Delivery<M> {
-    pub(super) fn new(shared: Arc<Shared>, accepted: Accepted) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, accepted: Accepted, observers: Observers) -> Self {
         let stage = match accepted {
             Accepted::Done => Held::Complete,
             Accepted::Open(slot) => Held::Open(slot),
@@ -71,6 +75,7 @@ impl<M: Mode> Delivery<M> {
         Self {
             shared,
             stage,
+            observers,
             mode: PhantomData,
         }
     }
@@ -80,6 +85,7 @@ impl<M: Mode> Delivery<M> {
         Delivery {
             shared: self.shared.clone(),
             stage: core::mem::replace(&mut self.stage, Held::Given),
+            observers: core::mem::take(&mut self.observers),
             mode: PhantomData,
         }
     }
@@ -108,33 +114,54 @@ impl<M: Mode> Delivery<M> {
     /// # Errors
     ///
     /// Gives the delivery back when it is too late: the exchange goes on to its end.
-    pub fn withdraw(self) -> Result<(), Self> {
+    pub fn withdraw(mut self) -> Result<(), Self> {
         let withdrawn = self.stage.slot().is_some_and(|slot| {
             self.shared
                 .lock()
                 .withdraw(slot, PublishErrorKind::Withdrawn)
         });
-        if withdrawn { Ok(()) } else { Err(self) }
+        if !withdrawn {
+            return Err(self);
+        }
+        self.observers
+            .tell(Err(&PublishErrorKind::Withdrawn.into()));
+        Ok(())
     }
 
     /// How the publish ended, if it has; never waits. The outcome is given once, and `None` after that.
     pub fn try_outcome(&mut self) -> Option<Result<Delivered, PublishError>> {
-        let slot = match self.stage {
-            Held::Open(slot) => slot,
+        let outcome = match self.stage {
             Held::Given => return None,
-            Held::Complete => {
-                self.stage = Held::Given;
-                return Some(Ok(Delivered::accepted()));
+            Held::Complete => Ok(Delivered::accepted()),
+            Held::Open(slot) => {
+                let mut engine = self.shared.lock();
+                if engine.operations().stage(slot).is_some() {
+                    return None;
+                }
+                result_of(engine.operations().take_outcome(slot))
             }
         };
-        let mut engine = self.shared.lock();
-        if engine.operations().stage(slot).is_some() {
-            return None;
-        }
-        let outcome = engine.operations().take_outcome(slot);
-        drop(engine);
+        Some(self.give(outcome))
+    }
+
+    fn give(
+        &mut self,
+        outcome: Result<Delivered, PublishError>,
+    ) -> Result<Delivered, PublishError> {
         self.stage = Held::Given;
-        Some(result_of(outcome))
+        self.observers.tell(outcome.as_ref());
+        outcome
+    }
+
+    fn poll_outcome(&mut self, context: &Context<'_>) -> Poll<Result<Delivered, PublishError>> {
+        let result = match self.stage {
+            Held::Complete => Ok(Delivered::accepted()),
+            Held::Given => Err(PublishErrorKind::Unknown.into()),
+            Held::Open(slot) => {
+                core::task::ready!(poll_delivery(&self.shared, slot, context, false))
+            }
+        };
+        Poll::Ready(self.give(result))
     }
 }
 
@@ -148,6 +175,20 @@ impl Delivery<Blocking> {
         let shared = self.shared.clone();
         wait(&shared, self.into_mode::<Async>())
     }
+
+    /// Waits until the publish is complete, for so long; `None` when it is not by then. The outcome is given once.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishErrorKind`].
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<Delivered, PublishError>> {
+        let shared = self.shared.clone();
+        wait_for(
+            &shared,
+            timeout,
+            poll_fn(|context| self.poll_outcome(context)),
+        )
+    }
 }
 
 /// Resolves when the publish is complete. Polled again after that, it says that the outcome is not known.
@@ -155,15 +196,7 @@ impl Future for Delivery<Async> {
     type Output = Result<Delivered, PublishError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = match self.stage {
-            Held::Complete => Ok(Delivered::accepted()),
-            Held::Given => Err(PublishErrorKind::Unknown.into()),
-            Held::Open(slot) => {
-                core::task::ready!(poll_delivery(&self.shared, slot, context, false))
-            }
-        };
-        self.stage = Held::Given;
-        Poll::Ready(result)
+        self.poll_outcome(context)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Messages as interceptors see them.
 
 use super::message::Message;
+use crate::delivered::Delivered;
 use crate::error::{Detail, PublishError, PublishErrorKind};
 use crate::options::{Interception, LocalPolicy};
 use crate::payload::Payload;
@@ -27,6 +28,7 @@ pub struct PublishDraft<'a> {
     pub(super) until_written: bool,
     pub(super) properties: PropertyList,
     pub(super) timeout: Option<Duration>,
+    pub(super) observers: Observers,
 }
 
 impl<'a> PublishDraft<'a> {
@@ -40,6 +42,7 @@ impl<'a> PublishDraft<'a> {
             until_written: false,
             properties: PropertyList::default(),
             timeout: None,
+            observers: Observers::default(),
         }
     }
 
@@ -98,9 +101,22 @@ impl<'a> PublishDraft<'a> {
         self.properties = PropertyList::default();
     }
 
+    /// Calls `observer` with the outcome of the publish, on the task or thread that gets it, just before.
+    ///
+    /// That is whoever awaits the publish or its [`Delivery`](crate::Delivery). When both are dropped first, the observer is dropped
+    /// without a call: nobody hears how such a publish ends. Observers are called in the order in which they were added; nothing is
+    /// locked.
+    pub fn on_outcome(
+        &mut self,
+        observer: impl FnOnce(Result<&Delivered, &PublishError>) + Send + Sync + 'static,
+    ) {
+        self.observers.0.push(Box::new(observer));
+    }
+
     /// Lets the interceptors and the limits of this client have their say.
     pub(super) fn check(&mut self, policy: &LocalPolicy) -> Result<(), PublishError> {
-        for interceptor in &policy.interceptors.publish {
+        let interceptors = policy.interceptors.publish.snapshot();
+        for interceptor in interceptors.iter().flat_map(|list| list.iter()) {
             interceptor(self).map_err(|refusal| {
                 PublishError::new(PublishErrorKind::Intercepted, Detail::Refusal(refusal))
             })?;
@@ -113,6 +129,21 @@ impl<'a> PublishDraft<'a> {
             return Err(PublishErrorKind::TooLarge.into());
         }
         Ok(())
+    }
+}
+
+type Observer = dyn FnOnce(Result<&Delivered, &PublishError>) + Send + Sync;
+
+/// Who wants to know how a publish ends.
+#[derive(Default)]
+pub(super) struct Observers(Vec<Box<Observer>>);
+
+impl Observers {
+    /// Tells them, once.
+    pub(super) fn tell(&mut self, outcome: Result<&Delivered, &PublishError>) {
+        for observer in core::mem::take(&mut self.0) {
+            observer(outcome);
+        }
     }
 }
 
@@ -207,7 +238,8 @@ pub(super) fn intercept(
     policy: &LocalPolicy,
     message: &mut Message,
 ) -> Result<(), Option<RejectReason>> {
-    for interceptor in &policy.interceptors.message {
+    let interceptors = policy.interceptors.message.snapshot();
+    for interceptor in interceptors.iter().flat_map(|list| list.iter()) {
         match interceptor(&mut MessageDraft::new(message)) {
             Interception::Pass => {}
             Interception::Discard => return Err(None),

@@ -1,5 +1,6 @@
 //! What the application holds: handles, builders and the futures that they become.
 
+mod asking;
 mod attempts;
 mod batch;
 mod client;
@@ -9,6 +10,8 @@ mod draft;
 mod events;
 mod handling;
 mod inbox;
+mod interceptor;
+mod limited;
 mod message;
 mod publish;
 mod requester;
@@ -19,6 +22,7 @@ mod subscription;
 mod unsubscribe;
 mod watching;
 
+pub use asking::Asking;
 pub use attempts::{Attempts, NextAttempt, Preparation};
 pub use batch::ReceiveMany;
 pub use client::Client;
@@ -27,6 +31,7 @@ pub use disconnect::{Disconnect, Disconnecting};
 pub use draft::{MessageDraft, PublishDraft};
 pub use events::{Events, NextEvent};
 pub use handling::{Handling, Verdict};
+pub use interceptor::Interceptor;
 pub use message::Message;
 pub use publish::{Publish, Publishing, Starting};
 pub use requester::{OpenRequester, OpeningRequester, Request, Requester, Requesting};

@@ -110,15 +110,8 @@ impl<'a, M: Mode> Publish<'a, M> {
     /// [`PublishErrorKind::WouldBlock`] when there is no room now, otherwise as for a publish that is awaited.
     pub fn try_publish(self) -> Result<Delivery<M>, PublishError> {
         let mut accepting = Accepting::new(self.shared, self.draft, false);
-        accepting.prepare()?;
-        let now = accepting.shared.now();
-        let draft = accepting.draft.checked(accepting.deadline)?;
-        let accepted = accepting.shared.lock().publish(now, &draft, &mut None);
-        match accepted {
-            Ok(accepted) => Ok(Delivery::new(accepting.shared.clone(), accepted)),
-            Err(NotAccepted::NoRoom) => Err(PublishErrorKind::WouldBlock.into()),
-            Err(NotAccepted::Refused(error)) => Err(error),
-        }
+        let accepted = accepting.try_accept();
+        accepting.started(accepted)
     }
 
     /// As [`start`](Publish::start), for both modes; `quiet` when the caller looks after the driver.
@@ -256,6 +249,35 @@ impl<'a> Accepting<'a> {
         Ok(())
     }
 
+    fn try_accept(&mut self) -> Result<Accepted, PublishError> {
+        self.prepare()?;
+        let now = self.shared.now();
+        let draft = self.draft.checked(self.deadline)?;
+        let accepted = self.shared.lock().publish(now, &draft, &mut None);
+        accepted.map_err(|refused| match refused {
+            NotAccepted::NoRoom => PublishErrorKind::WouldBlock.into(),
+            NotAccepted::Refused(error) => error,
+        })
+    }
+
+    /// What is given to whoever does not wait for the end of the publish.
+    fn started<M: Mode>(
+        &mut self,
+        accepted: Result<Accepted, PublishError>,
+    ) -> Result<Delivery<M>, PublishError> {
+        let observers = &mut self.draft.observers;
+        match accepted {
+            Ok(accepted) => {
+                let observers = core::mem::take(observers);
+                Ok(Delivery::new(self.shared.clone(), accepted, observers))
+            }
+            Err(error) => {
+                observers.tell(Err(&error));
+                Err(error)
+            }
+        }
+    }
+
     /// `waker` is for an answer that is to be waited for.
     fn poll(
         &mut self,
@@ -314,13 +336,8 @@ impl<'a> Publishing<'a> {
             stage: Stage::Accepting,
         }
     }
-}
 
-/// Polled again after it was ready, it says that the outcome is not known; it publishes nothing a second time.
-impl Future for Publishing<'_> {
-    type Output = Result<Delivered, PublishError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll_outcome(&mut self, context: &Context<'_>) -> Poll<Result<Delivered, PublishError>> {
         let slot = match self.stage {
             Stage::Open(slot) => slot,
             Stage::Over => return Poll::Ready(Err(PublishErrorKind::Unknown.into())),
@@ -341,6 +358,17 @@ impl Future for Publishing<'_> {
         let result = core::task::ready!(poll_delivery(shared, slot, context, self.accepting.quiet));
         self.stage = Stage::Over;
         Poll::Ready(result)
+    }
+}
+
+/// Polled again after it was ready, it says that the outcome is not known; it publishes nothing a second time.
+impl Future for Publishing<'_> {
+    type Output = Result<Delivered, PublishError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = core::task::ready!(self.poll_outcome(context));
+        self.accepting.draft.observers.tell(outcome.as_ref());
+        Poll::Ready(outcome)
     }
 }
 
@@ -366,8 +394,8 @@ impl Future for Starting<'_> {
     type Output = Result<Delivery<Async>, PublishError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let accepted = core::task::ready!(self.0.poll(context, None))?;
-        Poll::Ready(Ok(Delivery::new(self.0.shared.clone(), accepted)))
+        let accepted = core::task::ready!(self.0.poll(context, None));
+        Poll::Ready(self.0.started(accepted))
     }
 }
 

@@ -12,6 +12,7 @@ mod machine;
 mod persist;
 mod send;
 mod statistics;
+mod told;
 mod types;
 
 pub(crate) use command::{NEVER_KEPT, refuse_properties};

@@ -121,6 +121,7 @@ impl<S: Storage> Machine<S> {
             let alias = alias::<S>(transmit, self.config.topic_aliases, &negotiated, message);
             let _ = transmit.push_body(&message.body, delivery, alias, VERSION);
             Statistics::add(&mut self.statistics.packets_sent, 1);
+            Statistics::add(&mut self.statistics.publishes_resent, usize::from(!queued));
             let end = self.queued_position();
             self.session.note_publish(id, start, end);
         }

@@ -15,6 +15,8 @@ pub struct Statistics {
     pub packets_received: u64,
     /// Packets encoded.
     pub packets_sent: u64,
+    /// PUBLISHes among them that were sent before, on an earlier connection (4.4).
+    pub publishes_resent: u64,
     /// PUBLISHes received that were repetitions of one that is not finished.
     pub repeated_publishes: u64,
     /// PUBLISHes received above our Receive Maximum, within the margin.

@@ -3,8 +3,10 @@
 //! [`Sender`] is the side that sends PUBLISH, [`Receiver`] the side that receives it. A client uses both towards its
 //! server, and a server both towards each client. Neither encodes anything: they say what is to be sent.
 
+mod exchange;
 mod receiver;
 mod sender;
 
+pub use exchange::{Exchange, Phase, SenderStep};
 pub use receiver::{Answer, Arrival, Held, Receiver, Release};
-pub use sender::{Exchange, Phase, Sender, SenderStep};
+pub use sender::Sender;

@@ -22,7 +22,7 @@ pub(crate) struct Note {
     /// When the broker took it, each time as a new message.
     pub(crate) taken: Vec<u64>,
     /// In which session of the publisher the broker took it last.
-    session: Option<usize>,
+    session: Option<u64>,
     /// The broker refused it.
     pub(crate) refused: bool,
     /// The broker took it for a message of an earlier process.
@@ -45,9 +45,9 @@ pub(crate) enum Ending {
 impl Ending {
     /// Whether it says that the message has not left.
     fn is_unsent(self) -> bool {
-        use PublishErrorKind::{Rejected, TimedOut, Unknown};
+        use PublishErrorKind::{Rejected, SessionLost, TimedOut, Unknown};
         match self {
-            Self::Failed(kind) => ![Unknown, TimedOut, Rejected].contains(&kind),
+            Self::Failed(kind) => ![Unknown, SessionLost, TimedOut, Rejected].contains(&kind),
             _ => false,
         }
     }
@@ -118,8 +118,8 @@ impl Ledger {
             }
             Ending::Failed(PublishErrorKind::Rejected) => !note.refused,
             Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
-            // One that was to be published again, since the session was lost, may have arrived before.
-            Ending::Failed(_) => ending.is_unsent() && taken && losses == note.losses,
+            Ending::Failed(PublishErrorKind::SessionLost) => losses == note.losses,
+            Ending::Failed(_) => ending.is_unsent() && taken,
         };
         transcript.check(Invariant::Outcome, !wrong, || {
             format!(
@@ -133,30 +133,23 @@ impl Ledger {
     /// The broker received a PUBLISH that is no repetition to it.
     pub(crate) fn broker_took(&mut self, number: usize) {
         let moment = self.moment();
-        let Some(note) = self.messages.get_mut(number) else {
+        let Some(publisher) = self.messages.get(number).map(|note| note.publisher) else {
             return self.transcript.fail(
                 Invariant::Content,
                 format!("the broker received m{number}, which nobody published"),
             );
         };
+        let session = self.session(publisher.client);
+        let lost = self.losses(publisher);
+        let note = &mut self.messages[number];
         note.taken.push(moment);
-        let session = self
-            .sessions
-            .get(&note.publisher.client)
-            .copied()
-            .unwrap_or_default();
         let anew = note
             .session
             .replace(session)
             .is_some_and(|before| before != session);
         let times = note.taken.len();
-        let lost = self
-            .losses
-            .get(&note.publisher)
-            .copied()
-            .unwrap_or_default()
-            > note.losses;
-        let unsent = !lost && note.ending.is_some_and(Ending::is_unsent);
+        let lost = lost > note.losses;
+        let unsent = note.ending.is_some_and(Ending::is_unsent);
         self.transcript.check(Invariant::Outcome, !unsent, || {
             format!(
                 "the broker received m{number}, which ended as {:?}",
@@ -190,6 +183,13 @@ impl Ledger {
             format!("m{number} was published under the identifier of m{before}, which is not finished")
         });
         self.messages[number].swallowed |= inherited;
+    }
+
+    /// Whether the broker refuses a message, and so keeps nothing of it.
+    pub(crate) fn is_refused(&self, number: usize) -> bool {
+        self.messages
+            .get(number)
+            .is_some_and(|note| note.topic == FORBIDDEN)
     }
 
     /// The broker answered a PUBLISH.

@@ -27,18 +27,16 @@ pub(crate) struct Ledger {
     losses: BTreeMap<ProcessId, usize>,
     /// What the broker holds for each client: filters, each with when it was subscribed in this session.
     pub(crate) at_broker: BTreeMap<usize, BTreeMap<String, u64>>,
+    /// What it was asked for, answered or not.
+    pub(crate) asked_of_broker: BTreeMap<usize, BTreeSet<String>>,
     /// Filters that were unsubscribed whoever held them, and when.
     unsubscribed: Vec<(ProcessId, &'static str, u64)>,
     /// Why a process may ask for a filter.
     reasons: BTreeMap<(ProcessId, String), Reasons>,
-    /// How many sessions the broker has begun or ended for each client.
-    sessions: BTreeMap<usize, usize>,
-    /// Processes whose session may have been lost with a CONNACK that never arrived.
-    pub(crate) doubtful: BTreeSet<ProcessId>,
-    /// What has arrived at each process.
-    arrived: BTreeSet<(ProcessId, usize)>,
-    /// What arrived there for the first time as a repetition, when the session was doubtful: nobody can tell it from what was held.
-    pub(crate) ambiguous: BTreeSet<(ProcessId, usize)>,
+    /// When the broker last began or ended a session for each client.
+    sessions: BTreeMap<usize, u64>,
+    /// What arrived at a process and had to be taken for another message, of a session that was lost unseen.
+    mistaken: BTreeSet<(ProcessId, usize)>,
     /// Processes that were told to subscribe again at every connection.
     pub(crate) eager: BTreeSet<ProcessId>,
     /// Processes that publish QoS 2 messages again when the session is lost.
@@ -55,12 +53,11 @@ impl Ledger {
             operations: BTreeMap::new(),
             losses: BTreeMap::new(),
             at_broker: BTreeMap::new(),
+            asked_of_broker: BTreeMap::new(),
             unsubscribed: Vec::new(),
             reasons: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            doubtful: BTreeSet::new(),
-            arrived: BTreeSet::new(),
-            ambiguous: BTreeSet::new(),
+            mistaken: BTreeSet::new(),
             eager: BTreeSet::new(),
             republishers: BTreeSet::new(),
         }
@@ -108,11 +105,9 @@ impl Ledger {
         }
     }
 
-    /// A PUBLISH of QoS 1 or 2 has arrived at a client.
-    pub(crate) fn arrives(&mut self, process: ProcessId, number: usize, dup: bool) {
-        if self.arrived.insert((process, number)) && dup && self.doubtful.contains(&process) {
-            self.ambiguous.insert((process, number));
-        }
+    /// A message arrived at a process under the identifier of another, which is held since before the session was lost unseen.
+    pub(crate) fn mistakes(&mut self, process: ProcessId, number: usize) {
+        self.mistaken.insert((process, number));
     }
 
     pub(crate) fn always_resubscribes(&self, process: ProcessId) -> bool {
@@ -128,10 +123,23 @@ impl Ledger {
         self.losses.get(&process).copied().unwrap_or_default()
     }
 
-    /// The broker has begun a new session.
+    /// The broker has begun a session, or ended one.
     pub(crate) fn session_begun(&mut self, client: usize) {
+        let moment = self.moment();
         self.at_broker.remove(&client);
-        *self.sessions.entry(client).or_default() += 1;
+        self.asked_of_broker.remove(&client);
+        self.sessions.insert(client, moment);
+    }
+
+    /// The session that the broker has for a client: when it was begun.
+    pub(crate) fn session(&self, client: usize) -> u64 {
+        self.sessions.get(&client).copied().unwrap_or_default()
+    }
+
+    /// The broker has read a SUBSCRIBE: it has the filter, though the answer may come late or never.
+    pub(crate) fn broker_asked(&mut self, client: usize, filter: &str) {
+        let filters = self.asked_of_broker.entry(client).or_default();
+        filters.insert(filter.to_owned());
     }
 
     /// The broker has subscribed a client.
@@ -146,6 +154,9 @@ impl Ledger {
 
     pub(crate) fn broker_unsubscribed(&mut self, client: usize, filter: &str) {
         if let Some(filters) = self.at_broker.get_mut(&client) {
+            filters.remove(filter);
+        }
+        if let Some(filters) = self.asked_of_broker.get_mut(&client) {
             filters.remove(filter);
         }
     }

@@ -94,6 +94,9 @@ impl Referees {
         }
         let before = self.is_accepted(number);
         self.observe(number, Role::Client, false, bytes);
+        if let Some(connection) = self.connections.get_mut(&number).filter(|_| looked) {
+            connection.client.unseen.clear();
+        }
         if !before && self.is_accepted(number) {
             self.client_wrote(number);
             if let Some(connection) = self.connections.get_mut(&number) {
@@ -108,6 +111,18 @@ impl Referees {
 
     pub(crate) fn broker_received(&mut self, number: u64, bytes: &[u8]) {
         self.observe(number, Role::Server, false, bytes);
+    }
+
+    /// The broker has begun a session for the client of this connection, whether or not the client ever hears of it.
+    pub(crate) fn session_begun(&mut self, number: u64) {
+        let Some(connection) = self.connections.get(&number) else {
+            return;
+        };
+        let process = connection.process;
+        self.clients.entry(process.client).or_default().forget();
+        self.hub.ledger.borrow_mut().session_begun(process.client);
+        let text = || format!("#{number} broker begins a session");
+        self.hub.transcript.say(process, text);
     }
 
     /// The client has seen the end of the connection.
@@ -143,6 +158,18 @@ impl Referees {
         client.is_some_and(|client| {
             core::mem::replace(&mut client.has_asked, !client.requests.is_empty())
         })
+    }
+
+    /// How many sessions a process may have had.
+    pub(crate) fn sessions(&self, process: ProcessId) -> usize {
+        let memory = self.processes.get(&process);
+        memory.map_or(0, |memory| memory.sessions)
+    }
+
+    /// Whether a request of the client is unanswered.
+    pub(crate) fn has_requests(&self, number: u64) -> bool {
+        let connection = self.connections.get(&number);
+        connection.is_some_and(|c| !c.client.requests.is_empty())
     }
 
     /// When the client read a successful CONNACK.
@@ -221,6 +248,10 @@ impl Referees {
             };
             let mut ledger = self.hub.ledger.borrow_mut();
             tell(&self.hub, process, number, role, sent, &packet);
+            let now = self.hub.clock.now();
+            self.hub
+                .watch
+                .observe(now, process, number, (role, sent), &packet);
             let mut scene = Scene {
                 process,
                 memory,

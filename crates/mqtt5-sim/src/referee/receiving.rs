@@ -11,45 +11,101 @@ use crate::transcript::Invariant;
 impl Seat {
     pub(crate) fn reads_publish(&mut self, scene: &mut Scene<'_>, publish: &Publish<'_>) {
         let number = number_of(publish.payload);
-        let mut is_new = true;
-        if let (Role::Client, Some(number), Some(_)) =
-            (self.role, number, publish.delivery.packet_id())
-        {
-            scene
-                .ledger
-                .arrives(scene.process, number, publish.delivery.dup());
-        }
-        match publish.delivery {
-            Delivery::AtMostOnce => {}
-            Delivery::AtLeastOnce { id, .. } => {
-                let id = id.value();
-                if !self.due.puback.contains(&id) {
-                    self.due.puback.push_back(id);
-                }
-                self.arrivals.insert((1, id), number);
+        let is_new = match publish.delivery {
+            Delivery::AtMostOnce => true,
+            Delivery::AtLeastOnce { id, dup } => {
+                self.reads_at_least_once(scene, id.value(), number, dup);
+                true
             }
-            Delivery::ExactlyOnce { id, .. } => {
-                let id = id.value();
-                is_new = !scene.memory.inbound.contains_key(&id);
-                let entry = scene.memory.inbound.entry(id).or_insert(Inbound {
-                    number,
-                    answered: false,
-                });
-                if let (Role::Server, Some(number), Some(before)) =
-                    (self.role, number, entry.number)
-                {
-                    scene.ledger.broker_repeated(number, before);
-                }
-                if entry.answered {
-                    self.due.repeated.insert(id);
-                } else if !self.due.pubrec.contains(&id) {
-                    self.due.pubrec.push_back(id);
-                }
-                self.arrivals.insert((2, id), number);
-            }
-        }
+            Delivery::ExactlyOnce { id, .. } => self.reads_exactly_once(scene, id.value(), number),
+        };
         if let (Role::Server, true, Some(number)) = (self.role, is_new, number) {
             scene.ledger.broker_took(number);
+        }
+    }
+
+    fn reads_at_least_once(
+        &mut self,
+        scene: &mut Scene<'_>,
+        id: u16,
+        number: Option<usize>,
+        dup: bool,
+    ) {
+        if !self.due.puback.contains(&id) {
+            self.due.puback.push_back(id);
+        }
+        let arrived = arrival(scene, number);
+        // What an earlier session left under this identifier with the other QoS cannot be meant.
+        let old = scene.memory.inbound.get(&id).copied();
+        if old.is_some_and(|old| self.role == Role::Client && old.session != arrived.session) {
+            scene.memory.inbound.remove(&id);
+        }
+        let memory = &scene.memory;
+        let held =
+            [memory.held.get(&id), memory.held_before.get(&id)].map(Option::<&Inbound>::copied);
+        let mistaken = held
+            .into_iter()
+            .flatten()
+            .find(|held| dup && self.mistakes(scene, *held, number));
+        scene.memory.held.insert(id, mistaken.unwrap_or(arrived));
+        self.arrivals
+            .insert((1, id), number.filter(|_| mistaken.is_none()));
+    }
+
+    /// Whether it is new.
+    fn reads_exactly_once(
+        &mut self,
+        scene: &mut Scene<'_>,
+        id: u16,
+        number: Option<usize>,
+    ) -> bool {
+        let arrived = arrival(scene, number);
+        let held = scene.memory.held.get(&id);
+        if held.is_some_and(|held| held.session != arrived.session) {
+            scene.memory.held.remove(&id);
+        }
+        let known = scene.memory.inbound.get(&id).copied();
+        let mistaken = known.is_some_and(|known| self.mistakes(scene, known, number));
+        let entry = *scene.memory.inbound.entry(id).or_insert(arrived);
+        if let (Role::Server, Some(number), Some(before)) = (self.role, number, entry.number) {
+            scene.ledger.broker_repeated(number, before);
+        }
+        if entry.answered {
+            self.due.repeated.insert(id);
+        } else if !self.due.pubrec.contains(&id) {
+            self.due.pubrec.push_back(id);
+            let resumed = known.is_some() && !self.arrivals.contains_key(&(2, id));
+            self.due.resumed.extend(resumed.then_some(id));
+        }
+        let refused = number.is_some_and(|number| scene.ledger.is_refused(number));
+        if self.role == Role::Server && refused {
+            // Whether the refusal leaves or not.
+            scene.memory.inbound.remove(&id);
+        }
+        self.arrivals.insert((2, id), number.filter(|_| !mistaken));
+        known.is_none()
+    }
+
+    /// Whether the client at this seat has to take a message for another that it holds under the same identifier.
+    ///
+    /// It has when its session was lost and it never heard of it. A repetition under an identifier is that of the message held under it:
+    /// with QoS 1 DUP says so, with QoS 2 the identifier alone [MQTT-4.3.3-10]. What it answers then is the old message.
+    fn mistakes(&self, scene: &mut Scene<'_>, held: Inbound, number: Option<usize>) -> bool {
+        let session = scene.ledger.session(scene.process.client);
+        let is_other = held.session != session && held.number != number;
+        let mistaken = self.role == Role::Client && is_other;
+        if let Some(number) = number.filter(|_| mistaken) {
+            scene.ledger.mistakes(scene.process, number);
+        }
+        mistaken
+    }
+
+    /// To a server the exchange is over, even if PUBCOMP never leaves.
+    pub(crate) fn reads_pubrel(&mut self, scene: &mut Scene<'_>, answer: &Acknowledgement<'_>) {
+        let id = answer.packet_id.value();
+        self.due.pubcomp.push_back(id);
+        if self.role == Role::Server {
+            scene.memory.inbound.remove(&id);
         }
     }
 
@@ -64,6 +120,8 @@ impl Seat {
         rule(Invariant::AcknowledgementOrder, front == Some(id), || {
             format!("PUBACK {id}, but {front:?} is due")
         })?;
+        scene.memory.held.remove(&id);
+        scene.memory.held_before.remove(&id);
         self.acknowledges(scene, 1, answer);
         Ok(())
     }
@@ -76,10 +134,12 @@ impl Seat {
     ) -> Judged {
         let id = answer.packet_id.value();
         if !self.due.repeated.remove(&id) {
-            let front = self.due.pubrec.pop_front();
-            rule(Invariant::AcknowledgementOrder, front == Some(id), || {
+            let front = self.due.pubrec.front().copied();
+            let in_order = front == Some(id) || self.due.resumed.contains(&id);
+            rule(Invariant::AcknowledgementOrder, in_order, || {
                 format!("PUBREC {id}, but {front:?} is due")
             })?;
+            self.due.pubrec.retain(|due| *due != id);
             self.acknowledges(scene, 2, answer);
         }
         if answer.reason.is_error() {
@@ -115,5 +175,13 @@ impl Seat {
                 .ledger
                 .broker_answered(number, answer.reason.is_error()),
         }
+    }
+}
+
+fn arrival(scene: &Scene<'_>, number: Option<usize>) -> Inbound {
+    Inbound {
+        number,
+        answered: false,
+        session: scene.ledger.session(scene.process.client),
     }
 }

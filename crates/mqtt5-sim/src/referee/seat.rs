@@ -61,6 +61,8 @@ pub(crate) struct Seat {
     pub(crate) due: Due,
     /// SUBSCRIBE and UNSUBSCRIBE that are not answered: what they name.
     pub(crate) requests: BTreeMap<u16, Vec<String>>,
+    /// What was answered by packets that were read and perhaps not looked at.
+    pub(crate) unseen: Vec<String>,
     /// A SUBSCRIBE was sent.
     pub(crate) has_asked: bool,
     /// The messages that arrived, by QoS and identifier.
@@ -74,6 +76,8 @@ pub(crate) struct Due {
     pub(crate) pubrec: VecDeque<u16>,
     /// PUBRECs for messages that were answered on an earlier connection: they need not wait.
     pub(crate) repeated: BTreeSet<u16>,
+    /// Messages that arrived on an earlier connection: PUBREC may have been given to its transport, which never wrote it, and need not wait.
+    pub(crate) resumed: BTreeSet<u16>,
     pub(crate) pubrel: VecDeque<u16>,
     pub(crate) pubcomp: VecDeque<u16>,
 }
@@ -100,6 +104,7 @@ impl Seat {
             window: BTreeSet::new(),
             due: Due::default(),
             requests: BTreeMap::new(),
+            unseen: Vec::new(),
             has_asked: false,
             arrivals: BTreeMap::new(),
         }
@@ -130,7 +135,8 @@ impl Seat {
         self.check_frame(scene, packet)?;
         match packet {
             Packet::Connect(connect) => self.asked(scene, connect),
-            Packet::Connack(connack) => self.answered(scene, connack),
+            // Whether that began a session is known without it: it may never leave.
+            Packet::Connack(connack) => self.accepted = !connack.reason.is_error(),
             Packet::Publish(publish) => return self.sends_publish(scene, publish),
             Packet::Pubrel(answer) => return self.sends_pubrel(scene, answer),
             Packet::Puback(answer) => return self.sends_puback(scene, answer),
@@ -155,18 +161,12 @@ impl Seat {
             Packet::Puback(answer) => self.reads_final(scene, answer, 1),
             Packet::Pubcomp(answer) => self.reads_final(scene, answer, 2),
             Packet::Pubrec(answer) => self.reads_pubrec(scene, answer),
-            Packet::Pubrel(answer) => self.due.pubcomp.push_back(answer.packet_id.value()),
-            Packet::Subscribe(subscribe) => {
-                let names = subscribe
-                    .filters
-                    .iter()
-                    .map(|filter| filter.filter.as_str().to_owned());
-                self.requests
-                    .insert(subscribe.packet_id.value(), names.collect());
-            }
+            Packet::Pubrel(answer) => self.reads_pubrel(scene, answer),
+            Packet::Subscribe(subscribe) => self.reads_subscribe(scene, subscribe),
             Packet::Unsubscribe(unsubscribe) => self.reads_unsubscribe(scene, unsubscribe),
             Packet::Suback(answer) | Packet::Unsuback(answer) => {
-                self.requests.remove(&answer.packet_id.value());
+                let names = self.requests.remove(&answer.packet_id.value());
+                self.unseen.extend(names.unwrap_or_default());
             }
             _ => {}
         }
@@ -203,15 +203,6 @@ impl Seat {
         self.session_expiry = connect.properties.session_expiry_interval().unwrap_or(0);
     }
 
-    /// The server at this seat accepts or refuses.
-    fn answered(&mut self, scene: &mut Scene<'_>, connack: &Connack<'_>) {
-        self.accepted = !connack.reason.is_error();
-        if self.accepted && !connack.session_present {
-            scene.memory.forget();
-            scene.ledger.session_begun(scene.process.client);
-        }
-    }
-
     /// The client at this seat is accepted or refused.
     fn told(&mut self, scene: &mut Scene<'_>, connack: &Connack<'_>) {
         if connack.reason.is_error() {
@@ -232,6 +223,8 @@ impl Seat {
             scene.ledger.session_lost(scene.process);
         }
         let unseen = scene.memory.asked > 1;
+        let is_new = !connack.session_present || unseen || scene.memory.connections == 0;
+        scene.memory.sessions += usize::from(is_new);
         if scene.memory.connections > 0
             && (!connack.session_present
                 || unseen
@@ -239,10 +232,6 @@ impl Seat {
         {
             scene.ledger.may_resubscribe(scene.process);
         }
-        scene
-            .ledger
-            .doubtful
-            .extend(unseen.then_some(scene.process));
         scene.memory.connections += 1;
         scene.memory.asked = 0;
     }

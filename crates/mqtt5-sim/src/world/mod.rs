@@ -231,6 +231,7 @@ impl<'a> World<'a> {
     fn check(&mut self) {
         let now = self.now();
         let transcript = self.hub.transcript.clone();
+        self.hub.watch.wills.borrow_mut().check(now);
         for slot in &mut self.slots {
             let Some(process) = &mut slot.process else {
                 continue;
@@ -244,7 +245,9 @@ impl<'a> World<'a> {
                 .connection()
                 .is_none_or(|number| self.outside.referees.is_asking(number));
             let is_asking = is_asking || self.hub.ledger.borrow().is_subscribing(process.id);
-            if let Some(text) = process.oversize(is_asking) {
+            if let Some(text) =
+                process.oversize(is_asking, self.outside.referees.sessions(process.id))
+            {
                 transcript.fail(Invariant::Memory, text);
             }
             let connection = process

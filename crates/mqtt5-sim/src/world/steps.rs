@@ -92,8 +92,12 @@ impl World<'_> {
                     letter.leave(*leaving);
                 }
             }
-            Act::Disconnect { back_after } => {
-                process.spawn(application::disconnect(place));
+            Act::Will(will) => application::set_will(&place, will.as_ref()),
+            Act::Disconnect {
+                back_after,
+                with_will,
+            } => {
+                process.spawn(application::disconnect(place, *with_will));
                 process.ending = Some(now + TIME_TO_STOP);
                 slot.starts_at = now + TIME_TO_STOP + *back_after;
             }

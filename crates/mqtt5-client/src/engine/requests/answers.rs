@@ -41,6 +41,9 @@ impl Engine {
         if call.slot.is_none() {
             return self.tell_resubscribed(refusal, results, properties);
         }
+        if let Some(local) = self.registry.local_mut(call.local) {
+            local.awaited = false;
+        }
         let some_granted = reasons.iter().any(|reason| !reason.is_error());
         match refusal {
             Some(reason) if !(call.allow_partial && some_granted) => {
@@ -110,7 +113,9 @@ impl Engine {
         else {
             return;
         };
-        let fatal: SubscribeError = SubscribeErrorKind::RejectedByDisconnect.into();
+        let fatal = self
+            .requests
+            .fatal_error(SubscribeErrorKind::RejectedByDisconnect);
         match call.slot {
             None => self.lose_filters(now, call.local, call.filters, fatal),
             Some(_) => {
@@ -129,7 +134,9 @@ impl Engine {
         }
         let put = self.requests.put_back(Request::Unsubscribe(sent.call));
         if let Err(Request::Unsubscribe(call)) = put {
-            let fatal = UnsubscribeErrorKind::RejectedByDisconnect.into();
+            let fatal = self
+                .requests
+                .fatal_error(UnsubscribeErrorKind::RejectedByDisconnect);
             self.finish_unsubscribe(call.slot, Err(fatal));
         }
     }

@@ -106,6 +106,9 @@ impl Engine {
             .open_local(request)
             .map_err(|()| SubscribeErrorKind::ConflictingOptions)?;
         let slot = self.open_timed(Stage::Subscribe, request.deadline, waker.take());
+        if let Some(local) = self.registry.local_mut(local) {
+            local.awaited = true;
+        }
         if let Some(mut call) = self.call_of(local) {
             call.slot = Some(slot);
             call.allow_partial = request.allow_partial;

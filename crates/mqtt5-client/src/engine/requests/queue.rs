@@ -1,6 +1,7 @@
 //! Requests that wait to be sent, in the order of their calls.
 
 use super::{Request, Turn};
+use crate::error::{ConnectionError, Detail, Error, ErrorKind};
 use crate::slab::Key;
 use std::collections::{HashMap, VecDeque};
 
@@ -11,8 +12,8 @@ pub(in crate::engine) struct Requests {
     calls: u64,
     /// What was sent last must be answered before anything else is.
     goes_alone: bool,
-    /// The server ended the last connection with DISCONNECT.
-    was_fatal: bool,
+    /// The end of the last connection, if the server sent DISCONNECT.
+    fatal: Option<ConnectionError>,
 }
 
 impl Requests {
@@ -25,8 +26,8 @@ impl Requests {
     }
 
     /// A connection is over; `by_server` if the server ended it with DISCONNECT, perhaps because of what we asked.
-    pub(in crate::engine) fn note_loss(&mut self, by_server: bool) {
-        self.was_fatal = by_server;
+    pub(in crate::engine) fn note_loss(&mut self, by_server: Option<ConnectionError>) {
+        self.fatal = by_server;
         self.goes_alone = false;
     }
 
@@ -52,12 +53,20 @@ impl Requests {
     /// times.
     pub(super) fn put_back(&mut self, mut request: Request) -> Result<(), Request> {
         let turn = request.turn_mut();
-        turn.fatal += u8::from(self.was_fatal);
+        turn.fatal += u8::from(self.fatal.is_some());
         if turn.fatal == TRIES {
             return Err(request);
         }
         self.put(request);
         Ok(())
+    }
+
+    /// The end of a request that was given back.
+    pub(super) fn fatal_error<K: ErrorKind>(&self, kind: K) -> Error<K> {
+        match &self.fatal {
+            Some(end) => Error::new(kind, Detail::Connection(end.clone())),
+            None => kind.into(),
+        }
     }
 
     /// The next one to send, while so many are unanswered.

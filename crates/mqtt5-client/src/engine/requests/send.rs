@@ -1,7 +1,7 @@
 //! Requests on their way out.
 
 use super::{Request, SentSubscribe, SentUnsubscribe, SubscribeCall, UnsubscribeCall};
-use crate::engine::registry::Wanted;
+use crate::engine::wanted::Wanted;
 use crate::engine::{Engine, Owner};
 use crate::error::{Detail, Error, SubscribeError, SubscribeErrorKind, UnsubscribeErrorKind};
 use mqtt5_proto::packet::SubscribeFilter;

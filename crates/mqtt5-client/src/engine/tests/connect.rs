@@ -250,6 +250,30 @@ fn a_disconnect_before_connack_breaks_the_protocol_and_is_quoted() {
     }
 }
 
+/// D21: table 3.1 of MQTT 3.1.1.
+#[test]
+fn a_server_of_an_older_version_is_understood() {
+    for (code, reason, for_now) in [
+        (1, ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, false),
+        (2, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, false),
+        (3, ReasonCode::SERVER_UNAVAILABLE, true),
+        (4, ReasonCode::BAD_USER_NAME_OR_PASSWORD, false),
+        (5, ReasonCode::NOT_AUTHORIZED, false),
+    ] {
+        let (client, mut link) = Link::new::<Async>(options(), Peer::Script(Vec::new()));
+        link.run();
+        link.inbound.extend([0x20, 2, 0, code]);
+        link.run();
+        let error = now(client.connected()).expect_err("refused");
+        assert_eq!(
+            (error.kind(), error.reason_code(), error.is_retryable()),
+            (Kind::Refused, Some(reason), for_now)
+        );
+        let cause = DisconnectCause::RefusedByOlderVersion(code);
+        assert_eq!(error.cause(), Some(&cause));
+    }
+}
+
 /// Section 4.11: which server, and whether this one is to be asked again one day.
 #[test]
 fn a_redirect_names_the_other_server() {

@@ -2,9 +2,11 @@
 //!
 //! The other side is the in-process broker as a machine, or a script of packets.
 
+mod asking;
 mod awaiting;
 mod connect;
 mod consumers;
+mod declared;
 mod dropped;
 mod executor;
 mod failing;
@@ -15,6 +17,7 @@ mod intercepting;
 mod lost_subscribes;
 mod many;
 mod milestones;
+mod observing;
 mod offline;
 mod pitfalls;
 mod preparing;
@@ -36,6 +39,7 @@ mod subscriptions_model;
 #[cfg(feature = "tracing")]
 mod told;
 mod transmit;
+mod unanswered_subscribes;
 mod waking;
 
 use crate::driver::{Action, Attempt, Driver, Host};

@@ -5,9 +5,10 @@ use super::executor::{Task, now};
 use super::subscribe::{suback, subscribe, topics};
 use super::{Link, Peer, accepted, connack, disconnect, online, publish, reconnecting, scripted};
 use crate::{
-    Async, Event, Filter, Options, QoS, ReasonCode, Resubscribe, Resume, SubscribeErrorKind,
-    Subscription, UnsubscribeErrorKind,
+    Async, ConnectionError, ConnectionErrorKind, Event, Filter, Options, QoS, ReasonCode,
+    Resubscribe, Resume, SubscribeErrorKind, Subscription, UnsubscribeErrorKind,
 };
+use core::error::Error;
 use core::time::Duration;
 use mqtt5_broker::{Broker, Config};
 use mqtt5_proto::{Packet, Properties, Property};
@@ -172,6 +173,11 @@ fn a_request_that_is_answered_with_disconnect_three_times_fails_alone() {
     link.send(disconnect(ReasonCode::UNSPECIFIED_ERROR));
     let error = poison.woken().expect_err("three times");
     assert_eq!(error.kind(), SubscribeErrorKind::RejectedByDisconnect);
+    assert_eq!(error.reason_code(), Some(ReasonCode::UNSPECIFIED_ERROR));
+    assert!(!error.is_retryable(), "whatever the code says");
+    let source = error.source().expect("the end of the connection");
+    let end = source.downcast_ref::<ConnectionError>().expect("its error");
+    assert_eq!(end.kind(), ConnectionErrorKind::ByServer);
     assert!(innocent.woken().is_ok());
     link.reconnect();
     assert_eq!(link.sent_types(), ["CONNECT"]);

@@ -1,0 +1,134 @@
+//! What arrives for subscriptions that the application does not have yet, since their SUBACK was not read.
+
+use super::consumers::{answers, take};
+use super::executor::Task;
+use super::session_loss::subscribed;
+use super::subscribe::suback;
+use super::{Link, accepted, publish, reconnecting, scripted};
+use crate::{Bound, Options, Overflow, QoS, ReasonCode};
+use core::num::{NonZeroU16, NonZeroU32};
+use core::time::Duration;
+use mqtt5_proto::packet::{Delivery, Publish};
+use mqtt5_proto::{Packet, Properties};
+
+fn small() -> Options {
+    reconnecting()
+        .inbound_bytes(100)
+        .maximum_packet_size(NonZeroU32::new(100).expect("not zero"))
+        .receive_maximum(NonZeroU16::new(10).expect("not zero"))
+        .stall_timeout(Duration::from_secs(3))
+}
+
+/// The server sends a message again that it sent on an earlier connection.
+fn send_again(link: &mut Link, topic: &str, packet_id: u16) {
+    let delivery = Delivery::AtLeastOnce {
+        id: super::id(packet_id),
+        dup: true,
+    };
+    let Packet::Publish(publish) = publish(topic, QoS::AtLeastOnce, packet_id, &[b'x'; 60]) else {
+        unreachable!()
+    };
+    link.send(Packet::Publish(Publish {
+        delivery,
+        ..publish
+    }));
+}
+
+/// SUBACK was behind more than may be held: the next connection brings it, whatever a second subscription has taken meanwhile, and whether
+/// or not the server has kept the session.
+#[test]
+fn what_nobody_can_take_does_not_keep_suback_from_being_read() {
+    for session_present in [true, false] {
+        let (client, mut first, mut link) = subscribed(small());
+        let mut second = Task::new(client.subscribe("a").qos(QoS::AtLeastOnce));
+        assert!(second.is_pending());
+        assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+        for packet_id in 1..=3 {
+            link.send(publish("a", QoS::AtLeastOnce, packet_id, &[b'x'; 60]));
+            drop(take(&mut first));
+        }
+        assert!(!link.reading);
+        link.pass(Duration::from_secs(4));
+        link.reconnect();
+        assert_eq!(link.sent_types(), ["DISCONNECT", "CONNECT"]);
+        link.send(accepted(session_present));
+        let asked = if session_present { 1 } else { 2 };
+        assert_eq!(link.sent_types().len(), asked);
+        assert!(link.reading, "{session_present}");
+        if session_present {
+            for packet_id in 1..=3 {
+                send_again(&mut link, "a", packet_id);
+                let ok = ReasonCode::SUCCESS;
+                assert_eq!(answers(&mut link), [("PUBACK", packet_id, ok)]);
+            }
+            suback(&mut link, 3, &[ReasonCode::GRANTED_QOS_1]);
+        } else {
+            suback(&mut link, 3, &[ReasonCode::GRANTED_QOS_2]);
+            suback(&mut link, 4, &[ReasonCode::GRANTED_QOS_1]);
+        }
+        assert!(matches!(first.try_recv(), Ok(None)), "it had them");
+        let mut second = second.woken().expect("granted");
+        assert!(matches!(second.try_recv(), Ok(None)));
+        assert_eq!(client.statistics().held_messages, 0);
+    }
+}
+
+/// What only the new subscription has is not lost with the connection: its redelivery hands it over.
+#[test]
+fn what_nobody_else_has_comes_again() {
+    for stalls in [true, false] {
+        let (client, mut link) = scripted(small(), Properties::EMPTY);
+        let mut task = Task::new(client.subscribe("a").qos(QoS::AtLeastOnce));
+        assert!(task.is_pending());
+        let count = if stalls { 3 } else { 2 };
+        for packet_id in 1..=count {
+            link.send(publish("a", QoS::AtLeastOnce, packet_id, &[b'x'; 60]));
+        }
+        assert_eq!(link.reading, !stalls);
+        if stalls {
+            link.pass(Duration::from_secs(4));
+            link.reconnect();
+            link.sent_types();
+            link.send(accepted(true));
+        } else {
+            link.resume(true);
+        }
+        assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+        send_again(&mut link, "a", 1);
+        suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_1]);
+        let mut subscription = task.woken().expect("granted");
+        drop(take(&mut subscription));
+        for packet_id in 2..=count {
+            send_again(&mut link, "a", packet_id);
+            drop(take(&mut subscription));
+        }
+        assert_eq!(link.sent_types().len(), count.into());
+        assert!(matches!(subscription.try_recv(), Ok(None)));
+    }
+}
+
+/// A queue that nobody can empty before SUBACK does not stop the reading.
+#[test]
+fn a_full_queue_does_not_pause_before_suback() {
+    let bound = Bound {
+        messages: 1,
+        bytes: 1 << 20,
+    };
+    let options = small().subscription_queue(bound).overflow(Overflow::Pause);
+    let (client, mut link) = scripted(options, Properties::EMPTY);
+    let mut task = Task::new(client.subscribe("a"));
+    assert!(task.is_pending());
+    for payload in [b"1", b"2"] {
+        link.send(publish("a", QoS::AtMostOnce, 0, payload));
+    }
+    assert!(link.reading);
+    suback(&mut link, 1, &[ReasonCode::GRANTED_QOS_0]);
+    let mut subscription = task.woken().expect("granted");
+    assert_eq!(client.statistics().messages_dropped, 1);
+    link.send(publish("a", QoS::AtMostOnce, 0, b"3"));
+    assert!(!link.reading, "now it does");
+    assert_eq!(take(&mut subscription).payload(), b"1");
+    assert_eq!(take(&mut subscription).payload(), b"3");
+    link.run();
+    assert!(link.reading);
+}

@@ -1,0 +1,109 @@
+//! A filter of the desired set, and what the server knows of it.
+
+use crate::filter::Filter;
+use crate::slab::Key;
+use mqtt5_proto::{Message, QoS, ReasonCode, RetainHandling};
+
+/// A filter that at least one subscription wants.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) name: Box<str>,
+    /// The strongest Quality of Service that was asked for.
+    pub(super) qos: QoS,
+    no_local: bool,
+    pub(super) retain_as_published: bool,
+    /// The Quality of Service that was last sent.
+    pub(super) sent: QoS,
+    /// The Subscription Identifiers that it was subscribed under, the last one last, and whose SUBSCRIBE each was.
+    pub(super) identifiers: Vec<(u32, Key)>,
+    /// What the server last granted.
+    pub(super) granted: Option<ReasonCode>,
+    /// The last SUBSCRIBE for it was lost or refused: the server may have it as that said or as one before did.
+    pub(super) unsure: bool,
+    /// SUBSCRIBEs on their way that name it.
+    pub(super) asked: usize,
+    /// A SUBSCRIBE for it has left in this session.
+    pub(super) at_server: bool,
+    pub(super) locals: Vec<Key>,
+}
+
+impl Wanted {
+    pub(super) fn new(filter: &Filter) -> Self {
+        Self {
+            name: filter.name.as_str().into(),
+            qos: filter.qos,
+            no_local: filter.no_local,
+            retain_as_published: filter.retain_as_published,
+            sent: QoS::AtMostOnce,
+            identifiers: Vec::new(),
+            unsure: false,
+            granted: None,
+            asked: 0,
+            at_server: false,
+            locals: Vec::new(),
+        }
+    }
+
+    /// Whether `filter` differs in what can only be asked for once.
+    pub(super) fn conflicts_with(&self, filter: &Filter) -> bool {
+        (self.no_local, self.retain_as_published) != (filter.no_local, filter.retain_as_published)
+    }
+
+    /// Whether the server already has it at least as strong as `filter` wants it, and owes it no retained messages.
+    pub(super) fn satisfies(&self, filter: &Filter) -> bool {
+        let granted = self.granted.is_some() && self.asked == 0 && self.sent >= filter.qos;
+        granted && filter.retain_handling != RetainHandling::SendAtSubscribe
+    }
+
+    /// What the server knew of it is void.
+    pub(super) fn forget_session(&mut self) {
+        self.sent = QoS::AtMostOnce;
+        self.granted = None;
+        self.at_server = false;
+        self.unsure = false;
+        self.identifiers.clear();
+    }
+
+    /// The Subscription Identifier that it was last subscribed under.
+    pub(super) fn identifier(&self) -> Option<u32> {
+        self.identifiers.last().map(|(identifier, _)| *identifier)
+    }
+
+    /// Notes the identifier of a SUBSCRIBE and whom its retained copies are for.
+    ///
+    /// Those of subscriptions that are gone are forgotten when no message can carry them any more but late ones.
+    pub(super) fn subscribed_under(&mut self, identifier: u32, local: Key) {
+        let in_force = self.identifier();
+        if in_force == Some(identifier) {
+            return;
+        }
+        let known = |(known, _): &(u32, Key)| *known == identifier;
+        let earlier = self.identifiers.iter().position(known);
+        let entry = earlier.map(|at| self.identifiers.remove(at));
+        if self.asked == 0 && !self.unsure {
+            let locals = &self.locals;
+            self.identifiers
+                .retain(|(known, of)| Some(*known) == in_force || locals.contains(of));
+        }
+        // What the server has queued may carry old ones, but not the oldest of very many.
+        let excess = (self.identifiers.len() + 1).saturating_sub(IDENTIFIERS);
+        self.identifiers.drain(..excess);
+        self.identifiers.push(entry.unwrap_or((identifier, local)));
+    }
+
+    pub(super) fn is_named_by(&self, message: &Message) -> bool {
+        self.named_by(message).next().is_some()
+    }
+
+    /// Whose SUBSCRIBEs the identifiers of a message stand for.
+    pub(super) fn named_by<'a>(&'a self, message: &'a Message) -> impl Iterator<Item = Key> + 'a {
+        let carried = message.properties().subscription_identifiers();
+        carried.flat_map(|id| {
+            let known = self.identifiers.iter().filter(move |(own, _)| *own == id);
+            known.map(|(_, local)| *local)
+        })
+    }
+}
+
+/// How many identifiers of a filter are remembered.
+const IDENTIFIERS: usize = 64;
