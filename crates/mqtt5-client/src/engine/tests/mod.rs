@@ -14,6 +14,7 @@ mod feeder;
 mod given_up;
 mod handlers;
 mod intercepting;
+mod listening;
 mod lost_subscribes;
 mod many;
 mod milestones;
