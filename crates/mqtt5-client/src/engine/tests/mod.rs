@@ -14,6 +14,7 @@ mod feeder;
 mod given_up;
 mod handlers;
 mod intercepting;
+mod listening;
 mod lost_subscribes;
 mod many;
 mod milestones;
@@ -282,10 +283,13 @@ impl Link {
                 Peer::Unreachable => {}
                 Peer::Refusing => self.driver.handle_dial_failed(attempt, dial_error()),
                 peer => {
+                    // A transport that nobody wants any more is closed.
+                    if !self.driver.handle_dialed(attempt) {
+                        return;
+                    }
                     if let Peer::Broker(broker) = peer {
                         broker.handle_open(self.clock.now(), attempt.number());
                     }
-                    assert!(self.driver.handle_dialed(attempt));
                     self.attempt = Some(attempt);
                 }
             },

@@ -393,7 +393,7 @@ fn dropped_while_offline() {
     }
 }
 
-/// S75, D1: declared subscriptions are there before the first connection, for the messages of a session that is taken over.
+/// S75, D1: declared subscriptions are there before the first connection, for the messages of a session that is taken over. T131.
 #[test]
 fn declared_subscriptions_hear_a_session_that_is_taken_over() {
     let options = || {
