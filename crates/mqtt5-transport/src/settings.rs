@@ -1,5 +1,6 @@
 //! How transports are set up, as plain data that adapters apply.
 
+use core::time::Duration;
 use mqtt5_client::{Endpoint, Options, Password};
 
 /// Settings of all transports; the defaults are good for most.
@@ -20,11 +21,21 @@ pub struct Settings {
 pub struct TcpSettings {
     /// Sends small packets at once (`TCP_NODELAY`). Default: true, since the client batches by itself.
     pub nodelay: bool,
+    /// How long the connection may be silent before the system probes it (`SO_KEEPALIVE`), in whole seconds and at least one. Default:
+    /// never, since MQTT has a Keep Alive of its own.
+    pub keepalive: Option<Duration>,
+    /// How long what was sent may stay unacknowledged by the other machine before the system ends the connection
+    /// (`TCP_USER_TIMEOUT`), where there is such an option: Linux, Android and Fuchsia. Default: what the system does.
+    pub user_timeout: Option<Duration>,
 }
 
 impl Default for TcpSettings {
     fn default() -> Self {
-        Self { nodelay: true }
+        Self {
+            nodelay: true,
+            keepalive: None,
+            user_timeout: None,
+        }
     }
 }
 
