@@ -40,6 +40,9 @@ impl Default for TcpSettings {
 }
 
 /// Settings of TLS. The server's certificate is always verified, for the host of the endpoint: nothing turns that off.
+///
+/// A server that allows it gets a session of an earlier connection resumed, which saves the proofs of both sides; only with the same
+/// authorities and identity as then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsSettings {
@@ -47,6 +50,12 @@ pub struct TlsSettings {
     pub authorities: Option<Vec<u8>>,
     /// Who the client is, for servers that ask in TLS. Default: nobody.
     pub identity: Option<Identity>,
+    /// Writes the secrets of each connection to the file that the environment variable `SSLKEYLOGFILE` names, so that tools such as
+    /// Wireshark can read what was sent. Whoever has the file can read it, too. Default: false.
+    pub key_log: bool,
+    /// The sessions that can be resumed; copies of the settings share them.
+    #[cfg(feature = "tls")]
+    pub(crate) sessions: crate::pipe::TlsSessions,
 }
 
 /// A certificate of the client and the key to it.
