@@ -20,7 +20,8 @@
 //! ```
 //!
 //! The handles can be shared and sent between threads. `.wait()` blocks the calling thread until the operation has ended, `.start()` until
-//! it was accepted; `.timeout(..)` bounds both. A connection that is lost is made again, as [`Reconnect`] says, and what they
+//! it was accepted; `.timeout(..)` bounds both. Whatever else waits has a form with a time, such as
+//! [`connected_timeout`](Client::connected_timeout) and [`recv_timeout`](Events::recv_timeout). A connection that is lost is made again, as [`Reconnect`] says, and what they
 //! wait for goes on. It ends in any case when the client stops: nothing hangs.
 //!
 //! # Threads

@@ -45,6 +45,7 @@ fn none_unless_the_client_announces_them() {
     }
 }
 
+/// T37: towards the client.
 #[test]
 fn as_many_as_both_sides_want_at_every_qos() {
     for qos in [AT_MOST_ONCE, AT_LEAST_ONCE, EXACTLY_ONCE] {
@@ -70,6 +71,7 @@ fn as_many_as_both_sides_want_at_every_qos() {
     }
 }
 
+/// T135: also for what is sent again.
 #[test]
 fn gone_with_the_connection() {
     let properties = [

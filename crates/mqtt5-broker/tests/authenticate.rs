@@ -98,6 +98,7 @@ fn expect_connack(bench: &mut Bench, reason: ReasonCode) {
     assert_eq!((statistics.connections, statistics.sessions), (0, 0));
 }
 
+/// T134: AUTH before CONNACK.
 #[test]
 fn several_rounds_before_connack() {
     let mut bench = accepted();
@@ -128,6 +129,7 @@ fn the_hook_refuses_with_the_code_it_likes() {
     }
 }
 
+/// T134: errors of the exchange.
 #[test]
 fn what_may_not_come_before_connack() {
     for packet in [
@@ -187,6 +189,7 @@ fn an_earlier_connection_stays_until_the_new_one_is_known() {
     assert!(matches!(bench.received(1).one(), Packet::Connack(_)));
 }
 
+/// T31, T134: re-authentication.
 #[test]
 fn again_while_messages_flow() {
     let mut bench = accepted();
@@ -202,6 +205,7 @@ fn again_while_messages_flow() {
     bench.expect(1, &[auth(ReasonCode::SUCCESS, &[METHOD])]);
 }
 
+/// T134: re-authentication that fails.
 #[test]
 fn again_and_refused() {
     let mut bench = accepted();

@@ -135,6 +135,7 @@ fn assigned_identifiers_are_new_ones() {
     assert_eq!(clients, ["auto-ab-1", "auto-ab-2", "auto-ab-3"]);
 }
 
+/// T158: the version of CONNECT.
 #[test]
 fn other_protocol_versions_are_refused_with_0x84() {
     for level in [0, 3, 4, 6, 255] {
@@ -152,6 +153,7 @@ fn other_protocol_versions_are_refused_with_0x84() {
     }
 }
 
+/// T158: its flags and properties.
 #[test]
 fn malformed_connects_are_refused_with_their_code() {
     for (bytes, reason) in [
@@ -345,6 +347,7 @@ fn any_chunking_gives_the_same_answers() {
     }
 }
 
+/// T36: of the keep alive that the broker has dictated, if it has.
 #[test]
 fn silence_for_one_and_a_half_keep_alive_closes() {
     for (keep_alive, server_keep_alive, limit) in
@@ -416,6 +419,7 @@ fn the_number_of_a_lost_connection_may_be_used_again() {
     assert_eq!(bench.broker.poll_action(), None);
 }
 
+/// T125: the reason of DISCONNECT.
 #[test]
 fn commands_of_the_operator() {
     let mut bench = Bench::new();

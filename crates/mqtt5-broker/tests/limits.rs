@@ -6,6 +6,7 @@ use common::*;
 use mqtt5_proto::packet::{Connect, List, Packet, Publish, Subscribe, SubscribeFilter};
 use mqtt5_proto::{Properties, Property, QoS, ReasonCode};
 
+/// T34, T38: Maximum QoS, retain, wildcards, identifiers, groups.
 #[test]
 fn what_is_not_available_is_a_protocol_error_with_its_code() {
     let mut bench = Bench::with(|config| {
@@ -59,6 +60,7 @@ fn what_is_not_available_is_a_protocol_error_with_its_code() {
     }
 }
 
+/// T34: a subscription is granted the QoS that there is.
 #[test]
 fn subscriptions_are_granted_as_far_as_supported() {
     for maximum in [AT_MOST_ONCE, AT_LEAST_ONCE] {
@@ -81,6 +83,7 @@ fn subscriptions_are_granted_as_far_as_supported() {
     }
 }
 
+/// T37: up to the maximum that was announced.
 #[test]
 fn topic_aliases() {
     for (maximum, alias, reason) in [
@@ -137,6 +140,7 @@ fn an_unknown_topic_alias_is_a_protocol_error() {
     bench.expect_disconnect(1, ReasonCode::PROTOCOL_ERROR);
 }
 
+/// T35: in what is received.
 #[test]
 fn packets_that_are_too_large_fail_at_their_header() {
     let mut bench = Bench::with(|config| config.maximum_packet_size = 50);
@@ -148,6 +152,7 @@ fn packets_that_are_too_large_fail_at_their_header() {
     bench.expect_disconnect(1, ReasonCode::PACKET_TOO_LARGE);
 }
 
+/// T35: in what is sent.
 #[test]
 fn the_client_s_maximum_packet_size_is_kept() {
     for qos in [AT_MOST_ONCE, AT_LEAST_ONCE, EXACTLY_ONCE] {

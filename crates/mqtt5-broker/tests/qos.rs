@@ -208,6 +208,7 @@ fn an_identifier_of_the_other_qos_is_in_use() {
     assert_eq!(bench.received(2).payloads(), ["x"]);
 }
 
+/// T130: an acknowledgement makes room, a refusal too.
 #[test]
 fn the_client_s_receive_maximum_holds_back_what_is_above_qos_0() {
     for qos in [AT_LEAST_ONCE, EXACTLY_ONCE] {
@@ -244,6 +245,7 @@ fn the_client_s_receive_maximum_holds_back_what_is_above_qos_0() {
     }
 }
 
+/// T130: the limit, exceeded.
 #[test]
 fn our_receive_maximum_is_kept() {
     let mut bench = Bench::with(|config| config.receive_maximum = 2);
@@ -289,6 +291,7 @@ fn order_is_kept_for_each_qos() {
     assert_eq!(bench.received(2).payloads(), expected);
 }
 
+/// T152: and none is used twice.
 #[test]
 fn every_identifier_may_be_in_flight() {
     let mut bench = Bench::with(|config| config.maximum_queued = 70_000);

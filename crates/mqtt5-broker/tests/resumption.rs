@@ -6,6 +6,7 @@ use common::*;
 use mqtt5_proto::packet::{Packet, Publish};
 use mqtt5_proto::{Property, ReasonCode};
 
+/// T82: with DUP 1 and the identifiers that it had.
 #[test]
 fn what_was_unacknowledged_is_sent_again_in_order() {
     let mut bench = pair(EXACTLY_ONCE);
@@ -76,6 +77,7 @@ fn what_was_unacknowledged_is_sent_again_in_order() {
     );
 }
 
+/// T23: not their PUBLISHes.
 #[test]
 fn every_pubrel_is_sent_again_in_the_order_of_the_pubrecs() {
     let mut bench = pair(EXACTLY_ONCE);
@@ -230,6 +232,7 @@ fn identifiers_and_expiry_outlive_the_connection() {
     assert_eq!(frames.packets().len(), 2);
 }
 
+/// T23: whatever is sent again, it is forwarded once.
 #[test]
 fn exactly_once_from_the_client_survives_the_connection() {
     let mut bench = Bench::new();

@@ -88,6 +88,7 @@ fn the_lower_qos_counts_here_too() {
     }
 }
 
+/// T28: at each SUBSCRIBE, at the first, never.
 #[test]
 fn retain_handling() {
     for (handling, first, second) in [

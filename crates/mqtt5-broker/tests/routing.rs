@@ -31,6 +31,7 @@ fn wildcards_and_the_dollar_rule() {
     assert_eq!(receivers("A/b"), [2, 3]);
 }
 
+/// T29, T39: with the identifiers of all of them.
 #[test]
 fn overlapping_subscriptions_make_one_copy_with_the_highest_qos() {
     let mut bench = Bench::new();
@@ -114,6 +115,7 @@ fn a_subscription_replaces_the_one_of_the_same_filter() {
     bench.expect_nothing(1);
 }
 
+/// T26: also beside another subscription of the same client.
 #[test]
 fn no_local() {
     let mut bench = Bench::new();
@@ -133,6 +135,7 @@ fn no_local() {
     bench.expect(1, &[message("t", "own")]);
 }
 
+/// T27: the flag of the publisher, or none.
 #[test]
 fn retain_as_published() {
     for (wanted, retain) in [(false, false), (false, true), (true, false), (true, true)] {
@@ -158,6 +161,7 @@ fn retain_as_published() {
     }
 }
 
+/// T24: refused filters do not harm the others.
 #[test]
 fn a_reason_for_every_filter() {
     let mut bench = Bench::with(|config| {

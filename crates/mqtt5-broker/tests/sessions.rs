@@ -29,6 +29,7 @@ fn session_present() {
     assert!(bench.resume(5, &returning("a")).0);
 }
 
+/// T131: a session is lost on request.
 #[test]
 fn clean_start_forgets_everything() {
     let mut bench = pair(AT_LEAST_ONCE);
@@ -47,6 +48,7 @@ fn clean_start_forgets_everything() {
     );
 }
 
+/// T131: not before, and not after.
 #[test]
 fn a_session_ends_with_its_expiry() {
     for (expiry, alive, dead) in [

@@ -25,6 +25,7 @@ fn group(members: u64, qos: QoS) -> Bench {
     bench
 }
 
+/// T21: each message goes to one member.
 #[test]
 fn members_take_turns() {
     let mut bench = group(3, AT_MOST_ONCE);
@@ -36,6 +37,7 @@ fn members_take_turns() {
     assert_eq!(bench.received(4).payloads(), ["c"]);
 }
 
+/// T21: groups, and subscriptions beside them, have their own copies.
 #[test]
 fn each_group_gets_one_and_others_their_own() {
     let mut bench = group(2, AT_MOST_ONCE);
@@ -115,6 +117,7 @@ fn who_is_connected_comes_first() {
     assert_eq!(counts.iter().sum::<usize>(), 1);
 }
 
+/// T138: [MQTT-3.8.3-4].
 #[test]
 fn no_local_is_a_protocol_error() {
     let mut bench = Bench::new();

@@ -37,6 +37,7 @@ fn mortal<'a>(delay: &'a [Property<'a>], session: &'a [Property<'a>]) -> Connect
 const HOUR: [Property<'_>; 1] = [Property::SessionExpiryInterval(3_600)];
 const TEN_SECONDS: [Property<'_>; 1] = [Property::WillDelayInterval(10)];
 
+/// T41: the graceless end.
 #[test]
 fn published_when_the_connection_is_lost() {
     let mut bench = watched();
@@ -57,6 +58,7 @@ fn published_once_while_the_session_lives_on() {
     bench.expect_nothing(1); // [MQTT-3.1.2-10]
 }
 
+/// T41, T42: the graceful end, and the one with will.
 #[test]
 fn disconnect_decides_by_its_reason() {
     for (reason, is_published) in [
@@ -100,6 +102,7 @@ fn published_when_the_broker_ends_the_connection() {
     bench.expect_nothing(1);
 }
 
+/// T43: not before.
 #[test]
 fn the_delay_runs_from_the_loss() {
     let mut bench = watched();
@@ -132,6 +135,7 @@ fn the_session_ends_before_the_delay() {
     bench.expect(1, &[message("gone", "bye")]);
 }
 
+/// T43: not at all.
 #[test]
 fn who_comes_back_in_time_is_not_dead() {
     let mut bench = watched();

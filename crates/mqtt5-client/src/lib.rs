@@ -46,8 +46,8 @@ pub use error::{
 };
 pub use filter::Filter;
 pub use handles::{
-    Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted, Handling,
-    Interceptor, Message, MessageDraft, NextAttempt, NextEvent, NextState, OpenRequester,
+    Asking, Attempts, Client, Delivery, Disconnect, Disconnecting, Ended, Events, Granted,
+    Handling, Interceptor, Message, MessageDraft, NextAttempt, NextEvent, NextState, OpenRequester,
     OpeningRequester, Preparation, Progress, Publish, PublishDraft, Publishing, Receive,
     ReceiveMany, ReceiveTimeout, Request, Requester, Requesting, Starting, States, Subscribe,
     Subscribing, Subscription, Unsubscribe, Unsubscribed, Unsubscribing, Verdict, Watching,
@@ -60,9 +60,9 @@ pub use mqtt5_proto::{
     TopicAliases, TopicError, TopicFilter, TopicName, Violation,
 };
 pub use options::{
-    AckMode, Backoff, Bound, Congestion, Interception, KeepAlive, Offline, OnDrop, OnSessionLost,
-    Options, OptionsError, Overflow, QueueFull, Reconnect, Redirects, Refusal, Resubscribe, Resume,
-    Retry, Will,
+    AckMode, Backoff, Bound, Congestion, Declared, Interception, KeepAlive, Offline, OnDrop,
+    OnSessionLost, Options, OptionsError, Overflow, QueueFull, Reconnect, Redirects, Refusal,
+    Resubscribe, Resume, Retry, Will,
 };
 pub use payload::Payload;
 pub use secret::Password;

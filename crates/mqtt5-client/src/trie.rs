@@ -252,6 +252,7 @@ mod tests {
     }
 
     proptest! {
+        /// T153, T158: whatever was added and taken away.
         #[test]
         fn agrees_with_a_naive_matcher_while_filters_come_and_go(
             filters in prop::collection::vec(filter(), 1..30),

@@ -41,7 +41,7 @@ fn names_are_unique() {
     }
 }
 
-/// Every packet decodes to what the specification says, with the type and length of its fixed header (2.1).
+/// Every packet decodes to what the specification says, with the type and length of its fixed header (2.1). T158.
 #[test]
 fn decodes() {
     for vector in golden::vectors() {

@@ -14,7 +14,7 @@ use golden::{Sender, frame, lenient, prefixed};
 const V5: ProtocolVersion = ProtocolVersion::V5;
 const SIDES: [Role; 2] = [Role::Client, Role::Server];
 
-/// Five bytes of length are malformed before the fifth arrives; four are the limit.
+/// Five bytes of length are malformed before the fifth arrives; four are the limit. T153.
 #[test]
 fn hb_01_variable_byte_integers_end() {
     let server = Decoding::new(Role::Server);

@@ -201,7 +201,7 @@ fn a_will_that_is_said_to_be_text_is_text<F: Face>() {
     }
 }
 
-/// 3.1.2.11.10.
+/// 3.1.2.11.10. T117.
 fn data_needs_a_method<F: Face>() {
     let list = [LIMITS[0], LIMITS[1], Property::AuthenticationData(b"x")];
     let mut bed = Bed::<F>::new();

@@ -52,7 +52,7 @@ fn names() {
 }
 
 /// [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1], [MQTT-4.7.3-2]: the examples of 4.7.1, and each wildcard beside, before and
-/// behind another character.
+/// behind another character. T153, T158.
 #[test]
 fn wildcards() {
     for text in [
@@ -122,7 +122,7 @@ fn shared_subscriptions() {
     }
 }
 
-/// [MQTT-4.7.2-1].
+/// [MQTT-4.7.2-1]. T138.
 #[test]
 fn wildcards_do_not_match_a_dollar() {
     for (filter, topic, expected) in [

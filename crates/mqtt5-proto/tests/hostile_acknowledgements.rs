@@ -247,7 +247,7 @@ fn fails<F: Face>(
     assert_eq!(ends, [Told::Completed(op, End::ConnectionLost)]);
 }
 
-/// [MQTT-2.2.1-3], [MQTT-2.2.1-4]: in every packet that has one, whatever else it holds.
+/// [MQTT-2.2.1-3], [MQTT-2.2.1-4]: in every packet that has one, whatever else it holds. T150.
 fn hb_36_packet_identifier_0<F: Face>() {
     for packet in [
         &b"\x32\x07\0\x01t\0\0\0x"[..],

@@ -98,6 +98,7 @@ const fn alias(number: u16) -> [Property<'static>; 1] {
 
 // Inbound.
 
+/// T135: the last topic counts.
 fn an_alias_is_learnt_used_and_remapped<F: Face>() {
     let mut bed = inbound::<F>(8);
     for (topic, number, expected) in [
@@ -169,6 +170,7 @@ fn hb_46_an_alias_above_our_maximum_is_refused<F: Face>() {
     refused(Bed::<F>::connected(), &packet, 0x94, invalid);
 }
 
+/// T135: what the last connection knew is unknown.
 fn hb_46_inbound_aliases_end_with_their_connection<F: Face>() {
     let mut bed = inbound::<F>(8);
     bed.message(&aliased("t", &alias(1), ""));
@@ -291,6 +293,7 @@ fn the_one_not_used_for_longest_gives_way<F: Face>() {
     leaves(&mut bed, "e", true, ("e", 1));
 }
 
+/// T37: the oldest gives way.
 fn hb_21_never_above_either_maximum<F: Face>() {
     for (ours, server) in [(2, u16::MAX), (8, 2), (2, 2), (u16::MAX, 2)] {
         for mode in [OnRequest(ours), Auto(ours)] {
@@ -351,6 +354,7 @@ fn what_waits_gets_its_alias_when_it_leaves<F: Face>() {
     }
 }
 
+/// T135: on our side.
 fn a_fresh_table_for_each_connection<F: Face>() {
     let mut bed = outbound::<F>(OnRequest(8), 8);
     leaves(&mut bed, "b", true, ("b", 1));
@@ -364,6 +368,7 @@ fn a_fresh_table_for_each_connection<F: Face>() {
     leaves(&mut bed, "a", true, ("a", 0));
 }
 
+/// T135: or an alias of this connection.
 fn what_is_sent_again_has_its_topic<F: Face>() {
     let mut config = Config::default();
     config.topic_aliases = OnRequest(8);

@@ -38,6 +38,7 @@ every_storage!(
     nothing_is_resent_before_the_verdict,
 );
 
+/// T134, T147: AUTH on connecting.
 fn a_whole_exchange<F: Face>() {
     let mut bed = open::<F>();
     for round in ["one", "two"] {
@@ -79,6 +80,7 @@ fn an_exchange_without_data<F: Face>() {
     connected::<F>().close();
 }
 
+/// T134: a success begins the count anew.
 fn rounds_are_counted_for_each_authentication<F: Face>() {
     let mut bed = open::<F>();
     for connection in 0..3 {
@@ -141,6 +143,7 @@ fn nothing_is_handled_before_the_verdict<F: Face>() {
     assert!(bed.client.wants_read());
 }
 
+/// T117: without harm.
 fn steps_out_of_turn_are_refused<F: Face>() {
     let steps = [Continue(b"x"), Accept, Abort];
     let mut bed = Bed::<F>::new();
@@ -205,6 +208,7 @@ fn a_lost_connection_ends_the_exchange<F: Face>() {
     bed.accept(&[AuthenticationMethod(METHOD)]);
 }
 
+/// T117: refused before anything is sent.
 fn a_method_that_is_too_long<F: Face>() {
     for length in [64, 65] {
         let method = "m".repeat(length);

@@ -22,7 +22,7 @@ every_storage!(
 );
 
 /// [MQTT-3.1.3-1], [MQTT-3.1.2-9], [MQTT-3.1.2-17], [MQTT-3.1.2-19]: all options, all properties, all properties of the
-/// will, each at its place.
+/// will, each at its place. T140.
 fn connect_with_everything_is_byte_for_byte<F: Face>() {
     let properties = [
         Property::SessionExpiryInterval(300),

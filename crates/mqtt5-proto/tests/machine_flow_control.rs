@@ -34,7 +34,7 @@ fn completed(events: &[Told]) -> usize {
     events.iter().filter(delivered).count()
 }
 
-/// [MQTT-3.3.4-7], [MQTT-4.9.0-1], [MQTT-4.9.0-2]: whatever the mix of QoS 1 and 2.
+/// [MQTT-3.3.4-7], [MQTT-4.9.0-1], [MQTT-4.9.0-2]: whatever the mix of QoS 1 and 2. T25, T130.
 fn hb_40_receive_maximum_is_never_exceeded<F: Face>() {
     let mut bed = Bed::<F>::accepted(&[Property::ReceiveMaximum(3)]);
     for n in 0..8 {
@@ -67,7 +67,7 @@ fn receive_maximum_of_one<F: Face>() {
     bed.expect_sent(&[]);
 }
 
-/// D34, 4.9: PUBREC does not return the quota, PUBCOMP does.
+/// D34, 4.9: PUBREC does not return the quota, PUBCOMP does. T130, T151.
 fn an_exchange_counts_until_it_is_finished<F: Face>() {
     let mut bed = Bed::<F>::accepted(&[Property::ReceiveMaximum(1)]);
     bed.publish(ExactlyOnce, "a").unwrap();
@@ -79,7 +79,7 @@ fn an_exchange_counts_until_it_is_finished<F: Face>() {
     bed.expect_sent(&[publish(AtLeastOnce, 2, "b")]);
 }
 
-/// 4.9, D25, T4: PUBACK and PUBREC with an error return the quota like any end.
+/// 4.9, D25, T4: PUBACK and PUBREC with an error return the quota like any end. T130, T151.
 fn a_refusal_returns_its_quota<F: Face>() {
     let mut bed = Bed::<F>::accepted(&[Property::ReceiveMaximum(1)]);
     for (n, qos, packet) in [
@@ -139,7 +139,7 @@ fn other_packets_pass_an_exhausted_quota<F: Face>() {
     bed.expect_sent(&[pubrel(1)]);
 }
 
-/// [MQTT-2.2.1-3], HB-38: round robin, so that an identifier rests as long as possible; not lowest free.
+/// [MQTT-2.2.1-3], HB-38: round robin, so that an identifier rests as long as possible; not lowest free. T125, T150.
 fn hb_38_identifiers_go_round<F: Face>() {
     let mut bed = Bed::<F>::connected();
     for n in 1..=u16::MAX {
@@ -244,7 +244,7 @@ fn one_larger_message_may_wait_alone<F: Face>() {
     assert_eq!(bed.publish(AtLeastOnce, &large), Err(Refused::Full));
 }
 
-/// D35, E3: nothing more is told of it, its bytes never leave, its identifier was never taken.
+/// D35, E3: nothing more is told of it, its bytes never leave, its identifier was never taken. T151.
 fn a_publish_that_waits_can_be_withdrawn<F: Face>() {
     let mut bed = blocked::<F>(Config::default());
     let ops: Vec<_> = ["a", "b", "c"]
@@ -312,7 +312,7 @@ mod growable {
     use super::*;
     use machine::{Borrowing, Lending};
 
-    /// HB-40: all identifiers in use is back-pressure: publishes wait, a SUBSCRIBE is refused; O(1) for each.
+    /// HB-40: all identifiers in use is back-pressure: publishes wait, a SUBSCRIBE is refused; O(1) for each. T150, T158.
     #[test]
     fn hb_40_all_identifiers_in_use() {
         let mut bed = Bed::<Lending>::connected();

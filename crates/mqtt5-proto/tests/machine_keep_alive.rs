@@ -42,7 +42,7 @@ fn connected<F: Face>(keep_alive: u16) -> Bed<F> {
     bed
 }
 
-/// [MQTT-3.1.2-20], D18: the shorter of a quarter and 5 s before the end.
+/// [MQTT-3.1.2-20], D18: the shorter of a quarter and 5 s before the end. T76, T79, T129.
 fn pingreq_when_nothing_was_sent<F: Face>() {
     for (keep_alive, due) in [
         (60, 55_000),
@@ -75,7 +75,7 @@ fn hb_52_receiving_does_not_postpone_pingreq<F: Face>() {
     bed.expect_sent(&[Packet::Pingreq]);
 }
 
-/// From the moment when a packet is written, not when it is encoded.
+/// From the moment when a packet is written, not when it is encoded. T75, T149.
 fn sending_postpones_pingreq<F: Face>() {
     let mut bed = connected::<F>(60);
     bed.sleep_until(20_000);
@@ -89,7 +89,7 @@ fn sending_postpones_pingreq<F: Face>() {
     bed.expect_sent(&[Packet::Pingreq]);
 }
 
-/// D18: a client that only sends finds out whether it is heard.
+/// D18: a client that only sends finds out whether it is heard. T129.
 fn hb_52_pingreq_when_nothing_was_received<F: Face>() {
     let mut bed = connected::<F>(60);
     for at in (10_000..60_000).step_by(10_000) {
@@ -107,7 +107,7 @@ fn hb_52_pingreq_when_nothing_was_received<F: Face>() {
     assert_eq!(bed.timer(), Some((70_000, PingResponse)));
 }
 
-/// D18: min(10 s, KA/2) after PINGREQ; within one and a half times the Keep Alive (HB-52).
+/// D18: min(10 s, KA/2) after PINGREQ; within one and a half times the Keep Alive (HB-52). T78, T129, T149.
 fn hb_52_silence_after_pingreq_is_death<F: Face>() {
     for (keep_alive, pingreq, death) in [
         (60, 55_000, 65_000),
@@ -126,7 +126,7 @@ fn hb_52_silence_after_pingreq_is_death<F: Face>() {
     }
 }
 
-/// D18, HB-53: one byte of a packet is a sign of life.
+/// D18, HB-53: one byte of a packet is a sign of life. T77, T129.
 fn hb_53_any_byte_is_life<F: Face>() {
     let mut bed = connected::<F>(60);
     let packet = encode(&publish(AtMostOnce, 0, "x"));
@@ -151,7 +151,7 @@ fn hb_53_a_server_that_never_answers_pingreq_lives<F: Face>() {
     }
 }
 
-/// [MQTT-3.1.2-21], D19, HB-20: its value holds when it is 0, and when we asked for 0.
+/// [MQTT-3.1.2-21], D19, HB-20: its value holds when it is 0, and when we asked for 0. T36, T128.
 fn hb_20_the_server_decides<F: Face>() {
     for (ours, server, timer) in [
         (60, 20, Some((15_000, KeepAlive))),
@@ -168,6 +168,7 @@ fn hb_20_the_server_decides<F: Face>() {
     }
 }
 
+/// T129: no deadline, no PINGREQ.
 fn off_is_off<F: Face>() {
     let mut bed = connected::<F>(0);
     assert_eq!(bed.timer(), None);
@@ -336,7 +337,7 @@ fn a_large_packet_that_leaves_slowly_is_no_silence<F: Face>() {
     bed.expect_end(None, DisconnectCause::KeepAliveTimeout);
 }
 
-/// HB-52: a half-open transport is found out although PINGREQ never leaves.
+/// HB-52: a half-open transport is found out although PINGREQ never leaves. T149.
 fn hb_52_a_transport_that_stalls_under_pingreq_is_dead<F: Face>() {
     let mut bed = connected::<F>(10);
     bed.sleep_until(7_500);

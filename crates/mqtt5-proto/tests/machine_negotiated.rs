@@ -53,7 +53,7 @@ fn check_server(negotiated: &Negotiated) {
     assert_eq!(negotiated.keep_alive, 9);
 }
 
-/// What we announce of ourselves says nothing about the server.
+/// What we announce of ourselves says nothing about the server. T128.
 fn defaults_of_the_specification<F: Face>() {
     let mut bed = Bed::<F>::new();
     let list = [LIMITS[0], LIMITS[1], Property::TopicAliasMaximum(8)];
@@ -62,6 +62,7 @@ fn defaults_of_the_specification<F: Face>() {
     check_defaults(&bed.client.negotiated().unwrap());
 }
 
+/// T128: whatever it says.
 fn every_value_of_connack_is_kept<F: Face>() {
     let bed = Bed::<F>::accepted(&SERVER);
     check_server(&bed.client.negotiated().unwrap());

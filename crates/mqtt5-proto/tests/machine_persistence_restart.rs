@@ -68,6 +68,7 @@ fn nothing_to_begin_with<F: Face>() {
     bed.resume(false, &[]);
 }
 
+/// T142: with DUP 1, although this process has not sent it.
 fn a_publish_goes_out_again<F: Face>() {
     for qos in [AtLeastOnce, ExactlyOnce] {
         for sent in [false, true] {
@@ -165,7 +166,7 @@ fn after_pubrel_the_identifier_is_free<F: Face>() {
     bed.message(&publish(ExactlyOnce, 7, "next"));
 }
 
-/// [MQTT-4.6.0-1], [MQTT-4.6.0-4].
+/// [MQTT-4.6.0-1], [MQTT-4.6.0-4]. T142, T152.
 fn publishes_keep_their_order_and_pubrels_theirs<F: Face>() {
     let (mut bed, mut store) = recording::<F>();
     for text in ["a", "b", "c", "d", "e"] {
@@ -228,7 +229,7 @@ fn an_operation_of_which_only_the_end_was_stored<F: Face>() {
 }
 
 /// E13: wherever the process ends, what was handed over in the old session goes into the new one as new, once and in
-/// order; after PUBREC never.
+/// order; after PUBREC never. T131.
 fn every_prefix_of_a_lost_session<F: Face>() {
     let mut config = write_ahead();
     config.session_loss = REPUBLISH_ALL;

@@ -8,7 +8,7 @@ use mqtt5_proto::{
     TopicName,
 };
 
-use machine::packets::{ack_with, again, pubcomp, publish, pubrec, pubrel};
+use machine::packets::{ack_with, again, puback, pubcomp, publish, pubrec, pubrel};
 use machine::store::{Kind, Store, kinds, recording, restarted, write_ahead};
 use machine::{Bed, End, Face, LIMITS, Told, every_storage, secs};
 
@@ -24,6 +24,7 @@ every_storage!(
     a_snapshot_of_a_session_that_is_over_keeps_its_order,
     a_snapshot_becomes_records,
     a_snapshot_keeps_a_pubrec_behind_what_waits,
+    what_was_loaded_counts_against_receive_maximum,
 );
 
 /// Connects to the session that is kept; all that the machine wants to write is durable.
@@ -236,4 +237,72 @@ fn a_snapshot_keeps_a_pubrec_behind_what_waits<F: Face>() {
     assert_eq!(kinds(&snapshot), expected);
     let bed = restarted::<F>(write_ahead(), &store.durable());
     assert_eq!(bed.client.records(), snapshot);
+}
+
+/// T130, D34: what another process sent takes the places of the window until it is finished, and goes before what is new.
+fn what_was_loaded_counts_against_receive_maximum<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    for (qos, text) in [(AtLeastOnce, "a"), (ExactlyOnce, "b"), (AtLeastOnce, "c")] {
+        bed.publish(qos, text).unwrap();
+    }
+    bed.sent_bytes();
+    let mut bed = restarted::<F>(Config::default(), &bed.client.records());
+    assert_eq!((bed.client.in_flight(), bed.client.pending()), (3, 0));
+    assert_eq!(bed.resume(true, &[Property::ReceiveMaximum(2)]), []);
+    bed.expect_sent(&[again(AtLeastOnce, 1, "a"), again(ExactlyOnce, 2, "b")]);
+    bed.publish(AtLeastOnce, "d").unwrap();
+    bed.expect_sent(&[]);
+    bed.tell(&puback(1));
+    bed.expect_sent(&[again(AtLeastOnce, 3, "c")]);
+    bed.tell(&pubrec(2));
+    bed.expect_sent(&[pubrel(2)]);
+    bed.tell(&puback(3));
+    bed.expect_sent(&[publish(AtLeastOnce, 4, "d")]);
+    bed.tell(&pubcomp(2));
+    bed.tell(&puback(4));
+    assert_eq!((bed.client.in_flight(), bed.client.pending()), (0, 0));
+}
+
+#[cfg(feature = "alloc")]
+mod growable {
+    use super::*;
+    use machine::Lending;
+    use mqtt5_proto::Refused;
+
+    /// T152: a session with every identifier in use is loaded whole, sent again whole, and ends whole.
+    #[test]
+    fn every_identifier_outlives_the_process() {
+        let mut bed = Bed::<Lending>::keeping();
+        for n in 1..=u16::MAX {
+            bed.publish(AtLeastOnce, "").unwrap();
+            if n % 4_096 == 0 {
+                bed.sent_bytes();
+            }
+        }
+        bed.sent_bytes();
+        let mut bed = restarted::<Lending>(Config::default(), &bed.client.records());
+        assert_eq!((bed.client.in_flight(), bed.client.pending()), (65_535, 0));
+        assert_eq!(bed.resume(true, &[]), []);
+        let mut again_sent = Vec::new();
+        loop {
+            match bed.sent_bytes() {
+                bytes if bytes.is_empty() => break,
+                bytes => again_sent.extend(bytes),
+            }
+            assert_eq!(bed.events(), []);
+        }
+        let length = machine::packets::encode(&again(AtLeastOnce, 1, "")).len();
+        let expected = |n| machine::packets::encode(&again(AtLeastOnce, n, ""));
+        assert_eq!(again_sent.len(), 65_535 * length);
+        for (packet, n) in again_sent.chunks(length).zip(1..=u16::MAX) {
+            assert_eq!(packet, expected(n));
+        }
+        assert_eq!(bed.subscribe(&["a"]), Err(Refused::PacketIdsExhausted));
+        let mut ends = 0;
+        for n in 1..=u16::MAX {
+            ends += bed.tell(&puback(n)).len();
+        }
+        assert_eq!((ends, bed.client.in_flight()), (65_535, 0));
+        bed.subscribe(&["a"]).unwrap();
+    }
 }

@@ -33,6 +33,7 @@ every_storage!(
     a_challenge_behind_the_verdict,
 );
 
+/// T134, T140: re-authentication.
 fn again_without_data<F: Face>() {
     let mut bed = connected::<F>();
     let op = again(&mut bed);
@@ -47,6 +48,7 @@ fn again_without_data<F: Face>() {
     assert_eq!(bed.close().len(), 1);
 }
 
+/// T134: data of the server waits for a verdict.
 fn again_with_data<F: Face>() {
     let mut bed = connected::<F>();
     let op = again(&mut bed);
@@ -81,6 +83,7 @@ fn messages_flow_meanwhile<F: Face>() {
     assert_eq!(told, [Told::Completed(op, End::Authenticated)]);
 }
 
+/// T134: errors of the caller.
 fn again_one_at_a_time<F: Face>() {
     let mut bed = connected::<F>();
     again(&mut bed);
@@ -119,6 +122,7 @@ fn again_and_lost<F: Face>() {
     }
 }
 
+/// T134: the server refuses.
 fn again_and_refused<F: Face>() {
     let mut bed = connected::<F>();
     let op = again(&mut bed);
@@ -131,6 +135,7 @@ fn again_and_refused<F: Face>() {
     assert_eq!(ends, [Told::Completed(op, End::ConnectionLost)]);
 }
 
+/// T117, T134: what was not agreed on in CONNECT cannot be done again.
 fn again_without_a_method<F: Face>() {
     let mut bed = Bed::<F>::new();
     let not_connected = Err(Refused::NotConnected);

@@ -140,6 +140,7 @@ fn every_refusal_leaves_with_its_code<F: Face>() {
     }
 }
 
+/// T146: in whatever order the application answers.
 fn answers_in_order<F: Face>(qos: QoS, packet: PacketType) {
     let mut bed = Bed::<F>::connected();
     let ids = [5, 2, 9, 1];
@@ -180,6 +181,7 @@ fn the_two_orders_are_independent<F: Face>() {
     bed.expect_sent(&[pubrec(4)]);
 }
 
+/// T146: behind what arrived before it.
 fn a_refusal_waits_for_its_turn<F: Face>() {
     let mut bed = Bed::<F>::connected();
     let first = bed.token(&publish(AtLeastOnce, 1, "x"));
@@ -331,7 +333,7 @@ fn both_directions_may_use_an_identifier<F: Face>() {
     assert_eq!((bed.client.held(), bed.client.in_flight()), (0, 0));
 }
 
-/// [MQTT-3.3.4-9], D13, HB-42: 0x93; repetitions do not count.
+/// [MQTT-3.3.4-9], D13, HB-42: 0x93; repetitions do not count. T130.
 fn hb_42_receive_maximum_is_strict<F: Face>() {
     let mut bed = Bed::<F>::connected();
     for n in 1..=WINDOW {
@@ -345,7 +347,7 @@ fn hb_42_receive_maximum_is_strict<F: Face>() {
     bed.expect_end(Some(0x93), DisconnectCause::Violation(violation));
 }
 
-/// D13, T7: a margin for servers that overshoot.
+/// D13, T7: a margin for servers that overshoot. T130.
 fn the_margin_is_tolerated_and_counted<F: Face>() {
     let mut config = Config::default();
     config.inbound_margin = 2;
@@ -362,7 +364,7 @@ fn the_margin_is_tolerated_and_counted<F: Face>() {
     bed.expect_end(Some(0x93), DisconnectCause::Violation(violation));
 }
 
-/// D13: from arrival until PUBACK, PUBCOMP or a refusing PUBREC is encoded.
+/// D13: from arrival until PUBACK, PUBCOMP or a refusing PUBREC is encoded. T130.
 fn receive_maximum_counts_until_the_answer<F: Face>() {
     let mut bed = Bed::<F>::connected();
     bed.close();

@@ -168,6 +168,7 @@ fn auth(reason: ReasonCode, data: &[u8]) -> Vec<u8> {
     }))
 }
 
+/// T31: connecting, on each connection anew.
 fn both_sides_prove_themselves<F: Face>() {
     let mut pair = Pair::<F>::connected();
     pair.bed.publish(AtMostOnce, "x").unwrap();
@@ -192,6 +193,7 @@ fn both_sides_prove_themselves<F: Face>() {
     );
 }
 
+/// T31: re-authentication, while messages flow.
 fn again_on_a_live_connection<F: Face>() {
     let mut pair = Pair::<F>::connected();
     for random in 3..5 {
@@ -219,6 +221,7 @@ fn again_on_a_live_connection<F: Face>() {
     assert_eq!(pair.bed.client.state(), State::Connected);
 }
 
+/// T31: the server refuses.
 fn a_wrong_password<F: Face>() {
     let mut pair = Pair::<F>::new("pencils");
     assert_eq!(pair.prove(), Err(b"e=invalid-proof".to_vec()));

@@ -59,7 +59,7 @@ fn maximum(value: u16) -> [Property<'static>; 1] {
 
 const NO_EXPIRY: [Property<'static>; 1] = [Property::SessionExpiryInterval(0)];
 
-/// D4: DUP 0 and fresh identifiers.
+/// D4: DUP 0 and fresh identifiers. T22.
 fn hb_25_at_least_once_is_published_again_in_order<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     for text in ["a", "b", "c"] {

@@ -38,6 +38,7 @@ proptest! {
         ..Runner::default()
     })]
 
+    /// T44: what is sent.
     #[test]
     fn sessions_agree_with_the_model(steps in steps(), qos1: bool, qos2: bool) {
         #[cfg(feature = "alloc")]

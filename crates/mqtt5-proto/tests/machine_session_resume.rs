@@ -42,7 +42,7 @@ fn maximum(value: u16) -> [Property<'static>; 1] {
     [Property::ReceiveMaximum(value)]
 }
 
-/// [MQTT-4.4.0-1], [MQTT-4.6.0-1]: the same identifiers, DUP 1.
+/// [MQTT-4.4.0-1], [MQTT-4.6.0-1]: the same identifiers, DUP 1. T32, T82, T141.
 fn publishes_are_sent_again_in_their_order<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     for (qos, text) in [(AtLeastOnce, "a"), (ExactlyOnce, "b"), (AtLeastOnce, "c")] {
@@ -63,7 +63,7 @@ fn publishes_are_sent_again_in_their_order<F: Face>() {
     assert_eq!(bed.client.statistics().publishes_resent, 3);
 }
 
-/// [MQTT-4.6.0-4].
+/// [MQTT-4.6.0-4]. T23, T125.
 fn pubrels_are_sent_again_in_the_order_of_pubrecs<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     for _ in 0..4 {
@@ -380,7 +380,7 @@ fn requests_are_not_sent_again<F: Face>() {
     bed.expect_sent(&[subscribe(2, &filters)]);
 }
 
-/// As many as the machine of fixed capacity has, some of each kind.
+/// As many as the machine of fixed capacity has, some of each kind. T152.
 fn a_full_machine_resumes<F: Face>() {
     let mut bed = Bed::<F>::keeping();
     let texts = ["1", "2", "3", "4", "5", "6", "7", "8"];

@@ -93,7 +93,7 @@ fn every_golden_vector_of_what_a_server_sends<F: Face>() {
     }
 }
 
-/// HB-08: the first byte is enough.
+/// HB-08: the first byte is enough. T125.
 fn hb_08_packets_of_a_client<F: Face>() {
     for (byte, packet) in [
         (0x10, PacketType::Connect),

@@ -26,6 +26,7 @@ proptest! {
         ..Runner::default()
     })]
 
+    /// T44, T130: what is received, with either side at fault.
     #[test]
     fn one_too_many_ends_the_connection(moves in moves()) {
         #[cfg(feature = "alloc")]

@@ -76,6 +76,7 @@ fn the_example_of_rfc_7677() {
     assert!(scram.is_verified());
 }
 
+/// T117: whatever can be said in SCRAM.
 #[test]
 fn names_and_passwords_of_every_shape() {
     // The server of this test takes no key that is longer than a block.

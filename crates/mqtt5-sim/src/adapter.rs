@@ -114,6 +114,11 @@ impl Adapter {
         }
     }
 
+    /// Whether bytes wait that the transport has no room for.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.unwritten > 0
+    }
+
     /// When it must be woken.
     pub(crate) fn next(&self) -> Option<Instant> {
         let link = match self.link {

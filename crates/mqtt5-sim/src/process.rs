@@ -33,6 +33,8 @@ pub(crate) struct Process {
     pub(crate) bounds: Bounds,
     /// More may be held than it wanted, since it had to go on reading.
     reads_on: bool,
+    /// How many sessions it had had when it held nothing; the first is one that does not count.
+    emptied: usize,
 }
 
 /// The letter boxes of the subscriptions of a process.
@@ -44,6 +46,8 @@ pub(crate) struct Bounds {
     held: usize,
     held_bytes: usize,
     waiting: usize,
+    /// What a message may have, which is more than any has.
+    largest: usize,
 }
 
 impl Process {
@@ -86,10 +90,12 @@ impl Process {
             handles: Handles::default(),
             ending: None,
             reads_on: false,
+            emptied: 1,
             bounds: Bounds {
                 held: options.tolerated(),
                 held_bytes: options.inbound_bytes,
                 waiting: options.offline_messages + MACHINE_PENDING,
+                largest: options.maximum_packet_size as usize,
             },
         }
     }
@@ -163,21 +169,30 @@ impl Process {
         drop(client);
     }
 
-    /// What is wrong with the size of its queues, if anything is; `is_asking` says whether a SUBSCRIBE may be unanswered.
-    pub(crate) fn oversize(&mut self, is_asking: bool) -> Option<String> {
+    /// What is wrong with the size of its queues, if anything is; `is_asking` says whether a SUBSCRIBE may be unanswered, `sessions` how many
+    /// sessions it may have had.
+    pub(crate) fn oversize(&mut self, is_asking: bool, sessions: usize) -> Option<String> {
         let statistics = self.statistics();
         let Bounds {
             held,
             held_bytes,
             waiting,
+            largest,
         } = self.bounds;
         // What is held when a session is lost stays until it is taken, and the next session begins anew.
-        let sessions = 1 + self.hub.ledger.borrow().losses(self.id);
-        let held = held * sessions;
-        // Reading goes on while a SUBSCRIBE is unanswered, as far as Receive Maximum allows.
+        if statistics.held_messages == 0 {
+            self.emptied = sessions;
+        }
+        let held = held * (1 + sessions - self.emptied.min(sessions));
+        // More may be held while a SUBSCRIBE is unanswered.
         self.reads_on = is_asking || self.reads_on && statistics.held_bytes > held_bytes;
-        let beyond = if self.reads_on { held } else { 1 };
-        let held_bytes = held_bytes + beyond * LARGEST_MESSAGE;
+        let beyond = if self.reads_on {
+            largest.max(held_bytes)
+        } else {
+            0
+        };
+        // One message alone may always be held, and with it the one that passes the bound.
+        let held_bytes = (held_bytes + beyond).max(LARGEST_MESSAGE) + LARGEST_MESSAGE;
         let within = statistics.held_messages <= held
             && statistics.held_bytes <= held_bytes
             && statistics.waiting_publishes <= waiting;

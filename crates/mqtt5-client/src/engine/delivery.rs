@@ -10,6 +10,8 @@ pub(super) struct HeldMessage {
     token: AckToken,
     /// How many subscriptions have not answered.
     open: usize,
+    /// How many of them have not even taken it.
+    waiting: usize,
     /// The first refusal among the answers.
     refusal: Option<RejectReason>,
     bytes: usize,
@@ -54,6 +56,7 @@ impl Held {
         let key = self.messages.insert(HeldMessage {
             token,
             open,
+            waiting: open,
             refusal: None,
             bytes,
             arrived: now,
@@ -73,7 +76,6 @@ impl Held {
             return Answered::Stale;
         };
         message.open = message.open.saturating_sub(1);
-        message.touched = true;
         message.refusal = message.refusal.or(refusal);
         if message.open > 0 {
             return Answered::Open;
@@ -114,10 +116,21 @@ impl Held {
         Some(message.subscription)
     }
 
-    /// Notes that somebody has taken a message; `false` when it is not held any more.
-    pub(super) fn touch(&mut self, key: Key) -> bool {
-        let message = self.messages.get_mut(key);
-        message.map(|message| message.touched = true).is_some()
+    /// Notes that somebody has a message who need not answer for it.
+    pub(super) fn touch(&mut self, key: Key) {
+        if let Some(message) = self.messages.get_mut(key) {
+            message.touched = true;
+        }
+    }
+
+    /// Notes that a subscription has taken a message; `false` when it is not held any more.
+    pub(super) fn hand_over(&mut self, key: Key) -> bool {
+        let Some(message) = self.messages.get_mut(key) else {
+            return false;
+        };
+        message.waiting = message.waiting.saturating_sub(1);
+        message.touched = true;
+        true
     }
 
     /// Whether one subscription has a message, and has not taken it.
@@ -134,18 +147,27 @@ impl Held {
     }
 
     /// Takes out what nobody has taken.
+    ///
+    /// What arrived before a message that some have taken and others not stays as that one does: when it comes again, the others would get
+    /// it too late.
     pub(super) fn take_untouched(&mut self) -> Vec<AckToken> {
-        self.take(|message| !message.touched)
+        let stays = |message: &HeldMessage| message.touched && message.waiting > 0;
+        let last = self
+            .order
+            .iter()
+            .rposition(|key| self.messages.get(*key).is_some_and(stays));
+        self.take(last.map_or(0, |last| last + 1), |message| !message.touched)
     }
 
     /// Takes out what somebody has taken who will not answer. Whoever else has it gets it again, too.
     pub(super) fn take_abandoned(&mut self) -> Vec<AckToken> {
-        self.take(|message| message.abandoned)
+        self.take(0, |message| message.abandoned)
     }
 
-    fn take(&mut self, which: impl Fn(&HeldMessage) -> bool) -> Vec<AckToken> {
+    /// Takes messages out, from that place in the order of arrival on.
+    fn take(&mut self, first: usize, which: impl Fn(&HeldMessage) -> bool) -> Vec<AckToken> {
         let mut tokens = Vec::new();
-        for key in &self.order {
+        for key in self.order.iter().skip(first) {
             if self.messages.get(*key).is_some_and(&which) {
                 if let Some(message) = self.messages.remove(*key) {
                     self.bytes = self.bytes.saturating_sub(message.bytes);

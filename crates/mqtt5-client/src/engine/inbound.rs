@@ -100,7 +100,7 @@ impl Engine {
         }
     }
 
-    /// Answers for one subscription that has a message; `false` when the message must not be handed over any more.
+    /// Answers for one subscription that has taken a message; `false` when the message must not be handed over any more.
     pub(crate) fn answer(
         &mut self,
         now: Instant,
@@ -119,7 +119,12 @@ impl Engine {
 
     /// A message is handed over that will be answered later; `false` when it must not be handed over any more.
     pub(crate) fn take_held(&mut self, hold: Key) -> bool {
-        self.held.touch(hold)
+        self.held.hand_over(hold)
+    }
+
+    /// Takes a message and answers for it at once; `false` when it must not be handed over any more.
+    pub(crate) fn take_and_answer(&mut self, now: Instant, hold: Key) -> bool {
+        self.take_held(hold) && self.answer(now, hold, None)
     }
 
     /// A message that was taken for manual acknowledgement went away unanswered.
@@ -153,14 +158,12 @@ impl Engine {
     pub(super) fn release_awaited(&mut self, now: Instant) {
         let awaited = self.registry.locals_mut();
         let awaited = awaited.filter(|(_, local)| local.awaited);
-        let holds: Vec<Key> = awaited
-            .flat_map(|(_, local)| local.take_held())
-            .collect();
+        let holds: Vec<Key> = awaited.flat_map(|(_, local)| local.take_held()).collect();
         for hold in holds {
             if self.held.is_untaken_by_one(hold) {
                 self.held.abandon(hold);
             } else {
-                self.answer(now, hold, None);
+                self.take_and_answer(now, hold);
             }
         }
     }
@@ -168,7 +171,7 @@ impl Engine {
     /// Answers for what a subscription leaves behind [MQTT-4.5.0-2].
     pub(super) fn release(&mut self, now: Instant, entries: &VecDeque<Entry>) {
         for hold in entries.iter().filter_map(|entry| entry.hold) {
-            self.answer(now, hold, None);
+            self.take_and_answer(now, hold);
         }
     }
 
@@ -265,7 +268,9 @@ impl Engine {
             let largest = self.config.maximum_packet_size.get() as usize;
             bound = bound.saturating_add(largest.max(bound));
         }
-        let over = self.held.bytes() > bound && !planted!(IgnoreInboundBound);
+        // One message alone never stops the reading: what the application waits for before it takes that may be behind it.
+        let over = self.held.bytes() > bound && self.held.len() > 1;
+        let over = over && !planted!(IgnoreInboundBound);
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
         let pause = over || self.pause.full_queues > 0;
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {

@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(servers.fail(true), Left::None);
     }
 
-    /// Hostile references are neither followed by default nor into a weaker transport, for ever or with credentials.
+    /// HB-29: hostile references are neither followed by default nor into a weaker transport, for ever or with credentials.
     #[test]
     fn redirects_are_followed_on_request_only_and_within_limits() {
         let mut servers = servers(&["mqtts://user:secret@a"]);

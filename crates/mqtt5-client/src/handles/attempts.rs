@@ -1,5 +1,7 @@
 //! A say in each attempt, before it begins.
 
+use super::limited::receive_for;
+use super::subscription::Ended;
 use super::watching::Watcher;
 use crate::driver::Attempt;
 use crate::endpoint::Endpoint;
@@ -13,6 +15,7 @@ use core::future::Future;
 use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::sync::Arc;
 
 /// The attempts of a client that waits for the application before each of them; see [`Client::attempts`](crate::Client::attempts).
@@ -66,6 +69,16 @@ impl Attempts<Blocking> {
     pub fn recv(&mut self) -> Option<Preparation> {
         let shared = self.watcher.shared.clone();
         wait(&shared, NextAttempt(&mut self.watcher))
+    }
+
+    /// Waits for the next attempt, for so long; `None` when none came in time.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`]: there will be none.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Preparation>, Ended> {
+        let shared = self.watcher.shared.clone();
+        receive_for(&shared, timeout, NextAttempt(&mut self.watcher))
     }
 }
 

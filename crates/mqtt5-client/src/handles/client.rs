@@ -1,5 +1,6 @@
 //! The handle of a client.
 
+use super::limited::wait_for;
 use super::watching::{Watching, watches};
 use super::{Attempts, Disconnect, Events, Publish, States, Subscribe, Subscription, Unsubscribe};
 use crate::connection_info::ConnectionInfo;
@@ -14,6 +15,7 @@ use crate::shared::Shared;
 use crate::statistics::Statistics;
 use core::fmt;
 use core::marker::PhantomData;
+use core::time::Duration;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -103,16 +105,13 @@ impl<M: Mode> Client<M> {
         Attempts::new(self.shared.clone())
     }
 
-    /// The subscription that the options [declared](crate::Options::declare) for this filter, once; later `None`.
+    /// The subscription that the options [declared](crate::Options::declare) with this filter, once; later `None`.
     ///
     /// [`Event::Resubscribed`](crate::Event::Resubscribed) or [`ResubscribeFailed`](crate::Event::ResubscribeFailed) tells what the server
     /// has answered; [`granted`](Subscription::granted) is empty. Dropping it leaves its filter with the server; one that was not
     /// asked for yet is not asked for any more.
     pub fn declared(&self, filter: &str) -> Option<Subscription<M>> {
-        let mut engine = self.shared.lock();
-        let local = engine.take_declared(filter)?;
-        let ack_mode = engine.config().ack_mode;
-        drop(engine);
+        let (local, ack_mode) = self.shared.lock().take_declared(filter)?;
         let shared = self.shared.clone();
         Some(Subscription::new(shared, local, Vec::new(), ack_mode, true))
     }
@@ -194,7 +193,7 @@ watches! {
     /// # Errors
     ///
     /// The client has stopped, or was told to: how its last attempt or connection ended.
-    connected -> Result<Arc<ConnectionInfo>, ConnectionError> = Watch::State, |engine| match engine.state() {
+    connected, connected_timeout -> Result<Arc<ConnectionInfo>, ConnectionError> = Watch::State, |engine| match engine.state() {
         State::Online => engine.connection().cloned().map(Ok),
         State::Stopped => Some(Err(end(engine))),
         _ if engine.is_closed() && !engine.is_failing() => Some(Err(end(engine))),
@@ -206,7 +205,7 @@ watches! {
     /// # Errors
     ///
     /// Why it stopped, if it was not asked to.
-    closed -> Result<(), ConnectionError> = Watch::State, |engine| {
+    closed, closed_timeout -> Result<(), ConnectionError> = Watch::State, |engine| {
         (engine.state() == State::Stopped).then(|| engine.end().cloned().map_or(Ok(()), Err))
     };
 
@@ -215,7 +214,7 @@ watches! {
     /// # Errors
     ///
     /// The client stopped before.
-    flush -> Result<(), ConnectionError> = Watch::Flushed, |engine| match engine.state() {
+    flush, flush_timeout -> Result<(), ConnectionError> = Watch::Flushed, |engine| match engine.state() {
         State::Stopped => Some(Err(end(engine))),
         _ => engine.is_flushed().then_some(Ok(())),
     };
@@ -225,7 +224,7 @@ watches! {
     /// # Errors
     ///
     /// The client stopped before.
-    drain -> Result<(), ConnectionError> = Watch::Drained, |engine| match engine.state() {
+    drain, drain_timeout -> Result<(), ConnectionError> = Watch::Drained, |engine| match engine.state() {
         State::Stopped => Some(Err(end(engine))),
         _ => engine.is_drained().then_some(Ok(())),
     };

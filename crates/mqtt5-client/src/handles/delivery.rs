@@ -1,6 +1,7 @@
 //! A publish under way.
 
 use super::draft::Observers;
+use super::limited::wait_for;
 use super::slot::{close_slot, poll_slot};
 use crate::delivered::Delivered;
 use crate::engine::{Accepted, Outcome, Stage};
@@ -9,10 +10,11 @@ use crate::mode::{Async, Blocking, Mode, wait};
 use crate::shared::Shared;
 use crate::slab::Key;
 use core::fmt;
-use core::future::Future;
+use core::future::{Future, poll_fn};
 use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::sync::Arc;
 
 /// A message that was accepted: resolves when its publish is complete.
@@ -150,6 +152,17 @@ impl<M: Mode> Delivery<M> {
         self.observers.tell(outcome.as_ref());
         outcome
     }
+
+    fn poll_outcome(&mut self, context: &Context<'_>) -> Poll<Result<Delivered, PublishError>> {
+        let result = match self.stage {
+            Held::Complete => Ok(Delivered::accepted()),
+            Held::Given => Err(PublishErrorKind::Unknown.into()),
+            Held::Open(slot) => {
+                core::task::ready!(poll_delivery(&self.shared, slot, context, false))
+            }
+        };
+        Poll::Ready(self.give(result))
+    }
 }
 
 impl Delivery<Blocking> {
@@ -162,6 +175,20 @@ impl Delivery<Blocking> {
         let shared = self.shared.clone();
         wait(&shared, self.into_mode::<Async>())
     }
+
+    /// Waits until the publish is complete, for so long; `None` when it is not by then. The outcome is given once.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishErrorKind`].
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<Delivered, PublishError>> {
+        let shared = self.shared.clone();
+        wait_for(
+            &shared,
+            timeout,
+            poll_fn(|context| self.poll_outcome(context)),
+        )
+    }
 }
 
 /// Resolves when the publish is complete. Polled again after that, it says that the outcome is not known.
@@ -169,14 +196,7 @@ impl Future for Delivery<Async> {
     type Output = Result<Delivered, PublishError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = match self.stage {
-            Held::Complete => Ok(Delivered::accepted()),
-            Held::Given => Err(PublishErrorKind::Unknown.into()),
-            Held::Open(slot) => {
-                core::task::ready!(poll_delivery(&self.shared, slot, context, false))
-            }
-        };
-        Poll::Ready(self.give(result))
+        self.poll_outcome(context)
     }
 }
 

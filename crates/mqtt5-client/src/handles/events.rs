@@ -1,5 +1,7 @@
 //! Listening to what happens to the client.
 
+use super::limited::receive_for;
+use super::subscription::Ended;
 use crate::engine::Event;
 use crate::mode::{Async, Blocking, Mode, wait};
 use crate::shared::Shared;
@@ -9,6 +11,7 @@ use core::future::Future;
 use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use futures_core::Stream;
 use std::sync::Arc;
 
@@ -60,6 +63,16 @@ impl Events<Blocking> {
     pub fn recv(&mut self) -> Option<Event> {
         let shared = self.inner.shared.clone();
         wait(&shared, NextEvent(&mut self.inner))
+    }
+
+    /// Waits for the next event, for so long; `None` when none came in time.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`]: there will be none.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event>, Ended> {
+        let shared = self.inner.shared.clone();
+        receive_for(&shared, timeout, NextEvent(&mut self.inner))
     }
 }
 

@@ -267,7 +267,7 @@ impl Inbox {
         let mut engine = self.shared.lock();
         let slot = engine.end_subscription(now, self.local, waker)?;
         for hold in self.batch.iter().filter_map(|entry| entry.hold) {
-            engine.answer(now, hold, None);
+            engine.take_and_answer(now, hold);
         }
         drop(engine);
         self.batch.clear();
@@ -313,7 +313,7 @@ fn hand_over(
             })
         }
         (Some(hold), _) => {
-            engine.answer(now, hold, None).then_some(())?;
+            engine.take_and_answer(now, hold).then_some(())?;
             None
         }
     };
@@ -331,7 +331,7 @@ impl Drop for Inbox {
         }
         if !engine.is_closed() {
             for hold in self.batch.iter().filter_map(|entry| entry.hold) {
-                engine.answer(now, hold, None);
+                engine.take_and_answer(now, hold);
             }
         }
         let waker = engine.drop_subscription(now, self.local, self.keep);

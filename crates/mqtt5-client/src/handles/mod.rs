@@ -1,5 +1,6 @@
 //! What the application holds: handles, builders and the futures that they become.
 
+mod asking;
 mod attempts;
 mod batch;
 mod client;
@@ -10,6 +11,7 @@ mod events;
 mod handling;
 mod inbox;
 mod interceptor;
+mod limited;
 mod message;
 mod publish;
 mod requester;
@@ -20,6 +22,7 @@ mod subscription;
 mod unsubscribe;
 mod watching;
 
+pub use asking::Asking;
 pub use attempts::{Attempts, NextAttempt, Preparation};
 pub use batch::ReceiveMany;
 pub use client::Client;

@@ -1,5 +1,7 @@
 //! Watching where the client is in its life.
 
+use super::limited::receive_for;
+use super::subscription::Ended;
 use super::watching::Watcher;
 use crate::engine::State;
 use crate::mode::{Async, Blocking, Mode, wait};
@@ -9,6 +11,7 @@ use core::future::Future;
 use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::sync::Arc;
 
 /// The state of a client, watched; see [`Client::states`](crate::Client::states).
@@ -52,6 +55,16 @@ impl States<Blocking> {
     pub fn recv(&mut self) -> Option<State> {
         let shared = self.inner.watcher.shared.clone();
         wait(&shared, NextState(&mut self.inner))
+    }
+
+    /// Waits for a state, as [`recv`](Self::recv) gives it, for so long; `None` when none came in time.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`]: there will be none.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<State>, Ended> {
+        let shared = self.inner.watcher.shared.clone();
+        receive_for(&shared, timeout, NextState(&mut self.inner))
     }
 }
 

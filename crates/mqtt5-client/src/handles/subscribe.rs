@@ -1,13 +1,13 @@
 //! Subscribing to filters.
 
+use super::asking::{Accept, Asking};
 use super::slot::{Attempt, Caller, Room, poll_slot};
 use super::subscription::Subscription;
-use crate::engine::{Behaviour, Engine, Outcome, SubscribeRequest};
-use crate::error::{Detail, SubscribeError, SubscribeErrorKind};
+use crate::engine::{Engine, Outcome, SubscribeRequest};
+use crate::error::{SubscribeError, SubscribeErrorKind};
 use crate::filter::Filter;
 use crate::mode::{Async, Blocking, Mode, wait};
-use crate::options::{AckMode, Bound, Overflow};
-use crate::properties::PropertyList;
+use crate::options::{AckMode, Bound, Declared, Overflow, check_subscription};
 use crate::shared::Shared;
 use crate::slab::Key;
 use core::fmt;
@@ -16,7 +16,7 @@ use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use mqtt5_proto::{Instant, Property, QoS, ReasonCode, RetainHandling, TopicError};
+use mqtt5_proto::{Instant, QoS, ReasonCode, RetainHandling};
 use std::sync::Arc;
 
 /// A subscribe that is being put together; see [`Client::subscribe`](crate::Client::subscribe).
@@ -25,12 +25,7 @@ use std::sync::Arc;
 #[must_use = "a subscribe does nothing until it is awaited or waited for"]
 pub struct Subscribe<'a, M: Mode = Async> {
     shared: &'a Arc<Shared>,
-    filters: Vec<Filter>,
-    properties: PropertyList,
-    bound: Option<Bound>,
-    overflow: Option<Overflow>,
-    ack_mode: Option<AckMode>,
-    observed_drops: usize,
+    declared: Declared,
     allow_partial: bool,
     durable: bool,
     timeout: Option<Duration>,
@@ -41,12 +36,7 @@ impl<'a, M: Mode> Subscribe<'a, M> {
     pub(super) fn new(shared: &'a Arc<Shared>, filters: Vec<Filter>) -> Self {
         Self {
             shared,
-            filters,
-            properties: PropertyList::default(),
-            bound: None,
-            overflow: None,
-            ack_mode: None,
-            observed_drops: 0,
+            declared: Declared::of(filters),
             allow_partial: false,
             durable: false,
             timeout: None,
@@ -56,7 +46,7 @@ impl<'a, M: Mode> Subscribe<'a, M> {
 
     /// Adds another filter to the same packet; one subscription receives for all of them.
     pub fn and(mut self, filter: impl Into<Filter>) -> Self {
-        self.filters.push(filter.into());
+        self.declared = self.declared.and(filter);
         self
     }
 
@@ -82,26 +72,26 @@ impl<'a, M: Mode> Subscribe<'a, M> {
 
     /// Adds a User Property to SUBSCRIBE; names may repeat, the order is kept (3.8.2.1.3).
     pub fn user_property(mut self, name: &str, value: &str) -> Self {
-        self.properties.push(Property::UserProperty(name, value));
+        self.declared = self.declared.user_property(name, value);
         self
     }
 
     /// Bounds the messages that wait here without an acknowledgement waiting for them; the client's option by default. A zero counts
     /// as one.
     pub fn bound(mut self, bound: Bound) -> Self {
-        self.bound = Some(bound);
+        self.declared = self.declared.bound(bound);
         self
     }
 
     /// Sets what happens beyond that bound; the client's option by default.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
-        self.overflow = Some(overflow);
+        self.declared = self.declared.overflow(overflow);
         self
     }
 
     /// Sets when messages are acknowledged; the client's option by default.
     pub fn ack_mode(mut self, ack_mode: AckMode) -> Self {
-        self.ack_mode = Some(ack_mode);
+        self.declared = self.declared.ack_mode(ack_mode);
         self
     }
 
@@ -110,7 +100,7 @@ impl<'a, M: Mode> Subscribe<'a, M> {
     /// They are copied, so that they keep nothing else alive; their size is bounded only by
     /// [`Options::maximum_packet_size`](crate::Options::maximum_packet_size).
     pub fn observe_drops(mut self, messages: usize) -> Self {
-        self.observed_drops = messages;
+        self.declared = self.declared.observe_drops(messages);
         self
     }
 
@@ -140,42 +130,33 @@ impl<'a, M: Mode> Subscribe<'a, M> {
     }
 
     fn last(mut self, change: impl FnOnce(Filter) -> Filter) -> Self {
-        if let Some(filter) = self.filters.pop() {
-            self.filters.push(change(filter));
+        if let Some(filter) = self.declared.filters.pop() {
+            self.declared.filters.push(change(filter));
         }
         self
     }
 
-    pub(super) fn begin(self) -> Subscribing<'a, M> {
-        let default = self.shared.lock().config().behaviour();
-        let bound = self.bound.unwrap_or(default.bound);
-        let behaviour = Behaviour {
-            bound: Bound {
-                messages: bound.messages.max(1),
-                bytes: bound.bytes.max(1),
-            },
-            overflow: self.overflow.unwrap_or(default.overflow),
-            ack_mode: self.ack_mode.unwrap_or(default.ack_mode),
-            observed_drops: self.observed_drops,
-        };
+    pub(super) fn begin(self) -> Subscribing<M> {
+        let behaviour = self
+            .declared
+            .behaviour(self.shared.lock().config().behaviour());
         let Self {
             shared,
-            filters,
-            properties,
+            declared,
             allow_partial,
             durable,
             timeout,
             ..
         } = self;
         let request = SubscribeRequest {
-            filters,
-            properties,
+            filters: declared.filters,
+            properties: declared.properties,
             behaviour,
             allow_partial,
             deadline: None,
         };
         Subscribing {
-            shared,
+            shared: shared.clone(),
             request,
             timeout,
             durable,
@@ -193,7 +174,23 @@ impl Subscribe<'_, Blocking> {
     ///
     /// See [`SubscribeErrorKind`]; the results of all filters are with the error.
     pub fn wait(self) -> Result<Subscription<Blocking>, SubscribeError> {
-        wait(self.shared, self.begin())
+        self.begin().wait()
+    }
+
+    /// Waits until the subscribe is accepted, which takes time only when there is no room; [`Subscribing::wait`] waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// See [`SubscribeErrorKind`].
+    pub fn start(self) -> Result<Subscribing<Blocking>, SubscribeError> {
+        wait(self.shared, Asking::new(self.begin()))
+    }
+}
+
+impl Subscribe<'_, Async> {
+    /// Resolves when the subscribe is accepted, and gives the future of its answer.
+    pub fn start(self) -> Asking<Subscribing<Async>> {
+        Asking::new(self.begin())
     }
 }
 
@@ -202,9 +199,9 @@ impl Subscribe<'_, Blocking> {
 /// Dropping the future gives the filters up again. Nothing is asked for before the first poll.
 impl<'a> IntoFuture for Subscribe<'a, Async> {
     type Output = Result<Subscription<Async>, SubscribeError>;
-    type IntoFuture = Subscribing<'a, Async>;
+    type IntoFuture = Subscribing<Async>;
 
-    fn into_future(self) -> Subscribing<'a, Async> {
+    fn into_future(self) -> Subscribing<Async> {
         self.begin()
     }
 }
@@ -212,15 +209,17 @@ impl<'a> IntoFuture for Subscribe<'a, Async> {
 impl<M: Mode> fmt::Debug for Subscribe<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscribe")
-            .field("filters", &self.filters)
+            .field("filters", &self.declared.filters)
             .finish_non_exhaustive()
     }
 }
 
-/// The future of [`Subscribe`]: resolves when the server has answered.
+/// A subscribe under way: a future that resolves when the server has answered, and in blocking mode something to wait for.
+///
+/// Dropping it gives the filters up again. It does not keep the connection alive.
 #[must_use = "futures do nothing unless polled"]
-pub struct Subscribing<'a, M: Mode = Async> {
-    shared: &'a Arc<Shared>,
+pub struct Subscribing<M: Mode = Async> {
+    shared: Arc<Shared>,
     request: SubscribeRequest,
     timeout: Option<Duration>,
     durable: bool,
@@ -237,31 +236,10 @@ enum Stage {
     Over,
 }
 
-impl<M: Mode> Subscribing<'_, M> {
+impl<M: Mode> Subscribing<M> {
     fn check(&self) -> Result<(), SubscribeError> {
-        if self.request.filters.is_empty() {
-            return Err(SubscribeErrorKind::NoFilters.into());
-        }
         let longest = self.shared.policy().maximum_topic_length;
-        let filters = &self.request.filters;
-        for (index, filter) in filters.iter().enumerate() {
-            filter.check()?;
-            let mut earlier = filters[..index].iter();
-            if earlier.any(|earlier| earlier.conflicts_with(filter)) {
-                return Err(SubscribeErrorKind::ConflictingOptions.into());
-            }
-            if filter.name.len() > longest {
-                let detail = Detail::Topic(TopicError::TooLong);
-                return Err(SubscribeError::new(
-                    SubscribeErrorKind::InvalidFilter,
-                    detail,
-                ));
-            }
-        }
-        let properties = self.request.properties.checked().map(drop);
-        properties.map_err(|error| {
-            SubscribeError::new(SubscribeErrorKind::InvalidProperty, Detail::Encode(error))
-        })
+        check_subscription(&self.request.filters, &self.request.properties, longest)
     }
 
     fn poll_accept(
@@ -279,7 +257,7 @@ impl<M: Mode> Subscribing<'_, M> {
             };
         let expired = || Err(SubscribeErrorKind::TimedOut.into());
         let caller = Caller {
-            shared: self.shared,
+            shared: &self.shared,
             context,
             quiet: M::PARKS,
             deadline,
@@ -324,10 +302,22 @@ impl<M: Mode> Subscribing<'_, M> {
     }
 }
 
-impl<M: Mode> Future for Subscribing<'_, M> {
-    type Output = Result<Subscription<M>, SubscribeError>;
+impl Subscribing<Blocking> {
+    /// Waits until the server has answered.
+    ///
+    /// # Errors
+    ///
+    /// See [`SubscribeErrorKind`]; the results of all filters are with the error.
+    pub fn wait(self) -> Result<Subscription<Blocking>, SubscribeError> {
+        let shared = self.shared.clone();
+        wait(&shared, self)
+    }
+}
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+impl<M: Mode> Accept for Subscribing<M> {
+    type Error = SubscribeError;
+
+    fn poll_accepted(&mut self, context: &Context<'_>) -> Poll<Result<(), SubscribeError>> {
         loop {
             match self.stage {
                 Stage::New => {
@@ -339,27 +329,36 @@ impl<M: Mode> Future for Subscribing<'_, M> {
                     let (local, slot) = core::task::ready!(self.poll_accept(context, deadline))?;
                     self.stage = Stage::Asked { local, slot };
                 }
-                Stage::Asked { local, slot } => {
-                    let outcome =
-                        core::task::ready!(poll_slot(self.shared, slot, context, M::PARKS));
-                    let result = self.finish(local, outcome);
-                    self.give_up();
-                    return Poll::Ready(result);
-                }
+                Stage::Asked { .. } => return Poll::Ready(Ok(())),
                 Stage::Over => return Poll::Ready(Err(SubscribeErrorKind::Closed.into())),
             }
         }
     }
 }
 
-impl<M: Mode> Drop for Subscribing<'_, M> {
+impl<M: Mode> Future for Subscribing<M> {
+    type Output = Result<Subscription<M>, SubscribeError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        core::task::ready!(self.poll_accepted(context))?;
+        let Stage::Asked { local, slot } = self.stage else {
+            return Poll::Ready(Err(SubscribeErrorKind::Closed.into()));
+        };
+        let outcome = core::task::ready!(poll_slot(&self.shared, slot, context, M::PARKS));
+        let result = self.finish(local, outcome);
+        self.give_up();
+        Poll::Ready(result)
+    }
+}
+
+impl<M: Mode> Drop for Subscribing<M> {
     fn drop(&mut self) {
-        self.room.leave(self.shared);
+        self.room.leave(&self.shared);
         self.give_up();
     }
 }
 
-impl<M: Mode> fmt::Debug for Subscribing<'_, M> {
+impl<M: Mode> fmt::Debug for Subscribing<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscribing")
             .field("filters", &self.request.filters)

@@ -1,8 +1,8 @@
 //! Receiving messages.
 
 use super::inbox::Inbox;
+use super::limited::{Limited, receive_for, received};
 use super::message::Message;
-use super::slot::{close_slot, open_timer, poll_slot};
 use super::subscribe::FilterResult;
 use super::unsubscribe::Unsubscribing;
 use crate::mode::{Async, Blocking, Mode, wait};
@@ -38,9 +38,9 @@ pub struct Subscription<M: Mode = Async> {
 /// A filter and what the server granted, as [`Subscription::granted`] gives them.
 pub type Granted<'a> = (&'a str, ReasonCode);
 
-/// The subscription has ended: nothing more will arrive.
+/// There is an end to what is received, and it was reached: nothing more will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the subscription has ended")]
+#[error("nothing more will arrive")]
 #[non_exhaustive]
 pub struct Ended;
 
@@ -121,18 +121,15 @@ impl Subscription<Async> {
     ///
     /// [`Ended`]: nothing more will arrive.
     pub fn recv_timeout(&mut self, timeout: Duration) -> ReceiveTimeout<'_> {
-        ReceiveTimeout {
-            inbox: &mut self.inbox,
-            timeout,
-            timer: None,
-        }
+        let shared = self.inbox.shared().clone();
+        ReceiveTimeout(Limited::new(&shared, timeout, Receive(&mut self.inbox)))
     }
 
     /// Ends the subscription and waits for the server's answer about the filters that nobody else in this client wants.
     ///
     /// Dropping the future does not take it back. Nothing happens before the first poll, except that dropping the unpolled future
     /// drops the subscription.
-    pub fn unsubscribe(self) -> Unsubscribing<'static, Async> {
+    pub fn unsubscribe(self) -> Unsubscribing<Async> {
         Unsubscribing::of_subscription(self.inbox)
     }
 }
@@ -151,14 +148,7 @@ impl Subscription<Blocking> {
     /// [`Ended`]: nothing more will arrive.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message>, Ended> {
         let shared = self.inbox.shared().clone();
-        wait(
-            &shared,
-            ReceiveTimeout {
-                inbox: &mut self.inbox,
-                timeout,
-                timer: None,
-            },
-        )
+        receive_for(&shared, timeout, Receive(&mut self.inbox))
     }
 
     /// Ends the subscription and waits for the server's answer about the filters that nobody else in this client wants.
@@ -220,45 +210,20 @@ impl fmt::Debug for Receive<'_> {
 
 /// The future of [`Subscription::recv_timeout`].
 #[must_use = "futures do nothing unless polled"]
-pub struct ReceiveTimeout<'a> {
-    inbox: &'a mut Inbox,
-    timeout: Duration,
-    timer: Option<Key>,
-}
+pub struct ReceiveTimeout<'a>(Limited<Receive<'a>>);
 
 impl Future for ReceiveTimeout<'_> {
     type Output = Result<Option<Message>, Ended>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Poll::Ready(message) = self.inbox.poll_next(context) {
-            return Poll::Ready(message.ok_or(Ended).map(Some));
-        }
-        let timer = match self.timer {
-            Some(timer) => timer,
-            None => {
-                let deadline = self.inbox.shared().now() + self.timeout;
-                let timer = open_timer(self.inbox.shared(), deadline);
-                *self.timer.insert(timer)
-            }
-        };
-        core::task::ready!(poll_slot(self.inbox.shared(), timer, context, false));
-        self.timer = None;
-        Poll::Ready(Ok(None))
-    }
-}
-
-impl Drop for ReceiveTimeout<'_> {
-    fn drop(&mut self) {
-        if let Some(timer) = self.timer.take() {
-            close_slot(self.inbox.shared(), timer);
-        }
+        Pin::new(&mut self.0).poll(context).map(received)
     }
 }
 
 impl fmt::Debug for ReceiveTimeout<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReceiveTimeout")
-            .field("timeout", &self.timeout)
+            .field("timeout", &self.0.timeout())
             .finish_non_exhaustive()
     }
 }

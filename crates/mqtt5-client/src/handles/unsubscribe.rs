@@ -1,5 +1,6 @@
 //! Unsubscribing from filters.
 
+use super::asking::{Accept, Asking};
 use super::inbox::Inbox;
 use super::slot::{Attempt, Caller, Room, close_slot, poll_slot};
 use crate::engine::{Engine, Outcome, UnsubscribeRequest};
@@ -72,14 +73,14 @@ impl<'a, M: Mode> Unsubscribe<'a, M> {
         self
     }
 
-    fn begin(self) -> Unsubscribing<'a, M> {
+    fn begin(self) -> Unsubscribing<M> {
         let request = UnsubscribeRequest {
             filters: self.filters,
             properties: self.properties,
             deadline: None,
         };
         Unsubscribing {
-            target: Target::Filters(self.shared, request),
+            target: Target::Filters(self.shared.clone(), request),
             timeout: self.timeout,
             stage: Stage::New,
             room: Room::default(),
@@ -95,16 +96,33 @@ impl Unsubscribe<'_, Blocking> {
     ///
     /// See [`UnsubscribeErrorKind`].
     pub fn wait(self) -> Result<Unsubscribed, UnsubscribeError> {
-        wait(self.shared, self.begin())
+        self.begin().wait()
+    }
+
+    /// Waits until the unsubscribe is accepted, which takes time only when there is no room; [`Unsubscribing::wait`] waits for the
+    /// answer.
+    ///
+    /// # Errors
+    ///
+    /// See [`UnsubscribeErrorKind`].
+    pub fn start(self) -> Result<Unsubscribing<Blocking>, UnsubscribeError> {
+        wait(self.shared, Asking::new(self.begin()))
+    }
+}
+
+impl Unsubscribe<'_, Async> {
+    /// Resolves when the unsubscribe is accepted, and gives the future of its answer.
+    pub fn start(self) -> Asking<Unsubscribing<Async>> {
+        Asking::new(self.begin())
     }
 }
 
 /// Resolves when the server has answered. Dropping the future after its first poll does not take the unsubscribe back.
 impl<'a> IntoFuture for Unsubscribe<'a, Async> {
     type Output = Result<Unsubscribed, UnsubscribeError>;
-    type IntoFuture = Unsubscribing<'a, Async>;
+    type IntoFuture = Unsubscribing<Async>;
 
-    fn into_future(self) -> Unsubscribing<'a, Async> {
+    fn into_future(self) -> Unsubscribing<Async> {
         self.begin()
     }
 }
@@ -117,18 +135,21 @@ impl<M: Mode> fmt::Debug for Unsubscribe<'_, M> {
     }
 }
 
-/// The future of [`Unsubscribe`] and of [`Subscription::unsubscribe`](crate::Subscription::unsubscribe).
+/// An unsubscribe under way, also of [`Subscription::unsubscribe`](crate::Subscription::unsubscribe): a future that resolves when the
+/// server has answered, and in blocking mode something to wait for.
+///
+/// Dropping it does not take the unsubscribe back. It does not keep the connection alive.
 #[must_use = "futures do nothing unless polled"]
-pub struct Unsubscribing<'a, M: Mode = Async> {
-    target: Target<'a>,
+pub struct Unsubscribing<M: Mode = Async> {
+    target: Target,
     timeout: Option<Duration>,
     stage: Stage,
     room: Room,
     mode: PhantomData<M>,
 }
 
-enum Target<'a> {
-    Filters(&'a Arc<Shared>, UnsubscribeRequest),
+enum Target {
+    Filters(Arc<Shared>, UnsubscribeRequest),
     Subscription(Inbox),
 }
 
@@ -140,7 +161,7 @@ enum Stage {
     Over,
 }
 
-impl Target<'_> {
+impl Target {
     fn shared(&self) -> &Arc<Shared> {
         match self {
             Self::Filters(shared, _) => shared,
@@ -168,9 +189,9 @@ impl Target<'_> {
     }
 }
 
-impl<'a, M: Mode> Unsubscribing<'a, M> {
+impl<M: Mode> Unsubscribing<M> {
     pub(super) fn of_subscription(inbox: Inbox) -> Self {
-        Unsubscribing {
+        Self {
             target: Target::Subscription(inbox),
             timeout: None,
             stage: Stage::New,
@@ -210,10 +231,22 @@ impl<'a, M: Mode> Unsubscribing<'a, M> {
     }
 }
 
-impl<M: Mode> Future for Unsubscribing<'_, M> {
-    type Output = Result<Unsubscribed, UnsubscribeError>;
+impl Unsubscribing<Blocking> {
+    /// Waits until the server has answered.
+    ///
+    /// # Errors
+    ///
+    /// See [`UnsubscribeErrorKind`].
+    pub fn wait(self) -> Result<Unsubscribed, UnsubscribeError> {
+        let shared = self.target.shared().clone();
+        wait(&shared, self)
+    }
+}
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+impl<M: Mode> Accept for Unsubscribing<M> {
+    type Error = UnsubscribeError;
+
+    fn poll_accepted(&mut self, context: &Context<'_>) -> Poll<Result<(), UnsubscribeError>> {
         loop {
             match self.stage {
                 Stage::New => {
@@ -227,28 +260,31 @@ impl<M: Mode> Future for Unsubscribing<'_, M> {
                     let slot = core::task::ready!(self.poll_accept(context, deadline))?;
                     self.stage = Stage::Asked(slot);
                 }
-                Stage::Asked(slot) => {
-                    let outcome = core::task::ready!(poll_slot(
-                        self.target.shared(),
-                        slot,
-                        context,
-                        M::PARKS
-                    ));
-                    self.stage = Stage::Over;
-                    return Poll::Ready(match outcome {
-                        Some(Outcome::Unsubscribed(result)) => {
-                            result.map(|results| Unsubscribed { results })
-                        }
-                        _ => Err(UnsubscribeErrorKind::ConnectionLost.into()),
-                    });
-                }
+                Stage::Asked(_) => return Poll::Ready(Ok(())),
                 Stage::Over => return Poll::Ready(Err(UnsubscribeErrorKind::Closed.into())),
             }
         }
     }
 }
 
-impl<M: Mode> Drop for Unsubscribing<'_, M> {
+impl<M: Mode> Future for Unsubscribing<M> {
+    type Output = Result<Unsubscribed, UnsubscribeError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        core::task::ready!(self.poll_accepted(context))?;
+        let Stage::Asked(slot) = self.stage else {
+            return Poll::Ready(Err(UnsubscribeErrorKind::Closed.into()));
+        };
+        let outcome = core::task::ready!(poll_slot(self.target.shared(), slot, context, M::PARKS));
+        self.stage = Stage::Over;
+        Poll::Ready(match outcome {
+            Some(Outcome::Unsubscribed(result)) => result.map(|results| Unsubscribed { results }),
+            _ => Err(UnsubscribeErrorKind::ConnectionLost.into()),
+        })
+    }
+}
+
+impl<M: Mode> Drop for Unsubscribing<M> {
     fn drop(&mut self) {
         let shared = self.target.shared();
         self.room.leave(shared);
@@ -258,7 +294,7 @@ impl<M: Mode> Drop for Unsubscribing<'_, M> {
     }
 }
 
-impl<M: Mode> fmt::Debug for Unsubscribing<'_, M> {
+impl<M: Mode> fmt::Debug for Unsubscribing<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unsubscribing")
             .field("stage", &self.stage)

@@ -114,7 +114,7 @@ impl Drop for Watcher {
 
 /// Conditions that a client can wait for: in async mode each is a method that gives a future, in blocking mode one that waits.
 macro_rules! watches {
-    ($($(#[$doc:meta])+ $name:ident -> $output:ty = $watch:expr, |$engine:ident| $check:expr;)+) => {
+    ($($(#[$doc:meta])+ $name:ident, $timed:ident -> $output:ty = $watch:expr, |$engine:ident| $check:expr;)+) => {
         impl Client<Async> {
             $($(#[$doc])+
             ///
@@ -130,6 +130,16 @@ macro_rules! watches {
             /// Blocks the calling thread.
             pub fn $name(&self) -> $output {
                 wait(&self.shared, Watching::new(&self.shared, $watch, |$engine| $check))
+            }
+
+            #[doc = concat!("As [`", stringify!($name), "`](Self::", stringify!($name), "), for so long; `None` when the time is over.")]
+            ///
+            /// # Errors
+            ///
+            #[doc = concat!("As [`", stringify!($name), "`](Self::", stringify!($name), ").")]
+            pub fn $timed(&self, timeout: Duration) -> Option<$output> {
+                let watching = Watching::new(&self.shared, $watch, |$engine| $check);
+                wait_for(&self.shared, timeout, watching)
             })+
         }
     };

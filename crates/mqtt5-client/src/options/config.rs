@@ -1,9 +1,10 @@
 //! Options that were checked, in the form in which the engine uses them.
 
+use super::check_subscription;
 use super::{Options, Resume, Will};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::engine::Behaviour;
-use crate::error::{SubscribeError, SubscribeErrorKind};
+use crate::error::SubscribeError;
 use crate::properties::PropertyList;
 use crate::secret::Password;
 use core::num::NonZeroU16;
@@ -36,13 +37,11 @@ impl Config {
             .collect::<Result<_, _>>()
             .map_err(OptionsError::Endpoint)?;
         check_string("client identifier", &options.client_id)?;
-        for (index, filter) in options.declared.iter().enumerate() {
-            filter.check().map_err(OptionsError::Declared)?;
-            let mut earlier = options.declared[..index].iter();
-            if earlier.any(|earlier| earlier.conflicts_with(filter)) {
-                let conflict = SubscribeErrorKind::ConflictingOptions.into();
-                return Err(OptionsError::Declared(conflict));
-            }
+        let mut declared = Vec::new();
+        for one in &options.declared {
+            declared.extend_from_slice(&one.filters);
+            check_subscription(&declared, &one.properties, options.maximum_topic_length)
+                .map_err(OptionsError::Declared)?;
         }
         if options.resume == Resume::AssumeSession && options.client_id.is_empty() {
             return Err(OptionsError::SessionWithoutClientId);

@@ -1,6 +1,7 @@
 //! What a client is built from.
 
 mod config;
+mod declared;
 mod interceptors;
 mod policy;
 mod reconnect;
@@ -8,6 +9,8 @@ mod will;
 
 pub use config::OptionsError;
 pub(crate) use config::{Config, Credentials};
+pub use declared::Declared;
+pub(crate) use declared::check as check_subscription;
 pub use interceptors::{Interception, Refusal};
 pub(crate) use interceptors::{Interceptors, MessageInterceptor, PublishInterceptor};
 pub use policy::{
@@ -17,7 +20,6 @@ pub use reconnect::{Backoff, OnSessionLost, Reconnect, Redirects, Resubscribe, R
 pub use will::Will;
 
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::filter::Filter;
 use crate::secret::Password;
 use core::num::{NonZeroU16, NonZeroU32};
 use core::str::FromStr;
@@ -49,7 +51,7 @@ pub struct Options {
     pub(crate) prepare_attempts: bool,
     pub(crate) on_session_lost: OnSessionLost,
     pub(crate) resubscribe: Resubscribe,
-    pub(crate) declared: Vec<Filter>,
+    pub(crate) declared: Vec<Declared>,
     pub(crate) keep_unmatched: bool,
     pub(crate) client_id: String,
     pub(crate) resume: Resume,
@@ -225,7 +227,9 @@ impl Options {
         /// Bounds the QoS 1 and 2 messages that are held unacknowledged, in bytes: 16 MiB by default, not zero.
         ///
         /// Beyond it nothing more is read until a message is taken. An application that awaits its own publish before it takes the next
-        /// message cannot block itself while Receive Maximum × message size fits.
+        /// message cannot block itself while Receive Maximum × message size fits. One message is held whatever its size; and while a
+        /// SUBSCRIBE is unanswered, as many bytes more may be, or one more message of [`maximum_packet_size`](Self::maximum_packet_size).
+        /// What is held when a session is lost stays until it is taken, and counts.
         inbound_bytes: usize;
         /// Sets how long reading may stand still because of [`inbound_bytes`](Self::inbound_bytes): 30 s by default. Then the
         /// client disconnects with reason code 0x97, and takes a smaller Receive Maximum to the next connection: as many messages as
@@ -254,9 +258,9 @@ impl Options {
     }
 
     /// Declares a subscription that is there before the first connection, so that messages of a resumed session find it. It is
-    /// subscribed as every other; [`Client::declared`](crate::Client::declared) hands it out.
-    pub fn declare(mut self, filter: impl Into<Filter>) -> Self {
-        self.declared.push(filter.into());
+    /// subscribed as every other; [`Client::declared`](crate::Client::declared) hands it out. A filter, or a [`Declared`] with more to say.
+    pub fn declare(mut self, subscription: impl Into<Declared>) -> Self {
+        self.declared.push(subscription.into());
         self
     }
 

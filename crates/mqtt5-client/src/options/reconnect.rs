@@ -309,6 +309,7 @@ pub enum Resubscribe {
 mod tests {
     use super::*;
 
+    /// T153: random delays within their range.
     #[test]
     fn delays_double_up_to_the_longest_and_jitter_takes_any_part() {
         let backoff = Backoff::default();
@@ -327,6 +328,7 @@ mod tests {
         assert!(longest.delay(40, u64::MAX) > Duration::from_secs(60));
     }
 
+    /// T153: constant ones, and none.
     #[test]
     fn listed_delays_end_with_the_last() {
         let seconds = |seconds| Duration::from_secs(seconds);
@@ -337,7 +339,7 @@ mod tests {
         assert_eq!(Backoff::constant(seconds(10)).delay(0, 1), seconds(10));
     }
 
-    /// Every code of tables 3-1 and 3-13, and some that are in neither.
+    /// HB-32, E6: every code of tables 3-1 and 3-13, and some that are in neither.
     #[test]
     fn one_table_of_all_codes() {
         let stop_in_both = [0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x8E, 0x9D];

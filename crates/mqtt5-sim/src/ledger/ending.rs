@@ -103,9 +103,9 @@ impl Ledger {
     /// Whether a session has a filter that nobody in its client wants: the one who kept it is gone.
     fn has_absent_member(&self, filter: &str) -> bool {
         let members = self
-            .at_broker
+            .asked_of_broker
             .iter()
-            .filter(|(_, filters)| filters.contains_key(filter));
+            .filter(|(_, filters)| filters.contains(filter));
         members.into_iter().any(|(client, _)| {
             let own = self
                 .subscriptions

@@ -45,9 +45,9 @@ pub(crate) enum Ending {
 impl Ending {
     /// Whether it says that the message has not left.
     fn is_unsent(self) -> bool {
-        use PublishErrorKind::{Rejected, TimedOut, Unknown};
+        use PublishErrorKind::{Rejected, SessionLost, TimedOut, Unknown};
         match self {
-            Self::Failed(kind) => ![Unknown, TimedOut, Rejected].contains(&kind),
+            Self::Failed(kind) => ![Unknown, SessionLost, TimedOut, Rejected].contains(&kind),
             _ => false,
         }
     }
@@ -118,6 +118,7 @@ impl Ledger {
             }
             Ending::Failed(PublishErrorKind::Rejected) => !note.refused,
             Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
+            Ending::Failed(PublishErrorKind::SessionLost) => losses == note.losses,
             Ending::Failed(_) => ending.is_unsent() && taken,
         };
         transcript.check(Invariant::Outcome, !wrong, || {
@@ -182,6 +183,13 @@ impl Ledger {
             format!("m{number} was published under the identifier of m{before}, which is not finished")
         });
         self.messages[number].swallowed |= inherited;
+    }
+
+    /// Whether the broker refuses a message, and so keeps nothing of it.
+    pub(crate) fn is_refused(&self, number: usize) -> bool {
+        self.messages
+            .get(number)
+            .is_some_and(|note| note.topic == FORBIDDEN)
     }
 
     /// The broker answered a PUBLISH.

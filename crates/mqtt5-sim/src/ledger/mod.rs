@@ -27,6 +27,8 @@ pub(crate) struct Ledger {
     losses: BTreeMap<ProcessId, usize>,
     /// What the broker holds for each client: filters, each with when it was subscribed in this session.
     pub(crate) at_broker: BTreeMap<usize, BTreeMap<String, u64>>,
+    /// What it was asked for, answered or not.
+    pub(crate) asked_of_broker: BTreeMap<usize, BTreeSet<String>>,
     /// Filters that were unsubscribed whoever held them, and when.
     unsubscribed: Vec<(ProcessId, &'static str, u64)>,
     /// Why a process may ask for a filter.
@@ -51,6 +53,7 @@ impl Ledger {
             operations: BTreeMap::new(),
             losses: BTreeMap::new(),
             at_broker: BTreeMap::new(),
+            asked_of_broker: BTreeMap::new(),
             unsubscribed: Vec::new(),
             reasons: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -124,12 +127,19 @@ impl Ledger {
     pub(crate) fn session_begun(&mut self, client: usize) {
         let moment = self.moment();
         self.at_broker.remove(&client);
+        self.asked_of_broker.remove(&client);
         self.sessions.insert(client, moment);
     }
 
     /// The session that the broker has for a client: when it was begun.
     pub(crate) fn session(&self, client: usize) -> u64 {
         self.sessions.get(&client).copied().unwrap_or_default()
+    }
+
+    /// The broker has read a SUBSCRIBE: it has the filter, though the answer may come late or never.
+    pub(crate) fn broker_asked(&mut self, client: usize, filter: &str) {
+        let filters = self.asked_of_broker.entry(client).or_default();
+        filters.insert(filter.to_owned());
     }
 
     /// The broker has subscribed a client.
@@ -144,6 +154,9 @@ impl Ledger {
 
     pub(crate) fn broker_unsubscribed(&mut self, client: usize, filter: &str) {
         if let Some(filters) = self.at_broker.get_mut(&client) {
+            filters.remove(filter);
+        }
+        if let Some(filters) = self.asked_of_broker.get_mut(&client) {
             filters.remove(filter);
         }
     }

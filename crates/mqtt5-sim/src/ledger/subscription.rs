@@ -60,13 +60,21 @@ impl FilterNote {
 }
 
 impl SubscriptionNote {
-    /// Whether it must get messages of this topic now.
-    fn wants(&self, topic: &str) -> bool {
+    /// Whether it must get a message of this topic that the broker took then, with these filters.
+    ///
+    /// What the broker took before it had one of its filters it may have sent for another filter of the same client alone.
+    fn wants(&self, topic: &str, taken: u64, at_broker: &BTreeMap<String, u64>) -> bool {
+        let is_there = |filter: &FilterNote| {
+            at_broker
+                .get(filter.name)
+                .is_some_and(|since| *since < taken)
+        };
         !self.over
+            && self.opened < taken
             && self
                 .filters
                 .iter()
-                .any(|filter| !filter.left && filter.matches(topic))
+                .any(|filter| !filter.left && filter.matches(topic) && is_there(filter))
     }
 }
 
@@ -209,9 +217,9 @@ impl Ledger {
             .iter()
             .any(|filter| filter.is_shared() && filter.matches(topic));
         // What came first may be gone: with its session, or as what another message was taken for. What comes again comes late.
-        let is_late = note.taken.len() > 1
-            && note.taken.first().is_some_and(|taken| *taken < session)
-            || self.mistaken.contains(&(to.process, number));
+        let is_lost = note.taken.first().is_some_and(|taken| *taken < session);
+        let is_late =
+            is_lost && note.taken.len() > 1 || self.mistaken.contains(&(to.process, number));
         let from_the_start = !is_late
             && !comes_again
             && !shared
@@ -250,11 +258,13 @@ impl Ledger {
         let Some(taken) = note.taken.first() else {
             return;
         };
+        let Some(at_broker) = self.at_broker.get(&process.client) else {
+            return;
+        };
         let open = self.subscriptions.iter().enumerate().find(|(_, s)| {
             s.process == process
-                && s.opened < *taken
                 && s.acknowledging != Acknowledging::OnArrival
-                && s.wants(note.topic)
+                && s.wants(note.topic, *taken, at_broker)
                 && !s
                     .receipts
                     .get(&number)

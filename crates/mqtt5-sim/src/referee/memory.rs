@@ -11,10 +11,14 @@ pub(crate) struct Memory {
     pub(crate) inbound: BTreeMap<u16, Inbound>,
     /// QoS 1 messages that a client received and has not acknowledged, by packet identifier.
     pub(crate) held: BTreeMap<u16, Inbound>,
+    /// What it held before packets that it perhaps never looked at.
+    pub(crate) held_before: BTreeMap<u16, Inbound>,
     /// Exchanges as they were before packets that were read last and perhaps never looked at: then they are so still.
     pub(crate) doubtful: BTreeMap<u16, Outbound>,
     /// How many CONNECTs were sent since the last connection: a session may have begun with one that was not answered.
     pub(crate) asked: usize,
+    /// How many sessions it has had, as far as it may hold messages of each.
+    pub(crate) sessions: usize,
     /// How many connections the server has accepted.
     pub(crate) connections: usize,
     /// How many messages were begun.
@@ -50,6 +54,7 @@ impl Memory {
         self.outbound.clear();
         self.inbound.clear();
         self.held.clear();
+        self.held_before.clear();
         self.doubtful.clear();
     }
 
@@ -60,11 +65,13 @@ impl Memory {
                 .get(id)
                 .is_some_and(|now| now.released == was.released)
         };
-        self.doubtful = before
+        // What an earlier connection left in doubt is so until its identifier is seen again.
+        let doubted = before
             .outbound
             .into_iter()
-            .filter(|(id, was)| !same(id, was))
-            .collect();
+            .filter(|(id, was)| !same(id, was));
+        self.doubtful.extend(doubted);
+        self.held_before.extend(before.held);
     }
 
     /// The exchange under this identifier, or how it may still be.

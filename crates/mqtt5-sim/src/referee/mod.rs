@@ -94,6 +94,9 @@ impl Referees {
         }
         let before = self.is_accepted(number);
         self.observe(number, Role::Client, false, bytes);
+        if let Some(connection) = self.connections.get_mut(&number).filter(|_| looked) {
+            connection.client.unseen.clear();
+        }
         if !before && self.is_accepted(number) {
             self.client_wrote(number);
             if let Some(connection) = self.connections.get_mut(&number) {
@@ -155,6 +158,18 @@ impl Referees {
         client.is_some_and(|client| {
             core::mem::replace(&mut client.has_asked, !client.requests.is_empty())
         })
+    }
+
+    /// How many sessions a process may have had.
+    pub(crate) fn sessions(&self, process: ProcessId) -> usize {
+        let memory = self.processes.get(&process);
+        memory.map_or(0, |memory| memory.sessions)
+    }
+
+    /// Whether a request of the client is unanswered.
+    pub(crate) fn has_requests(&self, number: u64) -> bool {
+        let connection = self.connections.get(&number);
+        connection.is_some_and(|c| !c.client.requests.is_empty())
     }
 
     /// When the client read a successful CONNACK.

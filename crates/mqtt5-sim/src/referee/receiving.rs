@@ -40,12 +40,16 @@ impl Seat {
         if old.is_some_and(|old| self.role == Role::Client && old.session != arrived.session) {
             scene.memory.inbound.remove(&id);
         }
-        let held = scene.memory.held.get(&id).copied();
-        let mistaken = dup && self.mistakes(scene, held, number);
-        if !mistaken {
-            scene.memory.held.insert(id, arrived);
-        }
-        self.arrivals.insert((1, id), number.filter(|_| !mistaken));
+        let memory = &scene.memory;
+        let held =
+            [memory.held.get(&id), memory.held_before.get(&id)].map(Option::<&Inbound>::copied);
+        let mistaken = held
+            .into_iter()
+            .flatten()
+            .find(|held| dup && self.mistakes(scene, *held, number));
+        scene.memory.held.insert(id, mistaken.unwrap_or(arrived));
+        self.arrivals
+            .insert((1, id), number.filter(|_| mistaken.is_none()));
     }
 
     /// Whether it is new.
@@ -61,7 +65,7 @@ impl Seat {
             scene.memory.held.remove(&id);
         }
         let known = scene.memory.inbound.get(&id).copied();
-        let mistaken = self.mistakes(scene, known, number);
+        let mistaken = known.is_some_and(|known| self.mistakes(scene, known, number));
         let entry = *scene.memory.inbound.entry(id).or_insert(arrived);
         if let (Role::Server, Some(number), Some(before)) = (self.role, number, entry.number) {
             scene.ledger.broker_repeated(number, before);
@@ -70,6 +74,13 @@ impl Seat {
             self.due.repeated.insert(id);
         } else if !self.due.pubrec.contains(&id) {
             self.due.pubrec.push_back(id);
+            let resumed = known.is_some() && !self.arrivals.contains_key(&(2, id));
+            self.due.resumed.extend(resumed.then_some(id));
+        }
+        let refused = number.is_some_and(|number| scene.ledger.is_refused(number));
+        if self.role == Role::Server && refused {
+            // Whether the refusal leaves or not.
+            scene.memory.inbound.remove(&id);
         }
         self.arrivals.insert((2, id), number.filter(|_| !mistaken));
         known.is_none()
@@ -79,15 +90,10 @@ impl Seat {
     ///
     /// It has when its session was lost and it never heard of it. A repetition under an identifier is that of the message held under it:
     /// with QoS 1 DUP says so, with QoS 2 the identifier alone [MQTT-4.3.3-10]. What it answers then is the old message.
-    fn mistakes(
-        &self,
-        scene: &mut Scene<'_>,
-        held: Option<Inbound>,
-        number: Option<usize>,
-    ) -> bool {
+    fn mistakes(&self, scene: &mut Scene<'_>, held: Inbound, number: Option<usize>) -> bool {
         let session = scene.ledger.session(scene.process.client);
-        let is_other = |held: Inbound| held.session != session && held.number != number;
-        let mistaken = self.role == Role::Client && held.is_some_and(is_other);
+        let is_other = held.session != session && held.number != number;
+        let mistaken = self.role == Role::Client && is_other;
         if let Some(number) = number.filter(|_| mistaken) {
             scene.ledger.mistakes(scene.process, number);
         }
@@ -115,6 +121,7 @@ impl Seat {
             format!("PUBACK {id}, but {front:?} is due")
         })?;
         scene.memory.held.remove(&id);
+        scene.memory.held_before.remove(&id);
         self.acknowledges(scene, 1, answer);
         Ok(())
     }
@@ -127,10 +134,12 @@ impl Seat {
     ) -> Judged {
         let id = answer.packet_id.value();
         if !self.due.repeated.remove(&id) {
-            let front = self.due.pubrec.pop_front();
-            rule(Invariant::AcknowledgementOrder, front == Some(id), || {
+            let front = self.due.pubrec.front().copied();
+            let in_order = front == Some(id) || self.due.resumed.contains(&id);
+            rule(Invariant::AcknowledgementOrder, in_order, || {
                 format!("PUBREC {id}, but {front:?} is due")
             })?;
+            self.due.pubrec.retain(|due| *due != id);
             self.acknowledges(scene, 2, answer);
         }
         if answer.reason.is_error() {

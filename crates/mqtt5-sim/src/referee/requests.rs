@@ -12,8 +12,10 @@ impl Seat {
         self.requests.get(&id).filter(|_| self.role == Role::Client)
     }
 
+    /// What a client at this seat may have to ask for again, if the connection ends now.
     pub(crate) fn unanswered_filters(&self) -> impl Iterator<Item = &str> {
-        self.requests.values().flatten().map(String::as_str)
+        let unanswered = self.requests.values().flatten().chain(&self.unseen);
+        unanswered.map(String::as_str)
     }
 
     pub(crate) fn sends_subscribe(
@@ -72,6 +74,18 @@ impl Seat {
                 scene.ledger.broker_subscribed(scene.process.client, name);
             }
         }
+    }
+
+    pub(crate) fn reads_subscribe(&mut self, scene: &mut Scene<'_>, subscribe: &Subscribe<'_>) {
+        let names = subscribe
+            .filters
+            .iter()
+            .map(|filter| filter.filter.as_str());
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        for name in &names {
+            scene.ledger.broker_asked(scene.process.client, name);
+        }
+        self.requests.insert(subscribe.packet_id.value(), names);
     }
 
     pub(crate) fn reads_unsubscribe(

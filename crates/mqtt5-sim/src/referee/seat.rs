@@ -61,6 +61,8 @@ pub(crate) struct Seat {
     pub(crate) due: Due,
     /// SUBSCRIBE and UNSUBSCRIBE that are not answered: what they name.
     pub(crate) requests: BTreeMap<u16, Vec<String>>,
+    /// What was answered by packets that were read and perhaps not looked at.
+    pub(crate) unseen: Vec<String>,
     /// A SUBSCRIBE was sent.
     pub(crate) has_asked: bool,
     /// The messages that arrived, by QoS and identifier.
@@ -74,6 +76,8 @@ pub(crate) struct Due {
     pub(crate) pubrec: VecDeque<u16>,
     /// PUBRECs for messages that were answered on an earlier connection: they need not wait.
     pub(crate) repeated: BTreeSet<u16>,
+    /// Messages that arrived on an earlier connection: PUBREC may have been given to its transport, which never wrote it, and need not wait.
+    pub(crate) resumed: BTreeSet<u16>,
     pub(crate) pubrel: VecDeque<u16>,
     pub(crate) pubcomp: VecDeque<u16>,
 }
@@ -100,6 +104,7 @@ impl Seat {
             window: BTreeSet::new(),
             due: Due::default(),
             requests: BTreeMap::new(),
+            unseen: Vec::new(),
             has_asked: false,
             arrivals: BTreeMap::new(),
         }
@@ -157,17 +162,11 @@ impl Seat {
             Packet::Pubcomp(answer) => self.reads_final(scene, answer, 2),
             Packet::Pubrec(answer) => self.reads_pubrec(scene, answer),
             Packet::Pubrel(answer) => self.reads_pubrel(scene, answer),
-            Packet::Subscribe(subscribe) => {
-                let names = subscribe
-                    .filters
-                    .iter()
-                    .map(|filter| filter.filter.as_str().to_owned());
-                self.requests
-                    .insert(subscribe.packet_id.value(), names.collect());
-            }
+            Packet::Subscribe(subscribe) => self.reads_subscribe(scene, subscribe),
             Packet::Unsubscribe(unsubscribe) => self.reads_unsubscribe(scene, unsubscribe),
             Packet::Suback(answer) | Packet::Unsuback(answer) => {
-                self.requests.remove(&answer.packet_id.value());
+                let names = self.requests.remove(&answer.packet_id.value());
+                self.unseen.extend(names.unwrap_or_default());
             }
             _ => {}
         }
@@ -224,6 +223,8 @@ impl Seat {
             scene.ledger.session_lost(scene.process);
         }
         let unseen = scene.memory.asked > 1;
+        let is_new = !connack.session_present || unseen || scene.memory.connections == 0;
+        scene.memory.sessions += usize::from(is_new);
         if scene.memory.connections > 0
             && (!connack.session_present
                 || unseen

@@ -23,6 +23,7 @@ impl Seat {
             self.check_repetition(scene, id, number, qos)?;
         } else {
             self.check_new(scene, id)?;
+            scene.memory.doubtful.remove(&id);
         }
         let place = scene
             .memory

@@ -92,6 +92,12 @@ impl World<'_> {
                     process.client().map(mqtt5_client::Client::state)
                 ));
             }
+            let number = process.adapter.connection();
+            if process.adapter.is_writing()
+                || number.is_some_and(|number| self.outside.referees.has_requests(number))
+            {
+                return drain(format!("{} waits for an answer", process.id));
+            }
             let statistics = process.statistics();
             if statistics.unacknowledged_publishes
                 + statistics.waiting_publishes

@@ -245,7 +245,9 @@ impl<'a> World<'a> {
                 .connection()
                 .is_none_or(|number| self.outside.referees.is_asking(number));
             let is_asking = is_asking || self.hub.ledger.borrow().is_subscribing(process.id);
-            if let Some(text) = process.oversize(is_asking) {
+            if let Some(text) =
+                process.oversize(is_asking, self.outside.referees.sessions(process.id))
+            {
                 transcript.fail(Invariant::Memory, text);
             }
             let connection = process

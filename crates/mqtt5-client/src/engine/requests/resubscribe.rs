@@ -6,9 +6,8 @@ use crate::engine::notices::Event;
 use crate::engine::registry::Asked;
 use crate::error::SubscribeError;
 use crate::filter::Filter;
-use crate::options::Resubscribe;
+use crate::options::{AckMode, Resubscribe};
 use crate::planted::planted;
-use crate::properties::PropertyList;
 use crate::slab::Key;
 use mqtt5_proto::Instant;
 use std::collections::HashSet;
@@ -20,11 +19,11 @@ impl Engine {
         if self.config.keep_unmatched {
             self.unmatched = Some(self.registry.open_unmatched(behaviour));
         }
-        for filter in self.config.declared.clone() {
-            let name = filter.name.as_str().into();
+        for declared in self.config.declared.clone() {
+            let behaviour = declared.behaviour(behaviour);
             let request = SubscribeRequest {
-                filters: vec![filter],
-                properties: PropertyList::default(),
+                filters: declared.filters,
+                properties: declared.properties,
                 behaviour,
                 allow_partial: true,
                 deadline: None,
@@ -32,7 +31,11 @@ impl Engine {
             let opened = self.open_local(&request);
             debug_assert!(opened.is_ok(), "conflicts were told with the options");
             if let Ok(local) = opened {
-                self.declared.push((name, local));
+                let names = request
+                    .filters
+                    .iter()
+                    .map(|filter| filter.name.as_str().into());
+                self.declared.extend(names.map(|name| (name, local)));
                 let call = self.call_of(local);
                 call.into_iter()
                     .for_each(|call| self.requests.put(Request::Subscribe(call)));
@@ -40,13 +43,16 @@ impl Engine {
         }
     }
 
-    /// Hands out a declared subscription, once.
-    pub(crate) fn take_declared(&mut self, filter: &str) -> Option<Key> {
+    /// Hands out a declared subscription by one of its filters, once.
+    pub(crate) fn take_declared(&mut self, filter: &str) -> Option<(Key, AckMode)> {
         let at = self
             .declared
             .iter()
             .position(|(name, _)| **name == *filter)?;
-        Some(self.declared.swap_remove(at).1)
+        let (_, local) = self.declared.swap_remove(at);
+        self.declared.retain(|(_, other)| *other != local);
+        let ack_mode = self.registry.local(local)?.behaviour.ack_mode;
+        Some((local, ack_mode))
     }
 
     /// Hands out the subscription for what no other matches, once.

@@ -127,7 +127,7 @@ fn a_consumer_that_waits_for_its_publish_goes_on_at_any_size() {
 fn beyond_the_promise_a_stall_ends_and_everything_is_taken_in_the_end() {
     let mut stalls = 0;
     for window in [2, 3, 64] {
-        for fits in [1, 2] {
+        for fits in [0, 1, 2] {
             for inbound in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
                 for outbound in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
                     let case = format!("{window} {fits} {inbound:?} {outbound:?}");

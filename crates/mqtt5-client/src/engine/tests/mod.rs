@@ -2,9 +2,11 @@
 //!
 //! The other side is the in-process broker as a machine, or a script of packets.
 
+mod asking;
 mod awaiting;
 mod connect;
 mod consumers;
+mod declared;
 mod dropped;
 mod executor;
 mod failing;
@@ -29,6 +31,7 @@ mod retained;
 mod returning;
 mod scenarios;
 mod session_loss;
+mod sessions_model;
 mod shutdown;
 mod slow;
 mod subscribe;

@@ -322,6 +322,44 @@ fn after_a_stall_the_redelivery_hands_over_what_was_not_taken() {
     assert!(client.is_connected());
 }
 
+/// What came before a message that one subscription has taken and another has not: the redelivery would bring it to the other one after that.
+#[test]
+fn a_stall_does_not_change_the_order_of_a_subscription() {
+    let options = reconnecting()
+        .inbound_bytes(190)
+        .stall_timeout(Duration::from_secs(3));
+    let (client, mut slow, mut link) = subscribed(options);
+    link.send(publish("a", QoS::ExactlyOnce, 1, &[b'1'; 60]));
+    let mut task = Task::new(client.subscribe("#").qos(QoS::ExactlyOnce));
+    assert!(task.is_pending());
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+    suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_2]);
+    let mut quick = task.woken().expect("granted");
+    for id in [2, 3] {
+        link.send(publish("a", QoS::ExactlyOnce, id, &[b'0' + id as u8; 60]));
+    }
+    assert_eq!(take(&mut quick).payload(), [b'2'; 60]);
+    link.pass(Duration::from_secs(4));
+    link.reconnect();
+    link.sent_types();
+    link.send(accepted(true));
+    assert_eq!(take(&mut slow).payload(), [b'1'; 60]);
+    assert_eq!(take(&mut slow).payload(), [b'2'; 60]);
+    assert!(
+        matches!(slow.try_recv(), Ok(None)),
+        "what nobody has taken since comes again"
+    );
+    for id in 1..=3 {
+        link.send(publish("a", QoS::ExactlyOnce, id, &[b'0' + id as u8; 60]));
+    }
+    assert_eq!(link.sent_types(), ["PUBREC", "PUBREC"]);
+    for subscription in [&mut slow, &mut quick] {
+        assert_eq!(take(subscription).payload(), [b'3'; 60]);
+        assert!(matches!(subscription.try_recv(), Ok(None)));
+    }
+    assert_eq!(link.sent_types(), ["PUBREC"]);
+}
+
 /// A pause holds over a lost connection: the next one is not read until the consumer has taken something.
 #[test]
 fn a_pause_holds_over_a_lost_connection() {

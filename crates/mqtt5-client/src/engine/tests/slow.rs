@@ -129,7 +129,9 @@ fn reading_goes_on_while_a_subscribe_is_unanswered() {
     let mut second = Task::new(client.subscribe("b").qos(QoS::AtLeastOnce));
     assert!(second.is_pending());
     assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
-    link.send(publish("b", QoS::AtLeastOnce, 1, &[0; 20]));
+    for packet_id in 1..=2 {
+        link.send(publish("b", QoS::AtLeastOnce, packet_id, &[0; 20]));
+    }
     assert!(link.reading);
     super::subscribe::suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_1]);
     let mut second = second.woken().expect("granted");
@@ -145,14 +147,16 @@ fn a_subscription_that_unsubscribes_lets_go_of_what_it_holds() {
     for fetched in [false, true] {
         let (_client, mut subscription, mut link) = subscribed(options().inbound_bytes(10));
         link.send(publish("a", QoS::AtMostOnce, 0, b""));
-        link.send(publish("a", QoS::AtLeastOnce, 1, &[0; 20]));
+        for packet_id in 1..=2 {
+            link.send(publish("a", QoS::AtLeastOnce, packet_id, &[0; 20]));
+        }
         assert!(!link.reading);
         if fetched {
             drop(take(&mut subscription));
         }
         let mut unsubscribe = Task::new(subscription.unsubscribe());
         assert!(unsubscribe.is_pending());
-        assert_eq!(link.sent_types(), ["UNSUBSCRIBE", "PUBACK"]);
+        assert_eq!(link.sent_types(), ["UNSUBSCRIBE", "PUBACK", "PUBACK"]);
         assert!(link.reading);
     }
 }

@@ -57,13 +57,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Somebody who wants filters, and has them or waits for them.
-struct Holder<'a> {
+struct Holder {
     wants: BTreeSet<&'static str>,
-    waiting: Option<Task<Subscribing<'a>>>,
+    waiting: Option<Task<Subscribing>>,
     has: Option<Subscription>,
 }
 
-impl Holder<'_> {
+impl Holder {
     fn look(&mut self) {
         let Some(task) = &mut self.waiting else {
             return;
@@ -78,9 +78,9 @@ impl Holder<'_> {
 struct Model<'a> {
     client: &'a Client,
     link: Link,
-    holders: Vec<Holder<'a>>,
+    holders: Vec<Holder>,
     /// Those who go away at the next opportunity.
-    impatient: Vec<Task<Subscribing<'a>>>,
+    impatient: Vec<Task<Subscribing>>,
 }
 
 impl<'a> Model<'a> {

@@ -114,9 +114,7 @@ fn a_full_queue_does_not_pause_before_suback() {
         messages: 1,
         bytes: 1 << 20,
     };
-    let options = small()
-        .subscription_queue(bound)
-        .overflow(Overflow::Pause);
+    let options = small().subscription_queue(bound).overflow(Overflow::Pause);
     let (client, mut link) = scripted(options, Properties::EMPTY);
     let mut task = Task::new(client.subscribe("a"));
     assert!(task.is_pending());

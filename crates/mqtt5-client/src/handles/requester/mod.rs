@@ -163,7 +163,7 @@ pub struct OpeningRequester<'a, M: Mode = Async> {
 enum Stage<'a, M: Mode> {
     Naming(Watching<'a, Result<String, SubscribeErrorKind>>),
     Named(String),
-    Subscribing(Subscribing<'a, M>),
+    Subscribing(Subscribing<M>),
 }
 
 impl<M: Mode> Future for OpeningRequester<'_, M> {
@@ -286,11 +286,11 @@ fn as_levels(client_id: &str) -> String {
     client_id.replace('+', "%2B").replace('#', "%23")
 }
 
-fn subscribe<'a, M: Mode>(
-    shared: &'a Arc<Shared>,
+fn subscribe<M: Mode>(
+    shared: &Arc<Shared>,
     topic: &str,
     qos: QoS,
-) -> Result<Subscribing<'a, M>, SubscribeError> {
+) -> Result<Subscribing<M>, SubscribeError> {
     TopicName::new(topic).map_err(|error| {
         SubscribeError::new(SubscribeErrorKind::InvalidFilter, Detail::Topic(error))
     })?;
