@@ -57,7 +57,8 @@ fn each_failure_is_told() {
 #[test]
 fn another_client_goes_on_where_one_has_stopped() {
     let peer = Peer::Broker(Box::new(Broker::new(Config::default())));
-    let (first, mut link) = Link::new::<Async>(reconnecting(), peer);
+    let options = reconnecting().session_expiry_interval(10);
+    let (first, mut link) = Link::new::<Async>(options, peer);
     link.run();
     subscribe(&mut link, first.subscribe("kept")).detach();
     let mut bye = Task::new(first.disconnect().session_expiry_interval(60));
