@@ -4,7 +4,7 @@ pub(crate) mod requests;
 mod routes;
 mod wills;
 
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -27,8 +27,6 @@ pub(crate) struct Watch {
     pub(crate) requests: RefCell<Requests>,
     /// What the application has prepared and no CONNECT has carried: a user name.
     prepared: RefCell<BTreeMap<ProcessId, Option<String>>>,
-    /// What a client reads now it looks at before it does anything else.
-    pub(crate) looked: Cell<bool>,
 }
 
 impl Watch {
@@ -39,7 +37,6 @@ impl Watch {
             routes: RefCell::default(),
             requests: RefCell::default(),
             prepared: RefCell::default(),
-            looked: Cell::new(true),
         }
     }
 
@@ -97,9 +94,6 @@ impl Watch {
             }
             Packet::Disconnect(farewell) => {
                 self.wills.borrow().says_farewell(process, farewell.reason);
-                let mut routes = self.routes.borrow_mut();
-                let route = routes.get_mut(&process);
-                route.into_iter().for_each(Routes::leaves);
             }
             _ => {}
         }
@@ -119,7 +113,7 @@ impl Watch {
         };
         if let Some(route) = self.routes.borrow_mut().get_mut(&process) {
             let named = properties.server_reference();
-            route.told(reason, retry, named, self.looked.get());
+            route.told(reason, retry, named);
         }
     }
 
