@@ -227,6 +227,7 @@ impl Adapter {
             Action::Dial {
                 attempt,
                 ref endpoint,
+                ..
             } => {
                 self.judge_dial(outside, endpoint.host());
                 let (dialed, time) = outside.dial(self.process, endpoint.host());

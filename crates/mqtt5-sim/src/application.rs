@@ -378,8 +378,8 @@ pub(crate) async fn unsubscribe(place: Place, filter: &'static str) {
 
 /// Ends the client.
 pub(crate) async fn disconnect(place: Place, with_will: bool) {
-    let watch = &place.hub.watch;
-    watch.wills.borrow_mut().ends(place.process, with_will);
+    let wills = &place.hub.watch.wills;
+    wills.borrow_mut().ends(place.process, with_will);
     let reason = match with_will {
         true => DisconnectReason::WithWill,
         false => DisconnectReason::Normal,

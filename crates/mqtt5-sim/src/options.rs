@@ -45,6 +45,8 @@ pub(crate) struct ClientOptions {
     pub(crate) inbound_bytes: usize,
     pub(crate) stall_timeout: Duration,
     pub(crate) overflow: Overflow,
+    /// The bound of the queue of a subscription.
+    pub(crate) queued_messages: usize,
     pub(crate) reconnects: bool,
     pub(crate) retries_first: bool,
     pub(crate) longest_backoff: Duration,
@@ -160,6 +162,9 @@ impl WorldOptions {
             client.preparing = random.chance(25).then(|| Preparing::choose(random));
             client.intercepts = random.chance(25);
             client.compacts = random.chance(30);
+            if client.overflow == Overflow::Pause {
+                client.queued_messages = random.pick(&[1, 2, 5, QUEUED_MESSAGES]);
+            }
         }
     }
 }
@@ -192,6 +197,7 @@ impl ClientOptions {
             inbound_bytes: random.pick(&[1_000, 16 << 20]),
             stall_timeout: Duration::from_secs(random.pick(&[3, 30])),
             overflow: random.pick(&[Overflow::DropNewest, Overflow::DropOldest, Overflow::Pause]),
+            queued_messages: QUEUED_MESSAGES,
             reconnects: random.chance(95),
             retries_first: random.chance(80),
             longest_backoff: Duration::from_secs(random.pick(&[2, 30, 60])),
@@ -232,6 +238,7 @@ impl ClientOptions {
             inbound_bytes: 1 << 20,
             stall_timeout: Duration::from_secs(30),
             overflow: Overflow::DropNewest,
+            queued_messages: QUEUED_MESSAGES,
             reconnects: true,
             retries_first: true,
             longest_backoff: Duration::from_secs(1),
@@ -276,6 +283,10 @@ impl ClientOptions {
             })
             .inbound_bytes(self.inbound_bytes)
             .stall_timeout(self.stall_timeout)
+            .subscription_queue(Bound {
+                messages: self.queued_messages,
+                bytes: 16 << 20,
+            })
             .overflow(self.overflow)
             .reconnect(self.reconnect())
             .on_session_lost(lost)
@@ -438,3 +449,5 @@ impl BrokerOptions {
 
 /// The longest first wait before another attempt.
 pub(crate) const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+/// How many messages a subscription queues unless it is to be full soon.
+const QUEUED_MESSAGES: usize = 65_536;

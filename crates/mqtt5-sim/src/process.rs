@@ -199,9 +199,9 @@ impl Process {
         drop(client);
     }
 
-    /// What is wrong with the size of its queues, if anything is; `is_asking` says whether a SUBSCRIBE may be unanswered, `sessions` how many
-    /// sessions it may have had.
-    pub(crate) fn oversize(&mut self, is_asking: bool, sessions: usize) -> Option<String> {
+    /// What is wrong with the size of its queues, if anything is; `reads_on` says whether a SUBSCRIBE may be unanswered or a connection has
+    /// stalled, `sessions` how many sessions it may have had.
+    pub(crate) fn oversize(&mut self, reads_on: bool, sessions: usize) -> Option<String> {
         let statistics = self.statistics();
         let Bounds {
             held,
@@ -214,8 +214,8 @@ impl Process {
             self.emptied = sessions;
         }
         let held = held * (1 + sessions - self.emptied.min(sessions));
-        // More may be held while a SUBSCRIBE is unanswered.
-        self.reads_on = is_asking || self.reads_on && statistics.held_bytes > held_bytes;
+        // More may be held then.
+        self.reads_on = reads_on || self.reads_on && statistics.held_bytes > held_bytes;
         let beyond = if self.reads_on {
             largest.max(held_bytes)
         } else {

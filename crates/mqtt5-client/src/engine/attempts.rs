@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub(super) struct Connecting {
     pub(super) endpoint: Arc<Endpoint>,
     /// The server may be told who we are.
-    is_trusted: bool,
+    pub(super) is_trusted: bool,
     credentials: Credentials,
     /// The Client Identifier: that of the options, or the one that the server assigned.
     pub(super) client_id: Arc<str>,

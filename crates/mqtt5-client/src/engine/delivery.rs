@@ -8,16 +8,18 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(super) struct HeldMessage {
     token: AckToken,
-    /// How many subscriptions have not answered.
-    open: usize,
-    /// How many of them have not even taken it.
+    /// One that has not answered, which is named when the message blocks others.
+    subscription: Key,
+    /// The others that have not.
+    others: Vec<Key>,
+    /// How many of all of them have not even taken it.
     waiting: usize,
     /// The first refusal among the answers.
     refusal: Option<RejectReason>,
     bytes: usize,
     arrived: Instant,
-    /// Who is named when it blocks others.
-    subscription: Key,
+    /// It is held since an earlier connection.
+    is_earlier: bool,
     told: bool,
     /// Somebody has taken it.
     touched: bool,
@@ -42,6 +44,8 @@ pub(super) struct Held {
     messages: Slab<HeldMessage>,
     order: VecDeque<Key>,
     bytes: usize,
+    /// How many are held since earlier connections.
+    earlier: usize,
 }
 
 impl Held {
@@ -49,18 +53,18 @@ impl Held {
         &mut self,
         now: Instant,
         token: AckToken,
-        open: usize,
         bytes: usize,
-        subscription: Key,
+        (subscription, others): (Key, Vec<Key>),
     ) -> Key {
         let key = self.messages.insert(HeldMessage {
             token,
-            open,
-            waiting: open,
+            waiting: 1 + others.len(),
+            subscription,
+            others,
             refusal: None,
             bytes,
             arrived: now,
-            subscription,
+            is_earlier: false,
             told: false,
             touched: false,
             abandoned: false,
@@ -71,16 +75,27 @@ impl Held {
         key
     }
 
-    pub(super) fn answer(&mut self, key: Key, refusal: Option<RejectReason>) -> Answered {
+    /// A subscription answers.
+    pub(super) fn answer(
+        &mut self,
+        key: Key,
+        subscription: Key,
+        refusal: Option<RejectReason>,
+    ) -> Answered {
         let Some(message) = self.messages.get_mut(key) else {
             return Answered::Stale;
         };
-        message.open = message.open.saturating_sub(1);
         message.refusal = message.refusal.or(refusal);
-        if message.open > 0 {
+        if let Some(other) = message.others.pop() {
+            if message.subscription == subscription {
+                message.subscription = other;
+            } else if let Some(own) = message.others.iter_mut().find(|own| **own == subscription) {
+                *own = other;
+            }
             return Answered::Open;
         }
         let settled = Answered::Settled(message.token, message.refusal);
+        self.earlier -= usize::from(message.is_earlier);
         self.bytes = self.bytes.saturating_sub(message.bytes);
         self.messages.remove(key);
         self.forget_settled();
@@ -93,6 +108,19 @@ impl Held {
 
     pub(super) fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// How many have arrived on this connection.
+    pub(super) fn arrivals(&self) -> usize {
+        self.messages.len() - self.earlier
+    }
+
+    /// A connection begins.
+    pub(super) fn begin_connection(&mut self) {
+        for (_, message) in self.messages.iter_mut() {
+            message.is_earlier = true;
+        }
+        self.earlier = self.messages.len();
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -136,7 +164,7 @@ impl Held {
     /// Whether one subscription has a message, and has not taken it.
     pub(super) fn is_untaken_by_one(&self, key: Key) -> bool {
         let message = self.messages.get(key);
-        message.is_some_and(|message| message.open == 1 && !message.touched)
+        message.is_some_and(|message| message.others.is_empty() && !message.touched)
     }
 
     /// Notes that somebody has taken a message and will not answer for it.
@@ -146,17 +174,20 @@ impl Held {
         }
     }
 
-    /// Takes out what nobody has taken.
+    /// Takes out what nobody has taken, where `comes_again` says that it may go.
     ///
     /// What arrived before a message that some have taken and others not stays as that one does: when it comes again, the others would get
     /// it too late.
-    pub(super) fn take_untouched(&mut self) -> Vec<AckToken> {
+    pub(super) fn discard_untouched(&mut self, mut comes_again: impl FnMut(AckToken) -> bool) {
         let stays = |message: &HeldMessage| message.touched && message.waiting > 0;
         let last = self
             .order
             .iter()
             .rposition(|key| self.messages.get(*key).is_some_and(stays));
-        self.take(last.map_or(0, |last| last + 1), |message| !message.touched)
+        let first = last.map_or(0, |last| last + 1);
+        self.take(first, |message| {
+            !message.touched && comes_again(message.token)
+        });
     }
 
     /// Takes out what somebody has taken who will not answer. Whoever else has it gets it again, too.
@@ -165,12 +196,13 @@ impl Held {
     }
 
     /// Takes messages out, from that place in the order of arrival on.
-    fn take(&mut self, first: usize, which: impl Fn(&HeldMessage) -> bool) -> Vec<AckToken> {
+    fn take(&mut self, first: usize, mut which: impl FnMut(&HeldMessage) -> bool) -> Vec<AckToken> {
         let mut tokens = Vec::new();
         for key in self.order.iter().skip(first) {
-            if self.messages.get(*key).is_some_and(&which) {
+            if self.messages.get(*key).is_some_and(&mut which) {
                 if let Some(message) = self.messages.remove(*key) {
                     self.bytes = self.bytes.saturating_sub(message.bytes);
+                    self.earlier -= usize::from(message.is_earlier);
                     tokens.push(message.token);
                 }
             }

@@ -31,8 +31,6 @@ pub(crate) enum Fetched {
 pub(super) struct Pause {
     /// Since when more bytes are held than may be.
     since: Option<Instant>,
-    /// How many queues with [`Overflow::Pause`] are full.
-    full_queues: usize,
     /// How many SUBSCRIBEs are unanswered: until SUBACK is read nobody can take what their subscriptions hold, and more may be held.
     pub(super) unanswered: usize,
     /// What the machine was told.
@@ -76,9 +74,8 @@ impl Engine {
         };
         let returned = core::mem::take(&mut local.lent);
         local.load.remove(returned);
-        if local.pausing && !local.load.is_full_for(0, local.behaviour.bound) {
-            local.pausing = false;
-            self.pause.full_queues -= 1;
+        if !local.load.is_full_for(0, local.behaviour.bound) {
+            self.registry.set_pausing(subscription, false);
         }
         self.update_pause(now);
     }
@@ -104,10 +101,11 @@ impl Engine {
     pub(crate) fn answer(
         &mut self,
         now: Instant,
+        subscription: Key,
         hold: Key,
         refusal: Option<RejectReason>,
     ) -> bool {
-        match self.held.answer(hold, refusal) {
+        match self.held.answer(hold, subscription, refusal) {
             Answered::Stale => return false,
             Answered::Open => {}
             Answered::Settled(token, None) => self.machine.ack(now, token),
@@ -123,24 +121,19 @@ impl Engine {
     }
 
     /// Takes a message and answers for it at once; `false` when it must not be handed over any more.
-    pub(crate) fn take_and_answer(&mut self, now: Instant, hold: Key) -> bool {
-        self.take_held(hold) && self.answer(now, hold, None)
+    pub(crate) fn take_and_answer(&mut self, now: Instant, subscription: Key, hold: Key) -> bool {
+        self.take_held(hold) && self.answer(now, subscription, hold, None)
     }
 
     /// A message that was taken for manual acknowledgement went away unanswered.
-    pub(crate) fn abandon(
-        &mut self,
-        now: Instant,
-        subscription: SubscriptionId,
-        hold: Key,
-        on_drop: OnDrop,
-    ) {
+    pub(crate) fn abandon(&mut self, now: Instant, subscription: Key, hold: Key, on_drop: OnDrop) {
         if !self.held.contains(hold) {
             return;
         }
-        self.tell(Event::Unanswered { subscription });
+        let id = SubscriptionId::new(subscription);
+        self.tell(Event::Unanswered { subscription: id });
         match on_drop {
-            OnDrop::Reject(reason) => drop(self.answer(now, hold, Some(reason))),
+            OnDrop::Reject(reason) => drop(self.answer(now, subscription, hold, Some(reason))),
             OnDrop::Hold => self.held.abandon(hold),
         }
     }
@@ -158,20 +151,25 @@ impl Engine {
     pub(super) fn release_awaited(&mut self, now: Instant) {
         let awaited = self.registry.locals_mut();
         let awaited = awaited.filter(|(_, local)| local.awaited);
-        let holds: Vec<Key> = awaited.flat_map(|(_, local)| local.take_held()).collect();
-        for hold in holds {
+        let holds: Vec<_> = awaited
+            .flat_map(|(key, local)| {
+                let holds = local.take_held().into_iter();
+                holds.map(move |hold| (key, hold))
+            })
+            .collect();
+        for (subscription, hold) in holds {
             if self.held.is_untaken_by_one(hold) {
                 self.held.abandon(hold);
             } else {
-                self.take_and_answer(now, hold);
+                self.take_and_answer(now, subscription, hold);
             }
         }
     }
 
     /// Answers for what a subscription leaves behind [MQTT-4.5.0-2].
-    pub(super) fn release(&mut self, now: Instant, entries: &VecDeque<Entry>) {
+    pub(crate) fn release(&mut self, now: Instant, subscription: Key, entries: &VecDeque<Entry>) {
         for hold in entries.iter().filter_map(|entry| entry.hold) {
-            self.take_and_answer(now, hold);
+            self.take_and_answer(now, subscription, hold);
         }
     }
 
@@ -183,7 +181,7 @@ impl Engine {
         self.supervisor
             .set_end(ConnectionErrorKind::ConsumerStalled.into());
         self.pause.has_stalled = true;
-        let fitted = u16::try_from(self.held.len().saturating_sub(1)).unwrap_or(u16::MAX);
+        let fitted = u16::try_from(self.held.arrivals().saturating_sub(1)).unwrap_or(u16::MAX);
         self.pause.window = NonZeroU16::new(fitted).or(Some(NonZeroU16::MIN));
         self.begin_close(now, DisconnectReason::QuotaExceeded, Properties::EMPTY);
     }
@@ -206,12 +204,11 @@ impl Engine {
 
     /// After a stall, what nobody has taken is discarded, since its redelivery hands it over; what will not be redelivered stays.
     pub(super) fn discard_untaken(&mut self, now: Instant) {
-        if !core::mem::take(&mut self.pause.has_stalled) || !self.machine.has_session() {
+        if !core::mem::take(&mut self.pause.has_stalled) {
             return;
         }
-        for token in self.held.take_untouched() {
-            self.machine.forget(token);
-        }
+        let machine = &mut self.machine;
+        self.held.discard_untouched(|token| machine.forget(token));
         let held = &self.held;
         for (_, local) in self.registry.locals_mut() {
             local
@@ -223,6 +220,8 @@ impl Engine {
 
     /// A new connection of the machine reads: it must not if we had stopped that.
     pub(super) fn continue_pause(&mut self, now: Instant) {
+        self.held.begin_connection();
+        self.update_pause(now);
         if self.pause.is_on {
             self.pause.since = self.pause.since.map(|_| now);
             self.machine.set_reading(now, false);
@@ -262,17 +261,27 @@ impl Engine {
 
     /// Brings the machine's pause in line with what is held and queued.
     pub(super) fn update_pause(&mut self, now: Instant) {
-        let mut bound = self.config.inbound_bytes;
-        if self.pause.unanswered > 0 {
-            // A single message always fits.
-            let largest = self.config.maximum_packet_size.get() as usize;
-            bound = bound.saturating_add(largest.max(bound));
-        }
-        // One message alone never stops the reading: what the application waits for before it takes that may be behind it.
-        let over = self.held.bytes() > bound && self.held.len() > 1;
-        let over = over && !planted!(IgnoreInboundBound);
+        let bound = self.config.inbound_bytes;
+        let largest = self.config.maximum_packet_size.get() as usize;
+        // A single message always fits.
+        let twice = bound.saturating_add(largest.max(bound));
+        let bytes = self.held.bytes();
+        // One message alone never stops the reading: what the application waits for before it takes that may be behind it. After a stall
+        // that is one of the new connection, up to a second bound.
+        let stalled = self.pause.window.is_some() && bytes <= twice;
+        let others = if stalled {
+            self.held.arrivals()
+        } else {
+            self.held.len()
+        };
+        let bound = if self.pause.unanswered > 0 {
+            twice
+        } else {
+            bound
+        };
+        let over = bytes > bound && others > 1 && !planted!(IgnoreInboundBound);
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
-        let pause = over || self.pause.full_queues > 0;
+        let pause = over || self.registry.is_pausing();
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {
             self.machine.set_reading(now, !pause);
             self.driver.news = true;
@@ -302,15 +311,15 @@ impl Engine {
             self.machine.ack(now, token);
             return None;
         }
-        let open = registry.targets().iter().filter(|key| waits(key)).count();
-        let Some(first) = registry.targets().iter().copied().find(waits) else {
+        let mut waiting = registry.targets().iter().copied().filter(waits);
+        let Some(first) = waiting.next() else {
             self.machine.ack(now, token);
             return None;
         };
-        let is_seen = open < registry.targets().len();
-        let held = self
-            .held
-            .insert(now, token, open, message.encoded_len(), first);
+        let others: Vec<Key> = waiting.collect();
+        let is_seen = 1 + others.len() < registry.targets().len();
+        let bytes = message.encoded_len();
+        let held = self.held.insert(now, token, bytes, (first, others));
         if is_seen {
             self.held.touch(held);
         }
@@ -333,15 +342,9 @@ impl Engine {
         let Some(local) = self.registry.local_mut(key) else {
             return;
         };
-        if hold.is_none() {
+        let is_counted = hold.is_none();
+        if is_counted {
             local.load.add(bytes);
-            if local.overflow() == Overflow::Pause
-                && !local.pausing
-                && local.load.is_full_for(0, bound)
-            {
-                local.pausing = true;
-                self.pause.full_queues += 1;
-            }
         }
         local.push(Entry {
             message,
@@ -350,6 +353,10 @@ impl Engine {
         });
         if !planted!(ForgetConsumerWaker) {
             self.wakes.extend(local.waker.take());
+        }
+        let pauses = local.overflow() == Overflow::Pause && local.load.is_full_for(0, bound);
+        if is_counted && pauses {
+            self.registry.set_pausing(key, true);
         }
     }
 
@@ -376,12 +383,6 @@ impl Engine {
             }
         }
         true
-    }
-
-    /// A subscription that is gone keeps nobody waiting.
-    pub(super) fn forget_pausing(&mut self, now: Instant, removed: &Local) {
-        self.pause.full_queues -= usize::from(removed.pausing);
-        self.update_pause(now);
     }
 
     fn count_dropped(&mut self, now: Instant, subscription: Key) {

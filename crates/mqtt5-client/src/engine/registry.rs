@@ -11,6 +11,7 @@ use crate::options::{AckMode, Bound, Overflow};
 use crate::properties::PropertyList;
 use crate::slab::{Key, Slab};
 use crate::trie::Trie;
+use core::hash::BuildHasher;
 use core::task::Waker;
 use mqtt5_proto::{Instant, Message};
 use std::collections::{HashMap, VecDeque};
@@ -33,7 +34,7 @@ pub(crate) struct Local {
     pub(super) lent: Load,
     pub(super) chunks: Chunks,
     /// It is full, and reading stands still because of it.
-    pub(super) pausing: bool,
+    pausing: bool,
     pub(super) waker: Option<Waker>,
     pub(super) filters: Vec<Key>,
     /// How it was asked for: the number of the call, its filters and their properties.
@@ -98,6 +99,16 @@ pub(super) struct Abandoned {
     pub(super) at_server: bool,
 }
 
+/// A Subscription Identifier of a filter that nobody wants any more.
+#[derive(Debug)]
+struct Retired {
+    identifier: u32,
+    /// Whose SUBSCRIBE it was.
+    of: Key,
+    /// The hash of the name of its filter.
+    filter: u64,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     trie: Trie<Key>,
@@ -105,7 +116,9 @@ pub(crate) struct Registry {
     wanted: Slab<Wanted>,
     locals: Slab<Local>,
     /// The Subscription Identifiers of filters that nobody wants any more and that the server may still use in this session.
-    retired: VecDeque<u32>,
+    retired: VecDeque<Retired>,
+    /// How many queues with [`Overflow::Pause`] are full.
+    full_queues: usize,
     arrivals: u64,
     matched: Vec<Key>,
     targets: Vec<Key>,
@@ -188,13 +201,7 @@ impl Registry {
         filter: Key,
         wakes: &mut Vec<Waker>,
     ) -> Option<Abandoned> {
-        if let Some(local) = self.locals.get_mut(local) {
-            local.filters.retain(|known| *known != filter);
-            if local.filters.is_empty() {
-                local.ended = true;
-                wakes.extend(local.waker.take());
-            }
-        }
+        self.take_filter(local, filter, wakes);
         let wanted = self.wanted.get_mut(filter)?;
         wanted.locals.retain(|known| *known != local);
         if wanted.locals.is_empty() {
@@ -212,21 +219,42 @@ impl Registry {
     pub(super) fn leave_all(&mut self, name: &str, wakes: &mut Vec<Waker>) -> Option<Abandoned> {
         let filter = *self.names.get(name)?;
         for key in core::mem::take(&mut self.wanted.get_mut(filter)?.locals) {
-            let Some(local) = self.locals.get_mut(key) else {
-                continue;
-            };
-            local.filters.retain(|known| *known != filter);
-            if local.filters.is_empty() {
-                local.ended = true;
-                wakes.extend(local.waker.take());
-            }
+            self.take_filter(key, filter, wakes);
         }
         self.forget(filter)
     }
 
+    /// A subscription without filters has ended. Nothing more will come for it, so that reading need not wait until its queue has room.
+    fn take_filter(&mut self, key: Key, filter: Key, wakes: &mut Vec<Waker>) {
+        let Some(local) = self.locals.get_mut(key) else {
+            return;
+        };
+        local.filters.retain(|known| *known != filter);
+        if local.filters.is_empty() {
+            local.ended = true;
+            wakes.extend(local.waker.take());
+            self.set_pausing(key, false);
+        }
+    }
+
     /// Removes a subscription; its filters must have been left before.
     pub(super) fn remove(&mut self, local: Key) -> Option<Local> {
+        self.set_pausing(local, false);
         self.locals.remove(local)
+    }
+
+    /// Notes whether reading stands still until the queue of a subscription has room.
+    pub(super) fn set_pausing(&mut self, local: Key, is_pausing: bool) {
+        if let Some(local) = self.locals.get_mut(local) {
+            let was_pausing = core::mem::replace(&mut local.pausing, is_pausing);
+            self.full_queues += usize::from(is_pausing);
+            self.full_queues -= usize::from(was_pausing);
+        }
+    }
+
+    /// Whether reading stands still until a queue has room.
+    pub(super) fn is_pausing(&self) -> bool {
+        self.full_queues > 0
     }
 
     /// Ends every subscription: what is queued can still be taken.
@@ -241,9 +269,10 @@ impl Registry {
     ///
     /// Local matching decides. Subscription Identifiers only choose between copies: when the message carries one that a matching
     /// filter was subscribed under, filters under others wait for their own copy [MQTT-3.3.4-4].
-    /// A copy that was sent only for filters that nobody wants any more is nobody's. A retained message, on a filter
-    /// without Retain As Published, answers a SUBSCRIBE [MQTT-3.3.1-8] and goes to whom that was for; where no identifier tells, to
-    /// everybody: a duplicate is better than a loss.
+    /// A copy that was sent only for filters that nobody wants any more is nobody's.
+    ///
+    /// A retained message, on a filter without Retain As Published, answers a SUBSCRIBE [MQTT-3.3.1-8] and goes to whom that was for;
+    /// where no identifier tells, to everybody: a duplicate is better than a loss.
     pub(super) fn route(&mut self, message: &Message) {
         self.arrivals += 1;
         self.matched.clear();
@@ -342,18 +371,44 @@ impl Registry {
 
     fn want(&mut self, filter: &Filter) -> Key {
         let name: Box<str> = filter.name.as_str().into();
-        let key = self.wanted.insert(Wanted::new(filter));
+        let mut wanted = Wanted::new(filter);
+        wanted.identifiers = self.reclaim(&name);
+        let key = self.wanted.insert(wanted);
         self.trie.insert(without_share(&name), key);
         self.names.insert(name, key);
         key
+    }
+
+    /// The identifiers of a filter that is wanted again: what the session has queued under them is a copy for that filter, whoever wanted
+    /// it then.
+    fn reclaim(&mut self, name: &str) -> Vec<(u32, Key)> {
+        if self.retired.is_empty() {
+            return Vec::new();
+        }
+        let filter = self.names.hasher().hash_one(name);
+        let mut identifiers = Vec::new();
+        self.retired.retain(|retired| {
+            let is_its = retired.filter == filter;
+            if is_its {
+                identifiers.push((retired.identifier, retired.of));
+            }
+            !is_its
+        });
+        identifiers
     }
 
     fn forget(&mut self, filter: Key) -> Option<Abandoned> {
         let wanted = self.wanted.remove(filter)?;
         self.trie.remove(without_share(&wanted.name), filter);
         self.names.remove(&wanted.name);
+        let filter = self.names.hasher().hash_one(&*wanted.name);
+        let retired = wanted.identifiers.iter();
         self.retired
-            .extend(wanted.identifiers.iter().map(|(identifier, _)| *identifier));
+            .extend(retired.map(|&(identifier, of)| Retired {
+                identifier,
+                of,
+                filter,
+            }));
         let excess = self.retired.len().saturating_sub(RETIRED);
         self.retired.drain(..excess);
         Some(Abandoned {
@@ -364,11 +419,10 @@ impl Registry {
 }
 
 /// Whether a message carries Subscription Identifiers, and none but these.
-fn is_only_of(message: &Message, identifiers: &VecDeque<u32>) -> bool {
+fn is_only_of(message: &Message, retired: &VecDeque<Retired>) -> bool {
     let mut carried = message.properties().subscription_identifiers().peekable();
-    !identifiers.is_empty()
-        && carried.peek().is_some()
-        && carried.all(|carried| identifiers.contains(&carried))
+    let is_retired = |carried| retired.iter().any(|known| known.identifier == carried);
+    !retired.is_empty() && carried.peek().is_some() && carried.all(is_retired)
 }
 
 /// How many identifiers of filters that are gone are remembered.

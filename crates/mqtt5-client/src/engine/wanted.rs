@@ -12,7 +12,7 @@ pub(super) struct Wanted {
     pub(super) qos: QoS,
     no_local: bool,
     pub(super) retain_as_published: bool,
-    /// The Quality of Service that was last sent.
+    /// The Quality of Service that was last sent, as far as it is not known to be void.
     pub(super) sent: QoS,
     /// The Subscription Identifiers that it was subscribed under, the last one last, and whose SUBSCRIBE each was.
     pub(super) identifiers: Vec<(u32, Key)>,
@@ -53,6 +53,25 @@ impl Wanted {
     pub(super) fn satisfies(&self, filter: &Filter) -> bool {
         let granted = self.granted.is_some() && self.asked == 0 && self.sent >= filter.qos;
         granted && filter.retain_handling != RetainHandling::SendAtSubscribe
+    }
+
+    /// A SUBSCRIBE that names it was answered. A refusal leaves the server with what it granted before, whatever it was asked for since.
+    pub(super) fn answered(&mut self, reason: ReasonCode) {
+        self.asked = self.asked.saturating_sub(1);
+        self.unsure = reason.is_error() || (self.unsure && self.asked > 0);
+        if !reason.is_error() {
+            self.granted = Some(reason);
+            self.sent = self.sent.max(self.granted_qos());
+            return;
+        }
+        self.sent = self.granted_qos();
+        self.at_server = self.granted.is_some() || self.asked > 0;
+    }
+
+    fn granted_qos(&self) -> QoS {
+        let granted = self.granted.map(ReasonCode::value);
+        let granted = granted.and_then(|granted| QoS::try_from(granted).ok());
+        granted.unwrap_or(QoS::AtMostOnce)
     }
 
     /// What the server knew of it is void.

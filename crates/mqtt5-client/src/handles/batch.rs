@@ -69,7 +69,7 @@ impl Message {
             let own: Vec<_> = own;
             let mut engine = shared.lock();
             for answer in &own {
-                engine.answer(now, answer.hold, None);
+                engine.answer(now, answer.subscription, answer.hold, None);
             }
             drop(engine);
             answers = others;

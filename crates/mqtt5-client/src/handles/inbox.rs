@@ -8,7 +8,6 @@ use crate::error::UnsubscribeErrorKind;
 use crate::options::{AckMode, OnDrop};
 use crate::shared::Shared;
 use crate::slab::Key;
-use crate::subscription_id::SubscriptionId;
 use core::task::{Context, Poll, Waker};
 use mqtt5_proto::{Instant, RejectReason};
 use std::collections::VecDeque;
@@ -266,9 +265,7 @@ impl Inbox {
         let now = self.shared.now();
         let mut engine = self.shared.lock();
         let slot = engine.end_subscription(now, self.local, waker)?;
-        for hold in self.batch.iter().filter_map(|entry| entry.hold) {
-            engine.take_and_answer(now, hold);
-        }
+        engine.release(now, self.local, &self.batch);
         drop(engine);
         self.batch.clear();
         Ok(slot)
@@ -304,16 +301,15 @@ fn hand_over(
         (None, _) => None,
         (Some(hold), AckMode::Manual { on_drop }) => {
             engine.take_held(hold).then_some(())?;
-            let (shared, subscription) = (shared.clone(), SubscriptionId::new(local));
             Some(Answer {
-                shared,
+                shared: shared.clone(),
                 hold,
-                subscription,
+                subscription: local,
                 on_drop,
             })
         }
         (Some(hold), _) => {
-            engine.take_and_answer(now, hold).then_some(())?;
+            engine.take_and_answer(now, local, hold).then_some(())?;
             None
         }
     };
@@ -330,9 +326,7 @@ impl Drop for Inbox {
             engine.last_handle_dropped(now);
         }
         if !engine.is_closed() {
-            for hold in self.batch.iter().filter_map(|entry| entry.hold) {
-                engine.take_and_answer(now, hold);
-            }
+            engine.release(now, self.local, &self.batch);
         }
         let waker = engine.drop_subscription(now, self.local, self.keep);
         drop(engine);

@@ -3,7 +3,6 @@
 use crate::options::OnDrop;
 use crate::shared::Shared;
 use crate::slab::Key;
-use crate::subscription_id::SubscriptionId;
 use core::fmt;
 use core::ops::Deref;
 use mqtt5_proto::{Instant, RejectReason};
@@ -27,7 +26,7 @@ pub struct Message {
 pub(super) struct Answer {
     pub(super) shared: Arc<Shared>,
     pub(super) hold: Key,
-    pub(super) subscription: SubscriptionId,
+    pub(super) subscription: Key,
     pub(super) on_drop: OnDrop,
 }
 
@@ -96,11 +95,15 @@ impl Message {
 
     /// Answers, if that is still to be done; `false` when the message was discarded meanwhile and will come again.
     pub(super) fn settle(&mut self, refusal: Option<RejectReason>) -> bool {
-        let Some(Answer { shared, hold, .. }) = self.answer.take() else {
+        let Some(answer) = self.answer.take() else {
             return true;
         };
-        let now = shared.now();
-        shared.lock().answer(now, hold, refusal)
+        let Answer {
+            hold, subscription, ..
+        } = answer;
+        let now = answer.shared.now();
+        let mut engine = answer.shared.lock();
+        engine.answer(now, subscription, hold, refusal)
     }
 }
 

@@ -64,6 +64,9 @@ pub enum Resume {
     #[default]
     WhenKnown,
     /// Resumes at once: the server may hold a session of an earlier process. Needs a Client Identifier.
+    ///
+    /// If it does, publishes of QoS 1 and 2 wait for one round trip more at first, in which their Packet Identifiers are cleared: the server
+    /// finishes what it holds of the earlier process under them, and takes no new message for a repetition of that.
     AssumeSession,
     /// Starts clean at every connection.
     Never,
@@ -113,11 +116,13 @@ pub enum Offline {
 pub enum QueueFull {
     /// The message is refused with `QueueFull`.
     Refuse,
-    /// The oldest messages make room for it, and end as `Dropped`.
+    /// The oldest messages that were accepted under this choice make room for it, and end as `Dropped`; when they cannot, it is refused with
+    /// `QueueFull`.
     DropOldest,
 }
 
-/// What a QoS 0 publish does while so much is unsent on the connection that it cannot be encoded at once.
+/// What a QoS 0 publish does on a connection while it cannot be encoded at once: too much is unsent, or a message of any QoS that was
+/// accepted before it waits, perhaps for the Receive Maximum of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Congestion {
@@ -138,8 +143,8 @@ pub enum Overflow {
     DropNewest,
     /// The oldest QoS 0 message that the application has not fetched makes room for it.
     DropOldest,
-    /// Nothing is dropped; reading stops for the whole connection until there is room. Whoever takes the messages must then not wait
-    /// for anything that has to be read, such as the end of a QoS 1 publish of its own, or not without a timeout.
+    /// Nothing is dropped; reading stops for the whole connection until there is room, or the subscription has ended. Whoever takes the
+    /// messages must then not wait for anything that has to be read, such as the end of a QoS 1 publish of its own, or not without a timeout.
     Pause,
 }
 

@@ -146,6 +146,13 @@ impl Referees {
         ) {
             memory.doubt(before);
         }
+        if let Some(memory) = self
+            .processes
+            .get_mut(&connection.process)
+            .filter(|_| connection.client.is_accepted())
+        {
+            memory.stalled = connection.client.stalled;
+        }
         let mut ledger = self.hub.ledger.borrow_mut();
         for filter in connection.client.unanswered_filters() {
             ledger.may_subscribe(connection.process, filter);
@@ -170,10 +177,10 @@ impl Referees {
         })
     }
 
-    /// How many sessions a process may have had.
-    pub(crate) fn sessions(&self, process: ProcessId) -> usize {
+    /// How many sessions a process may have had, and whether its last connection ended with a stall.
+    pub(crate) fn sessions(&self, process: ProcessId) -> (usize, bool) {
         let memory = self.processes.get(&process);
-        memory.map_or(0, |memory| memory.sessions)
+        memory.map_or((0, false), |memory| (memory.sessions, memory.stalled))
     }
 
     /// Whether a request of the client is unanswered.

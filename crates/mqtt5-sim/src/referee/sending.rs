@@ -110,6 +110,13 @@ impl Seat {
             self.requests_of_own(id).is_none(),
             || format!("PUBLISH {id}, while that identifier belongs to a request"),
         )?;
+        // [MQTT-4.3.3-10]: the server could take it for one of an earlier process.
+        let clear = scene.memory.clear.as_ref();
+        rule(
+            Invariant::Identifiers,
+            clear.is_none_or(|clear| clear.contains(&id)),
+            || format!("PUBLISH {id} in an assumed session, without PUBCOMP for it"),
+        )?;
         // [MQTT-4.4.0-1], [MQTT-4.6.0-1]: what was begun before comes first.
         let waiting = scene
             .memory
@@ -187,7 +194,8 @@ impl Seat {
         else {
             self.due.pubrel.retain(|due| *due != id);
             let unknown = answer.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
-            return rule(Invariant::Identifiers, unknown, || {
+            let clears = scene.memory.clear.is_some() && !scene.memory.outbound.contains_key(&id);
+            return rule(Invariant::Identifiers, unknown || clears, || {
                 format!("PUBREL {id} without PUBREC")
             });
         };
@@ -211,6 +219,9 @@ impl Seat {
         qos: u8,
     ) {
         let id = answer.packet_id.value();
+        if let Some(clear) = scene.memory.clear.as_mut().filter(|_| qos == 2) {
+            clear.insert(id);
+        }
         let over = scene
             .memory
             .outbound

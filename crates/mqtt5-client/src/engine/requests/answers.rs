@@ -47,7 +47,7 @@ impl Engine {
         let some_granted = reasons.iter().any(|reason| !reason.is_error());
         match refusal {
             Some(reason) if !(call.allow_partial && some_granted) => {
-                let (_, gone) = self.leave_filters(call.local);
+                let (_, gone) = self.leave_filters(now, call.local);
                 self.give_up(now, gone);
                 let answer = Detail::Answer(Answer {
                     reason,
@@ -119,7 +119,7 @@ impl Engine {
         match call.slot {
             None => self.lose_filters(now, call.local, call.filters, fatal),
             Some(_) => {
-                let (_, gone) = self.leave_filters(call.local);
+                let (_, gone) = self.leave_filters(now, call.local);
                 self.give_up(now, gone);
                 self.finish_subscribe(call.slot, Err(fatal));
             }
@@ -180,13 +180,10 @@ impl Engine {
         let Some(wanted) = self.registry.wanted_mut(filter) else {
             return;
         };
-        wanted.asked = wanted.asked.saturating_sub(1);
-        wanted.unsure = reason.is_error() || (wanted.unsure && wanted.asked > 0);
+        wanted.answered(reason);
         if !reason.is_error() {
-            wanted.granted = Some(reason);
             return;
         }
-        wanted.at_server = wanted.granted.is_some() || wanted.asked > 0;
         if let Some(abandoned) = self.registry.leave(local, filter, &mut self.wakes) {
             self.give_up(now, vec![abandoned]);
         }

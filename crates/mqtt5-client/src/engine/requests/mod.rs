@@ -134,6 +134,7 @@ impl Engine {
         for name in &request.filters {
             self.registry.leave_all(name, &mut self.wakes);
         }
+        self.update_pause(now);
         let slot = self.open_timed(Stage::Unsubscribe, request.deadline, waker.take());
         let (names, properties) = (request.filters.clone(), request.properties.clone());
         let turn = self.requests.next_turn();
@@ -157,7 +158,7 @@ impl Engine {
         if self.is_closed() {
             return Err(UnsubscribeErrorKind::Closed);
         }
-        let (kept, gone) = self.leave_filters(local);
+        let (kept, gone) = self.leave_filters(now, local);
         self.forget_call(local);
         let slot = self.open_timed(Stage::Unsubscribe, None, waker.take());
         if gone.is_empty() {
@@ -181,7 +182,7 @@ impl Engine {
         // Nobody will take what is left: it must not keep the answer from being read.
         let left = self.registry.local_mut(local);
         let left = left.map(|local| core::mem::take(&mut local.queue));
-        self.release(now, &left.unwrap_or_default());
+        self.release(now, local, &left.unwrap_or_default());
         Ok(slot)
     }
 
@@ -204,13 +205,13 @@ impl Engine {
         keep: bool,
     ) -> Option<Waker> {
         let is_closed = self.is_closed();
-        let (_, gone) = self.leave_filters(local);
+        let (_, gone) = self.leave_filters(now, local);
         self.forget_call(local);
         let removed = self.registry.remove(local)?;
         if !is_closed {
-            self.release(now, &removed.queue);
+            self.release(now, local, &removed.queue);
         }
-        self.forget_pausing(now, &removed);
+        self.update_pause(now);
         if !keep && !is_closed {
             self.give_up(now, gone);
         }
@@ -266,7 +267,7 @@ impl Engine {
     }
 
     /// Takes a subscription out of its filters; gives the names that others still want, and what nobody wants.
-    fn leave_filters(&mut self, local: Key) -> (Vec<Box<str>>, Vec<Abandoned>) {
+    fn leave_filters(&mut self, now: Instant, local: Key) -> (Vec<Box<str>>, Vec<Abandoned>) {
         let filters = self
             .registry
             .local(local)
@@ -282,6 +283,7 @@ impl Engine {
                 None => kept.extend(name),
             }
         }
+        self.update_pause(now);
         (kept, gone)
     }
 

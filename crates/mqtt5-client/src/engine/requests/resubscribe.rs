@@ -152,6 +152,7 @@ impl Engine {
         for (key, _) in &filters {
             gone.extend(self.registry.leave(local, *key, &mut self.wakes));
         }
+        self.update_pause(now);
         let filters = filters.into_iter().map(|(_, filter)| filter.name).collect();
         self.tell(Event::ResubscribeFailed { filters, error });
         self.give_up(now, gone);

@@ -107,7 +107,7 @@ impl Engine {
         if call.slot.is_none() {
             return self.split_or_leave(now, call, error);
         }
-        let (_, gone) = self.leave_filters(call.local);
+        let (_, gone) = self.leave_filters(now, call.local);
         self.give_up(now, gone);
         self.finish_subscribe(call.slot, Err(error));
     }

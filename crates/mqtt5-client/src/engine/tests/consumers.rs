@@ -172,6 +172,30 @@ fn several_receivers_share_one_answer() {
     );
 }
 
+/// E2: the one that is told of is one that has not answered.
+#[test]
+fn who_has_answered_is_not_called_slow() {
+    for slow in 0..3 {
+        let (client, first, mut link) = subscribed(options());
+        let mut subscriptions = vec![first];
+        subscriptions.extend((2..4).map(|id| open(&client, &mut link, id)));
+        let mut events = client.events();
+        for packet_id in 1..=2 {
+            link.send(publish("a", QoS::AtLeastOnce, packet_id, b""));
+        }
+        let slow = subscriptions.swap_remove(slow);
+        drop(take(&mut subscriptions[0]));
+        drop(subscriptions);
+        link.pass(Duration::from_secs(2));
+        let expected = Event::SlowConsumer {
+            subscription: slow.id(),
+            held: 2,
+            dropped: 0,
+        };
+        assert_eq!(events.try_recv(), Some(expected));
+    }
+}
+
 #[test]
 fn messages_for_nobody_are_acknowledged_in_their_turn() {
     let (client, mut subscription, mut link) = subscribed(options());

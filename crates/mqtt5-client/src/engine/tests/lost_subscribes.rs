@@ -53,6 +53,67 @@ fn a_stronger_qos_is_asked_for_again() {
     assert_eq!(reasons, [ReasonCode::GRANTED_QOS_1]);
 }
 
+/// Also when it was refused: the server has the weaker one, and what it was asked for says nothing, whatever the order of the answers.
+#[test]
+fn what_was_refused_is_asked_for_again() {
+    let weak = [ReasonCode::GRANTED_QOS_0];
+    let refused = [ReasonCode::NOT_AUTHORIZED];
+    for others in [0, 1, 2] {
+        let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+        let (_weak, _) = granted(&mut link, quiet(&client, "a", QoS::AtMostOnce));
+        let mut strong = Task::new(quiet(&client, "a", QoS::AtLeastOnce));
+        assert!(strong.is_pending());
+        let (strong_id, _, qos) = asked(&mut link);
+        assert_eq!(qos, QoS::AtLeastOnce);
+        let mut other = Task::new(quiet(&client, "a", QoS::ExactlyOnce));
+        let mut other_id = None;
+        if others > 0 {
+            assert!(other.is_pending());
+            other_id = Some(asked(&mut link).0);
+        }
+        // The other one is granted less than it asked for.
+        if let Some(id) = other_id.filter(|_| others == 1) {
+            suback(&mut link, id, &weak);
+        }
+        suback(&mut link, strong_id, &refused);
+        assert!(strong.woken().is_err());
+        if let Some(id) = other_id.filter(|_| others == 2) {
+            suback(&mut link, id, &weak);
+        }
+        let mut again = Task::new(quiet(&client, "a", QoS::AtLeastOnce));
+        assert!(again.is_pending(), "{others}");
+        let (id, _, qos) = asked(&mut link);
+        assert!(qos >= QoS::AtLeastOnce);
+        suback(&mut link, id, &[ReasonCode::GRANTED_QOS_1]);
+        let again = again.woken().expect("granted");
+        let reasons: Vec<_> = again.granted().map(|(_, reason)| reason).collect();
+        assert_eq!(reasons, [ReasonCode::GRANTED_QOS_1]);
+    }
+}
+
+/// What was granted is known, although something else was refused: it is not asked for again.
+#[test]
+fn what_was_granted_meanwhile_is_not_asked_for_again() {
+    for granted_first in [false, true] {
+        let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+        let mut refused = Task::new(quiet(&client, "a", QoS::ExactlyOnce));
+        let mut strong = Task::new(quiet(&client, "a", QoS::AtLeastOnce));
+        assert!(refused.is_pending() && strong.is_pending());
+        let (refused_id, strong_id) = (asked(&mut link).0, asked(&mut link).0);
+        if granted_first {
+            suback(&mut link, strong_id, &[ReasonCode::GRANTED_QOS_1]);
+        }
+        suback(&mut link, refused_id, &[ReasonCode::NOT_AUTHORIZED]);
+        if !granted_first {
+            suback(&mut link, strong_id, &[ReasonCode::GRANTED_QOS_1]);
+        }
+        assert!(refused.woken().is_err());
+        let _strong = strong.woken().expect("granted");
+        let again = super::executor::now(quiet(&client, "a", QoS::AtLeastOnce));
+        assert!(again.is_ok() && link.sent_types().is_empty());
+    }
+}
+
 /// The server goes on with the Subscription Identifier that it has, whatever was lost on its way, and its messages find their subscription.
 #[test]
 fn the_identifier_that_the_server_has_is_known() {

@@ -1,7 +1,7 @@
 //! Subscriptions over lost connections.
 
 use super::consumers::take;
-use super::executor::{Task, now};
+use super::executor::{Inline, Task, now};
 use super::subscribe::{suback, subscribe, topics};
 use super::{Link, Peer, accepted, connack, disconnect, online, publish, reconnecting, scripted};
 use crate::{
@@ -51,6 +51,18 @@ fn granted(link: &mut Link, builder: crate::Subscribe<'_>, expected: &str) -> Su
     assert!(task.is_pending());
     grant(link, expected);
     task.woken().expect("granted")
+}
+
+/// A message on `a/b` under this identifier.
+fn copy(link: &mut Link, identifier: u32, retain: bool) {
+    let identifier = [Property::SubscriptionIdentifier(identifier)];
+    link.send(Packet::Publish(mqtt5_proto::packet::Publish {
+        delivery: mqtt5_proto::packet::Delivery::AtMostOnce,
+        retain,
+        topic: Some(mqtt5_proto::TopicName::new("a/b").expect("valid")),
+        properties: Properties::new(&identifier).expect("valid"),
+        payload: b"x",
+    }));
 }
 
 fn events(events: &mut crate::Events) -> Vec<Event> {
@@ -324,17 +336,42 @@ fn copies_for_a_detached_filter_are_nobodys() {
     let mut wide = granted(&mut link, client.subscribe("a/#"), "a/#");
     granted(&mut link, client.subscribe("a/b"), "a/b").detach();
     for identifier in [1, 2] {
-        let identifier = [Property::SubscriptionIdentifier(identifier)];
-        link.send(Packet::Publish(mqtt5_proto::packet::Publish {
-            delivery: mqtt5_proto::packet::Delivery::AtMostOnce,
-            retain: false,
-            topic: Some(mqtt5_proto::TopicName::new("a/b").expect("valid")),
-            properties: Properties::new(&identifier).expect("valid"),
-            payload: b"x",
-        }));
+        copy(&mut link, identifier, false);
     }
     assert_eq!(topics(&mut wide), ["a/b"]);
     assert_eq!(client.statistics().messages_unmatched, 1);
+}
+
+/// D12: what the session has queued for a filter goes to who wants that filter now, before SUBACK and after, and to nobody twice.
+#[test]
+fn what_was_queued_for_a_filter_is_its_next_subscriptions() {
+    for is_durable in [false, true] {
+        let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+        let mut wide = granted(&mut link, client.subscribe("a/#"), "a/#");
+        let old = granted(&mut link, client.subscribe("a/b"), "a/b");
+        link.cut();
+        match is_durable {
+            true => old.detach(),
+            false => drop(old),
+        }
+        let mut task = Task::new(client.subscribe("a/b"));
+        assert!(task.is_pending());
+        link.resume(true);
+        if !is_durable {
+            assert_eq!(asked(&mut link).1, "-a/b");
+        }
+        for identifier in [1, 2] {
+            copy(&mut link, identifier, false);
+        }
+        grant(&mut link, "a/b");
+        let mut new = task.woken().expect("granted");
+        for identifier in [1, 2, 1, 3] {
+            copy(&mut link, identifier, false);
+        }
+        assert_eq!((topics(&mut wide).len(), topics(&mut new).len()), (3, 3));
+        copy(&mut link, 2, true);
+        assert_eq!(topics(&mut new).len(), 0, "it answers the old SUBSCRIBE");
+    }
 }
 
 /// T155, E4: what is dropped while there is no connection is unsubscribed if the server still has it, and not sent again if not.
@@ -356,7 +393,7 @@ fn dropped_while_offline() {
     }
 }
 
-/// S75, D1: declared subscriptions are there before the first connection, for the messages of a session that is taken over.
+/// S75, D1: declared subscriptions are there before the first connection, for the messages of a session that is taken over. T131.
 #[test]
 fn declared_subscriptions_hear_a_session_that_is_taken_over() {
     let options = || {
@@ -445,5 +482,48 @@ fn pitfall_14_restarts_of_the_broker() {
         publish.woken().expect("delivered");
         assert_eq!(topics(&mut subscription), ["a"]);
         link.pass(Duration::from_secs(31));
+    }
+}
+
+/// S99: whoever hears of the connection may use it, and what he asks for comes behind what there was before.
+#[test]
+fn what_a_listener_does_comes_behind_what_is_sent_again() {
+    for session_present in [true, false] {
+        let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+        let _kept = granted(&mut link, client.subscribe("kept"), "kept");
+        let old = client.publish("old", "").qos(QoS::AtLeastOnce);
+        let mut old = Task::new(old);
+        assert!(old.is_pending());
+        assert_eq!(link.sent_types(), ["PUBLISH"]);
+        let (mut events, asking) = (client.events(), client.clone());
+        let _listener = Inline::spawn(async move {
+            while let Some(event) = events.recv().await {
+                if let Event::Connected(_) = event {
+                    let new = asking.publish("new", "").qos(QoS::AtLeastOnce);
+                    drop(new.start().await.expect("room"));
+                    drop(asking.subscribe("new").await);
+                }
+            }
+        });
+        link.resume(session_present);
+        let mut order = Vec::new();
+        link.run();
+        while matches!(&link.peer, Peer::Script(bytes) if !bytes.is_empty()) {
+            order.push(link.sent(|packet| match packet {
+                Packet::Publish(publish) => publish.topic.expect("a name").to_string(),
+                Packet::Subscribe(packet) => {
+                    let filter = packet.filters.iter().next().expect("a filter");
+                    format!("subscribe {}", filter.filter.as_str())
+                }
+                packet => panic!("{packet:?}"),
+            }));
+        }
+        let place = |name: &str| order.iter().position(|own| own == name);
+        assert!(
+            place("old") < place("new") && place("old").is_some(),
+            "{order:?}"
+        );
+        assert_eq!(order.last().map(String::as_str), Some("subscribe new"));
+        assert_eq!(place("subscribe kept").is_none(), session_present);
     }
 }

@@ -161,6 +161,52 @@ fn a_subscription_that_unsubscribes_lets_go_of_what_it_holds() {
     }
 }
 
+/// Nor must its full queue, since nothing more will come for it; it can still be emptied where somebody has it.
+#[test]
+fn a_full_queue_of_a_subscription_that_ends_stops_nobody() {
+    let bound = Bound {
+        messages: 2,
+        bytes: 1 << 20,
+    };
+    let pausing = || {
+        options()
+            .subscription_queue(bound)
+            .overflow(Overflow::Pause)
+    };
+    for fetched in [false, true] {
+        let (client, mut subscription, mut link) = subscribed(pausing());
+        for number in 0..2 {
+            link.send(publish("a", QoS::AtMostOnce, 0, &[number]));
+        }
+        if fetched {
+            drop(take(&mut subscription));
+        }
+        assert!(!link.reading);
+        let mut unsubscribe = Task::new(subscription.unsubscribe());
+        assert!(unsubscribe.is_pending());
+        assert_eq!(link.sent_types(), ["UNSUBSCRIBE"]);
+        assert!(link.reading, "{fetched}");
+        drop(unsubscribe);
+        assert!(link.reading && client.is_connected());
+
+        let (client, mut subscription, mut link) = subscribed(pausing());
+        for number in 0..2 {
+            link.send(publish("a", QoS::AtMostOnce, 0, &[number]));
+        }
+        if fetched {
+            drop(take(&mut subscription));
+        }
+        assert!(!link.reading);
+        let mut unsubscribe = Task::new(client.unsubscribe("#"));
+        assert!(unsubscribe.is_pending());
+        assert_eq!(link.sent_types(), ["UNSUBSCRIBE"]);
+        assert!(link.reading, "{fetched}");
+        let left = core::iter::from_fn(|| subscription.try_recv().ok().flatten());
+        assert_eq!(left.count(), if fetched { 1 } else { 2 });
+        assert!(subscription.try_recv().is_err() && link.reading);
+    }
+}
+
 #[test]
 fn a_paused_subscription_that_is_dropped_lets_the_others_go_on() {
     let bound = Bound {
