@@ -176,7 +176,6 @@ impl Adapter {
                 .driver
                 .turn_read(&mut self.incoming, &self.reader_waker);
             if let Some(number) = self.connection() {
-                outside.hub.watch.looked.set(self.reading);
                 outside.referees.client_received(
                     number,
                     &core::mem::take(&mut self.read),

@@ -18,9 +18,10 @@ pub(crate) type Requesters = Rc<RefCell<Vec<Requester>>>;
 pub(crate) async fn open(place: Place, requesters: Requesters) {
     let number = requesters.borrow().len();
     let topic = format!("answers/{}/{number}", place.process);
-    let mut ledger = place.hub.ledger.borrow_mut();
-    ledger.calls_subscribe(place.process, &topic);
-    drop(ledger);
+    let hub = &place.hub;
+    hub.ledger
+        .borrow_mut()
+        .calls_subscribe(place.process, &topic);
     let requester = place.client.requester().response_topic(topic);
     let what = "subscribe for a requester".to_owned();
     let opened = place.operation(what, requester.into_future()).await;
@@ -42,7 +43,11 @@ pub(crate) async fn ask(place: Place, requester: Requester, question: Question, 
     let in_time = place.hub.clock.now() <= begun + question.timeout;
     let transcript = &place.hub.transcript;
     transcript.say(place.process, || {
-        format!("request {number} ended: {}", result.is_ok())
+        let how = match &result {
+            Ok(_) => "with its answer".to_owned(),
+            Err(error) => format!("without an answer: {:?}", error.kind()),
+        };
+        format!("request {number} ended {how}")
     });
     let result = match &result {
         Ok(answer) => Ok(answer.payload()),
@@ -59,9 +64,10 @@ pub(crate) async fn ask(place: Place, requester: Requester, question: Question, 
 
 /// Answers requests, some at once and some together and backwards, until the subscription ends.
 pub(crate) async fn serve(place: Place, together: usize) {
-    let mut ledger = place.hub.ledger.borrow_mut();
-    ledger.calls_subscribe(place.process, SERVICE);
-    drop(ledger);
+    let hub = &place.hub;
+    hub.ledger
+        .borrow_mut()
+        .calls_subscribe(place.process, SERVICE);
     let filter = Filter::new(SERVICE).qos(QoS::ExactlyOnce);
     let subscribing = place.client.subscribe(filter).into_future();
     let what = "subscribe to requests".to_owned();
@@ -100,6 +106,8 @@ pub(crate) async fn prepare(place: Place, preparing: Preparing) {
         let time = if is_calm { time.min(SHORTLY) } else { time };
         place.hub.timers.sleep(&place.hub.clock, time).await;
         if preparing.declines > 0 && count.is_multiple_of(preparing.declines) && !is_calm {
+            let transcript = &place.hub.transcript;
+            transcript.say(place.process, || "declines an attempt".to_owned());
             place.hub.watch.declines(place.process);
             attempt.decline();
             continue;

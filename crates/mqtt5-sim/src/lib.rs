@@ -5,7 +5,8 @@
 //! every queue run dry and every subscription deliver.
 //!
 //! What runs is what an application gets: the driver and the handles of `mqtt5-client`, and the machine of `mqtt5-broker`. Between them
-//! are a `link` and a `referee` that decodes every packet at both ends. The `ledger` knows who published what and who received it.
+//! are a `link` and a `referee` that decodes every packet at both ends. The `ledger` knows who published what and who received it;
+//! `watch` knows which will is due, whom a client may ask, and which answer belongs to which request.
 //! Nothing is polled unless it was woken, or its deadline has come: what is forgotten hangs, and a hang is found.
 //!
 //! When a promise is broken the plan is made smaller for as long as the same promise stays broken, and told with a transcript.

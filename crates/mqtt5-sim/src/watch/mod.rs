@@ -1,10 +1,10 @@
-//! Who watches what the referee and the ledger do not: wills, and later what else belongs to no exchange.
+//! Who watches what belongs to no exchange of messages: wills, servers, prepared attempts, requests and their answers.
 
 pub(crate) mod requests;
 mod routes;
 mod wills;
 
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -27,8 +27,6 @@ pub(crate) struct Watch {
     pub(crate) requests: RefCell<Requests>,
     /// What the application has prepared and no CONNECT has carried: a user name.
     prepared: RefCell<BTreeMap<ProcessId, Option<String>>>,
-    /// What a client reads now it looks at before it does anything else.
-    pub(crate) looked: Cell<bool>,
 }
 
 impl Watch {
@@ -39,7 +37,6 @@ impl Watch {
             routes: RefCell::default(),
             requests: RefCell::default(),
             prepared: RefCell::default(),
-            looked: Cell::new(true),
         }
     }
 
@@ -75,47 +72,59 @@ impl Watch {
         (role, sent): (Role, bool),
         packet: &Packet<'_>,
     ) {
-        let mut wills = self.wills.borrow_mut();
-        let mut routes = self.routes.borrow_mut();
-        let route = routes.get_mut(&process);
-        match (role, sent, packet, route) {
-            (Role::Client, false, Packet::Connack(connack), Some(route))
-                if connack.reason.is_error() =>
-            {
-                let retry = Retry::after_connack(connack.reason);
-                let named = connack.properties.server_reference();
-                route.told(connack.reason, retry, named, self.looked.get());
-            }
-            (Role::Client, false, Packet::Disconnect(farewell), Some(route)) => {
-                let retry = Retry::after_disconnect(farewell.reason);
-                let named = farewell.properties.server_reference();
-                route.told(farewell.reason, retry, named, self.looked.get());
-            }
-            (Role::Client, true, Packet::Disconnect(_), Some(route)) => route.leaves(),
-            (Role::Client, true, Packet::Connect(connect), Some(route)) => {
+        match (role, sent) {
+            (Role::Client, true) => self.client_sends(process, packet),
+            (Role::Client, false) => self.client_reads(process, packet),
+            (Role::Server, _) => self.broker_has(now, process.client, number, packet),
+        }
+    }
+
+    fn client_sends(&self, process: ProcessId, packet: &Packet<'_>) {
+        match packet {
+            Packet::Connect(connect) => {
+                self.wills.borrow().carried(process, connect);
                 self.check_prepared(process, connect.username);
+                let routes = self.routes.borrow();
+                let trusted = routes.get(&process).and_then(Routes::is_trusted);
                 let named = connect.username.is_some();
-                let right = route.is_trusted().is_none_or(|trusted| trusted == named);
+                let right = trusted.is_none_or(|trusted| trusted == named);
                 self.transcript.check(Invariant::Servers, right, || {
-                    format!("{process} tells its user name: {named}, to {route:?}")
+                    format!("{process} tells its user name: {named}, the server may know it: {trusted:?}")
                 });
+            }
+            Packet::Disconnect(farewell) => {
+                self.wills.borrow().says_farewell(process, farewell.reason);
             }
             _ => {}
         }
-        match (role, sent, packet) {
-            (Role::Client, true, Packet::Connect(connect)) => wills.carried(process, connect),
-            (Role::Client, true, Packet::Disconnect(farewell)) => {
-                wills.says_farewell(process, farewell.reason);
+    }
+
+    fn client_reads(&self, process: ProcessId, packet: &Packet<'_>) {
+        let (reason, retry, properties) = match packet {
+            Packet::Connack(connack) if connack.reason.is_error() => {
+                let retry = Retry::after_connack(connack.reason);
+                (connack.reason, retry, connack.properties)
             }
-            (Role::Server, false, Packet::Connect(connect)) => {
-                wills.asked(now, process.client, number, connect);
+            Packet::Disconnect(farewell) => {
+                let retry = Retry::after_disconnect(farewell.reason);
+                (farewell.reason, retry, farewell.properties)
             }
-            (Role::Server, true, Packet::Connack(connack)) => {
-                wills.answered(now, process.client, number, connack);
-            }
-            (Role::Server, false, Packet::Disconnect(farewell)) => {
-                wills.discharged(process.client, number, farewell.reason);
-            }
+            _ => return,
+        };
+        if let Some(route) = self.routes.borrow_mut().get_mut(&process) {
+            let named = properties.server_reference();
+            route.told(reason, retry, named);
+        }
+    }
+
+    /// The broker has read a packet, or sent one; which is clear from what it is, but for DISCONNECT.
+    fn broker_has(&self, now: Instant, client: usize, number: u64, packet: &Packet<'_>) {
+        let mut wills = self.wills.borrow_mut();
+        match packet {
+            Packet::Connect(connect) => wills.asked(now, client, number, connect),
+            Packet::Connack(connack) => wills.answered(now, client, number, connack),
+            // A server never says 0x00 (3.14.2.1), and nothing else matters here.
+            Packet::Disconnect(farewell) => wills.discharged(client, number, farewell.reason),
             _ => {}
         }
     }

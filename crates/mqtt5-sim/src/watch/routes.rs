@@ -13,7 +13,7 @@ pub(crate) struct Routes {
     told: Option<Told>,
     current: Option<Server>,
     is_asked: bool,
-    /// It may have looked at what it was told, or not.
+    /// It is not clear any more where it is.
     is_lost: bool,
     /// Since the last stable connection a server said that it is not to be asked again.
     is_unwelcome: bool,
@@ -51,26 +51,15 @@ impl Routes {
         }
     }
 
-    /// The server refuses or ends the connection, and perhaps names others; `looked` says whether the client has seen that for certain.
-    pub(crate) fn told(
-        &mut self,
-        reason: ReasonCode,
-        retry: Retry,
-        named: Option<&str>,
-        looked: bool,
-    ) {
+    /// The server refuses or ends the connection, and perhaps names others.
+    pub(crate) fn told(&mut self, reason: ReasonCode, retry: Retry, named: Option<&str>) {
         self.is_unwelcome |= retry == Retry::Stop;
         let Some(reference) = named else { return };
-        self.is_lost |= !looked || self.is_asked;
+        self.is_lost |= self.is_asked;
         self.told = Some(Told {
             hosts: reference.split(' ').map(str::to_owned).collect(),
             is_permanent: reason == ReasonCode::SERVER_MOVED,
         });
-    }
-
-    /// The client ends the connection itself.
-    pub(crate) fn leaves(&mut self) {
-        self.is_lost |= self.told.is_some();
     }
 
     /// A connection is over.
@@ -81,37 +70,43 @@ impl Routes {
     }
 
     /// An attempt begins; tells what is wrong with its server, if anything is.
+    ///
+    /// Whether the client has looked at what it was told is seen from where it goes: it may have stopped reading before.
     pub(crate) fn dial(&mut self, host: &str) -> Option<String> {
-        let told = self.told.take();
+        let told = self
+            .told
+            .take()
+            .filter(|told| told.hosts.first().is_some_and(|first| first == host))
+            .filter(|_| self.follows && self.hops < HOPS);
+        let own = self.list.iter().find(|server| server.host == host);
+        // It may have followed, or gone on with its list.
+        self.is_lost |= told.is_some() && own.is_some();
         if self.is_lost {
             return None;
         }
-        if let Some(told) = told.filter(|_| self.follows && self.hops < HOPS) {
-            return self.follow(told, host);
+        if let Some(told) = told {
+            self.follow(told);
+            return None;
         }
-        self.current = self.list.iter().find(|server| server.host == host).cloned();
+        self.current = own.cloned();
         let wrong = self.current.is_none();
         wrong.then(|| format!("dials {host}, and was given {:?}", self.list))
     }
 
-    fn follow(&mut self, told: Told, host: &str) -> Option<String> {
-        let from = self.current.take()?;
+    fn follow(&mut self, told: Told) {
+        let from = self.current.take();
         let server = |host: String| Server {
-            is_trusted: from.is_trusted && host == from.host,
+            is_trusted: from
+                .as_ref()
+                .is_some_and(|from| from.is_trusted && host == from.host),
             host,
         };
         let targets: Vec<Server> = told.hosts.into_iter().map(server).collect();
         self.hops += 1;
         self.current = targets.first().cloned();
-        let right = self
-            .current
-            .as_ref()
-            .is_some_and(|server| server.host == host);
-        let wrong = (!right).then(|| format!("dials {host}, and was sent to {targets:?}"));
         if told.is_permanent {
             self.list = targets;
         }
-        wrong
     }
 
     /// Whether the broker may be one that it does not ask any more, though another server never answers.
