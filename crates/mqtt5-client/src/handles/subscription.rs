@@ -59,7 +59,8 @@ impl<M: Mode> Subscription<M> {
         }
     }
 
-    /// The filters with what the server granted: the QoS, or a refusal if the call allowed one.
+    /// The filters with what the server granted: the QoS, or a refusal if the call allowed one;
+    /// [`NO_SUBSCRIPTION_EXISTED`](ReasonCode::NO_SUBSCRIPTION_EXISTED) for a filter that was unsubscribed before it could be asked for.
     pub fn granted(&self) -> impl Iterator<Item = Granted<'_>> {
         self.results
             .iter()

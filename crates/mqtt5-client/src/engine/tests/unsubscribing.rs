@@ -6,6 +6,7 @@ use super::reconnecting;
 use super::subscribe::suback;
 use crate::{Offline, ReasonCode, UnsubscribeErrorKind};
 use core::time::Duration;
+use mqtt5_proto::Packet;
 
 /// D23: it does not wait for a connection if the options say so, and is not lost: the session is told.
 #[test]
@@ -47,4 +48,40 @@ fn the_wait_for_the_end_of_a_subscription_can_be_bounded() {
     assert_eq!(error.kind(), UnsubscribeErrorKind::TimedOut);
     link.resume(true);
     assert_eq!(link.sent_types(), ["UNSUBSCRIBE"]);
+}
+
+/// What was given up before it could be asked for was not granted.
+#[test]
+fn what_is_unsubscribed_before_it_is_sent_was_not_granted() {
+    let (client, _, mut link) = subscribed(reconnecting());
+    link.cut();
+    let mut both = Task::new(client.subscribe("a").and("b"));
+    let mut one = Task::new(client.subscribe("a"));
+    let mut unsubscribe = Task::new(client.unsubscribe("a"));
+    assert!(both.is_pending() && one.is_pending() && unsubscribe.is_pending());
+    link.resume(true);
+    let mut asked = || {
+        link.sent(|packet| match packet {
+            Packet::Subscribe(subscribe) => Some(subscribe.packet_id.value()),
+            Packet::Unsubscribe(_) => None,
+            packet => panic!("{packet:?}"),
+        })
+    };
+    let first = [asked(), asked(), asked()];
+    let [None, Some(packet_id), None] = first else {
+        panic!("{first:?}: not what was dropped, `b`, and `a`");
+    };
+    assert!(link.sent_types().is_empty());
+    let (none, granted) = (
+        ReasonCode::NO_SUBSCRIPTION_EXISTED,
+        ReasonCode::GRANTED_QOS_1,
+    );
+    let mut one = one.woken().expect("not refused");
+    assert_eq!(one.granted().collect::<Vec<_>>(), [("a", none)]);
+    assert!(one.try_recv().is_err());
+    suback(&mut link, packet_id, &[granted]);
+    let mut both = both.woken().expect("granted");
+    let results: Vec<_> = both.granted().collect();
+    assert_eq!(results, [("a", none), ("b", granted)]);
+    assert!(matches!(both.try_recv(), Ok(None)));
 }
