@@ -4,8 +4,8 @@ use crate::link::NO_SIGNAL;
 use crate::threads::{Threads, spawn};
 use core::time::Duration;
 use mqtt5_client::{DialError, DialErrorKind, Endpoint};
-use mqtt5_transport::{DialReport, SharedPipe, Stack, dial};
-use socket2::{Domain, Socket, Type};
+use mqtt5_transport::{DialReport, SharedPipe, Stack, TcpSettings, dial};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
@@ -17,8 +17,13 @@ pub(crate) type Reports = (Sender<DialReport>, Receiver<DialReport>);
 pub(crate) type Outcome = Result<Option<(Arc<Socket>, SharedPipe)>, DialError>;
 
 /// Opens a socket to the endpoint: begins with one address after the other until one answers.
-pub(crate) fn open(endpoint: &Endpoint, threads: &Threads, reports: &Reports) -> Outcome {
-    let stack = Stack::new(endpoint, &threads.settings)?;
+pub(crate) fn open(
+    endpoint: &Endpoint,
+    is_trusted: bool,
+    threads: &Threads,
+    reports: &Reports,
+) -> Outcome {
+    let stack = Stack::new(endpoint, &threads.settings, is_trusted)?;
     let addresses = (stack.host(), stack.port()).to_socket_addrs();
     let addresses = addresses.map_err(|_| DialError::new(DialErrorKind::NameResolution))?;
     let mut sockets = Vec::new();
@@ -49,8 +54,7 @@ fn connect(
 ) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     let socket = Arc::new(socket);
-    // Without it a connection works, only slower.
-    let _ = socket.set_tcp_nodelay(stack.tcp().nodelay);
+    set_options(&SockRef::from(&*socket), stack.tcp())?;
     let (connecting, number) = (socket.clone(), all.len());
     spawn("mqtt5-dial", move || {
         let connected = connecting.connect_timeout(&address.into(), LIMIT);
@@ -63,7 +67,53 @@ fn connect(
     Ok(())
 }
 
+fn set_options(socket: &SockRef<'_>, settings: &TcpSettings) -> io::Result<()> {
+    socket.set_tcp_nodelay(settings.nodelay)?;
+    if let Some(time) = settings.keepalive {
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time))?;
+    }
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    socket.set_tcp_user_timeout(settings.user_timeout)?;
+    Ok(())
+}
+
 /// As long as systems try by themselves. The engine gives up earlier, and then the socket is shut down.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How often a handshake looks whether the dial was given up.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mqtt5_transport::Settings;
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+
+    #[test]
+    fn the_settings_reach_the_socket() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.local_addr().expect("bound");
+        let endpoint = "mqtt://127.0.0.1".parse().expect("valid");
+        let mut tcp = Settings::default().tcp;
+        for (keepalive, user_timeout) in [(None, None), (Some(7), Some(9))] {
+            tcp.keepalive = keepalive.map(Duration::from_secs);
+            tcp.user_timeout = user_timeout.map(Duration::from_secs);
+            let mut settings = Settings::default();
+            settings.tcp = tcp.clone();
+            let stack = Stack::new(&endpoint, &settings).expect("TCP");
+            let (mut all, (sender, reports)) = (Vec::new(), mpsc::channel());
+            connect(address, &stack, &mut all, sender).expect("a thread");
+            assert!(matches!(reports.recv(), Ok(Some(Ok(0)))));
+            let socket = all.remove(0);
+            assert!(socket.tcp_nodelay().expect("an option"));
+            assert_eq!(socket.keepalive().expect("an option"), keepalive.is_some());
+            #[cfg(target_os = "linux")]
+            {
+                let time = socket.tcp_keepalive_time().expect("an option");
+                assert_eq!(time == Duration::from_secs(7), keepalive.is_some());
+                let timeout = socket.tcp_user_timeout().expect("an option");
+                assert_eq!(timeout, tcp.user_timeout);
+            }
+        }
+    }
+}

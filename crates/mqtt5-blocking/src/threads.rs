@@ -69,10 +69,14 @@ impl Threads {
                 .turn_write(&mut writer.outgoing, written, &waker);
             let has_sent = turn.action.is_none() && writer.send(self);
             match turn.action {
-                Some(Action::Dial { attempt, endpoint }) => {
+                Some(Action::Dial {
+                    attempt,
+                    endpoint,
+                    is_trusted,
+                }) => {
                     // Whatever was left is gone.
                     leaving = None;
-                    dial = self.dial(attempt, endpoint);
+                    dial = self.dial(attempt, endpoint, is_trusted);
                 }
                 Some(Action::CancelDial(_)) => drop(dial.take().map(|dial| dial.send(None))),
                 Some(Action::Hangup(_)) => {
@@ -131,11 +135,12 @@ impl Threads {
         self: &Arc<Self>,
         attempt: Attempt,
         endpoint: Arc<Endpoint>,
+        is_trusted: bool,
     ) -> Option<Sender<DialReport>> {
         let reports = mpsc::channel();
         let (threads, sender) = (self.clone(), reports.0.clone());
         let started = spawn("mqtt5-read", move || {
-            match dial::open(&endpoint, &threads, &reports) {
+            match dial::open(&endpoint, is_trusted, &threads, &reports) {
                 Ok(Some((socket, pipe))) => threads.serve(attempt, socket, pipe),
                 Ok(None) => {}
                 Err(error) => threads.driver.handle_dial_failed(attempt, error),

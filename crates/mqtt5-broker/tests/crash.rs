@@ -3,6 +3,8 @@
 
 #[path = "crash/check.rs"]
 mod check;
+#[path = "crash/earlier.rs"]
+mod earlier;
 #[path = "crash/links.rs"]
 mod links;
 #[path = "crash/process.rs"]
@@ -59,6 +61,7 @@ fn plan(steps: &[Step], sync: Sync, late: bool) -> Plan {
         sync,
         late,
         lost: false,
+        assumed: false,
         fault: Fault::None,
         cut: None,
         crashes: Vec::new(),
@@ -80,7 +83,7 @@ fn run<C: Process>(plan: &Plan) -> World<C> {
 }
 
 /// Every plan of the scripts that nothing happens to.
-fn plans(lost: bool) -> Vec<Plan> {
+fn plans(lost: bool, assumed: bool) -> Vec<Plan> {
     let mut plans = Vec::new();
     for steps in scripts() {
         for (sync, late) in [
@@ -90,6 +93,7 @@ fn plans(lost: bool) -> Vec<Plan> {
         ] {
             plans.push(Plan {
                 lost,
+                assumed,
                 ..plan(&steps, sync, late)
             });
         }
@@ -120,8 +124,8 @@ fn crash_everywhere<C: Process>(plan: &Plan, from: &[(usize, usize)], stride: us
     runs
 }
 
-fn crash<C: Process>(lost: bool) {
-    let plans = plans(lost);
+fn crash<C: Process>(lost: bool, assumed: bool) {
+    let plans = plans(lost, assumed);
     let runs: usize = plans
         .iter()
         .map(|plan| crash_everywhere::<C>(plan, &[], 1))
@@ -133,7 +137,7 @@ fn crash<C: Process>(lost: bool) {
 /// Fails every write, once or from then on; gives how many.
 fn fail<C: Process>() {
     let mut runs = 0;
-    for plan in plans(false) {
+    for plan in plans(false, false) {
         let writes = run::<C>(&plan).writes();
         for n in 0..writes {
             for fault in [Fault::Once(n), Fault::From(n)] {
@@ -203,8 +207,10 @@ macro_rules! on_both_storages {
 }
 
 on_both_storages! {
-    the_session_is_kept: crash::<Client>(false), crash::<Fixed>(false);
-    the_broker_forgets_it: crash::<Client>(true), crash::<Fixed>(true);
+    the_session_is_kept: crash::<Client>(false, false), crash::<Fixed>(false, false);
+    the_broker_forgets_it: crash::<Client>(true, false), crash::<Fixed>(true, false);
+    the_session_is_assumed: crash::<Client>(false, true), crash::<Fixed>(false, true);
+    an_assumed_session_is_forgotten: crash::<Client>(true, true), crash::<Fixed>(true, true);
     a_write_fails: fail::<Client>(), fail::<Fixed>();
     the_connection_is_cut_before: cut_and_crash::<Client>(), cut_and_crash::<Fixed>();
     twice: crash_twice::<Client>(), crash_twice::<Fixed>();

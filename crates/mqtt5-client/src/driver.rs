@@ -29,7 +29,7 @@
 //!         let reading = driver.turn_read(&mut incoming, waker);
 //!         let turn = driver.turn_write(&mut outgoing, std::mem::take(&mut written), waker);
 //!         match turn.action {
-//!             Some(Action::Dial { attempt, endpoint }) => {
+//!             Some(Action::Dial { attempt, endpoint, .. }) => {
 //!                 let dialed = TcpStream::connect((endpoint.host(), endpoint.port()));
 //!                 match dialed.and_then(|stream| stream.set_nonblocking(true).map(|()| stream)) {
 //!                     Ok(stream) if driver.handle_dialed(attempt) => link = Some((attempt, stream)),
@@ -133,6 +133,9 @@ pub enum Action {
         attempt: Attempt,
         /// Where to.
         endpoint: Arc<Endpoint>,
+        /// Whether the server may be told who we are. If not, a redirect has named it, and no secret of the transport, such as a header
+        /// with a token or the client's certificate, may go to it.
+        is_trusted: bool,
     },
     /// Stop opening the transport of this attempt; nothing need be reported.
     CancelDial(Attempt),

@@ -64,32 +64,40 @@ impl Endpoint {
         self.password.as_ref()
     }
 
-    /// The same server, without user name and password.
-    pub(crate) fn without_credentials(mut self) -> Self {
-        self.username = None;
-        self.password = None;
-        self
-    }
-
     /// The servers in a Server Reference (4.11): a list of names or addresses, each with an optional port, or URLs, separated by
-    /// spaces. What a name leaves open is as here, user name and password included; what is no address is left out.
-    pub(crate) fn referenced<'a>(&'a self, reference: &'a str) -> impl Iterator<Item = Self> + 'a {
-        reference.split(' ').filter_map(|entry| {
-            if entry.contains("://") {
-                let mut endpoint: Self = entry.parse().ok()?;
-                // They are the server's words, not the user's.
+    /// spaces. What is no address is left out. What a name leaves open is as here. User name, password and query, which may be a
+    /// signature, are ours and go along only with hosts that are trusted; which those are is told with each.
+    pub(crate) fn referenced<'a>(
+        &'a self,
+        reference: &'a str,
+        is_trusted: impl Fn(&str) -> bool + 'a,
+    ) -> impl Iterator<Item = (Self, bool)> + 'a {
+        reference.split(' ').filter_map(move |entry| {
+            let mut endpoint = if entry.contains("://") {
+                Self {
+                    // They are the server's words, not the user's.
+                    username: None,
+                    password: None,
+                    ..entry.parse().ok()?
+                }
+            } else {
+                let (host, port) = parse_address(entry).ok()?;
+                let path = self.path.split('?').next().unwrap_or_default();
+                Self {
+                    scheme: self.scheme,
+                    port: port.unwrap_or_else(|| self.scheme.default_port()),
+                    path: if is_trusted(&host) { &self.path } else { path }.into(),
+                    host,
+                    username: None,
+                    password: None,
+                }
+            };
+            let is_trusted = is_trusted(&endpoint.host);
+            if is_trusted {
                 endpoint.username.clone_from(&self.username);
                 endpoint.password.clone_from(&self.password);
-                return Some(endpoint);
             }
-            let (host, port) = parse_address(entry).ok()?;
-            let port = port.unwrap_or_else(|| self.scheme.default_port());
-            let named = self.clone();
-            Some(Self {
-                host,
-                port,
-                ..named
-            })
+            Some((endpoint, is_trusted))
         })
     }
 }

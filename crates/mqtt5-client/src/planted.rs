@@ -50,4 +50,22 @@ mqtt5_proto::faults! {
     LoseWaiting,
     /// A SUBSCRIBE that was lost with its connection is not sent again.
     LoseSubscribe,
+    /// CONNECT carries no will (3.1.2.5).
+    OmitWill,
+    /// DISCONNECT discards the will, though it is to be published (3.14.4).
+    DiscardWill,
+    /// Redirects are followed that nobody asked to follow (4.11).
+    FollowUnasked,
+    /// The user name goes to a server that only a redirect named.
+    TellStrangers,
+    /// When a server fails the same one is asked again, whatever others there are.
+    StayAtServer,
+    /// An attempt that the application declines begins all the same.
+    DialDeclined,
+    /// An answer goes to the oldest request, whatever its Correlation Data says (4.10).
+    MixUpAnswers,
+    /// What an interceptor says about a message to be published is not looked at.
+    PublishRefused,
+    /// A message that an interceptor discards reaches the application.
+    PassDiscarded,
 }

@@ -72,6 +72,8 @@ faults! {
     /// A QoS 1 message of DUP 0 under the identifier of one that was not acknowledged on an earlier connection is taken for
     /// its redelivery.
     SwallowReusedId,
+    /// The identifiers of a session that was assumed are used without asking whether the server holds something under them.
+    AssumeClear,
     /// PUBLISH is sent again with DUP 0 [MQTT-3.3.1-1].
     ResendWithoutDup,
     /// A PUBLISH that had to wait leaves for the first time with DUP 1.

@@ -22,6 +22,12 @@ pub enum Record<'a> {
     },
     /// The server has no session: all identifiers are void, and publishes that are not published again are lost.
     SessionLost,
+    /// The session was taken over from an earlier process without its state: the server may hold any Packet Identifier, except
+    /// those up to this one.
+    Assumed {
+        /// The last one that is clear; 0 is none.
+        clear: u16,
+    },
     /// A publish of QoS 1 or 2 was accepted.
     Publish {
         /// Its operation.
@@ -103,6 +109,7 @@ const ENDED: u8 = 6;
 const RECEIVED: u8 = 7;
 const FINISHED: u8 = 8;
 const IN_DOUBT: u8 = 9;
+const ASSUMED: u8 = 10;
 
 const EXPIRES: u8 = 0x01;
 const ALIAS: u8 = 0x02;
@@ -113,6 +120,7 @@ impl<'a> Record<'a> {
         match self {
             Self::Session { .. } => SESSION,
             Self::SessionLost => SESSION_LOST,
+            Self::Assumed { .. } => ASSUMED,
             Self::Publish { .. } => PUBLISH,
             Self::Republished { .. } => REPUBLISHED,
             Self::Released { .. } => RELEASED,
@@ -144,7 +152,10 @@ impl<'a> Record<'a> {
             }
             Self::Republished { .. } | Self::Ended { .. } => OP + ID,
             Self::Released { .. } => OP + ID + 1,
-            Self::InDoubt { .. } | Self::Received { .. } | Self::Finished { .. } => ID,
+            Self::Assumed { .. }
+            | Self::InDoubt { .. }
+            | Self::Received { .. }
+            | Self::Finished { .. } => ID,
         };
         Ok(body.saturating_add(KIND))
     }
@@ -165,6 +176,7 @@ impl<'a> Record<'a> {
         match *self {
             Self::Session { expiry_interval } => writer.u32(expiry_interval),
             Self::SessionLost => {}
+            Self::Assumed { clear } => writer.u16(clear),
             Self::Publish {
                 op,
                 publish,
@@ -210,6 +222,9 @@ impl<'a> Record<'a> {
                 expiry_interval: reader.u32()?,
             },
             SESSION_LOST => Self::SessionLost,
+            ASSUMED => Self::Assumed {
+                clear: reader.u16()?,
+            },
             PUBLISH => Self::read_publish(&mut reader)?,
             REPUBLISHED => Self::Republished {
                 op: Op(reader.u64()?),

@@ -168,7 +168,7 @@ fn hb_56_codes_that_a_server_may_not_send<F: Face>() {
     }
 }
 
-/// At CONNECT and again.
+/// At CONNECT and again. T134.
 fn hb_56_more_rounds_than_ten<F: Face>() {
     for mut bed in [open::<F>(), again_open()] {
         for _ in 0..10 {

@@ -3,9 +3,12 @@
 
 mod machine;
 
-use mqtt5_proto::{DisconnectReason, PacketType, Properties, Property, QoS, Refused, SessionLoss};
+use mqtt5_proto::{
+    DisconnectCause, DisconnectReason, PacketType, Properties, Property, QoS, Refused, SessionLoss,
+    Violation,
+};
 
-use machine::packets::{ack_with, again, pubcomp, publish, pubrec, pubrel};
+use machine::packets::{ack_with, again, disconnect, puback, pubcomp, publish, pubrec, pubrel};
 use machine::store::{Kind, Store, kinds, recording, recording_with, write_ahead};
 use machine::{Bed, End, Face, Told, WINDOW, every_storage};
 
@@ -28,6 +31,7 @@ every_storage!(
     what_was_not_published_again_ends_in_the_records,
     no_expiry_is_a_loss_at_the_end_of_the_connection,
     a_new_expiry_is_recorded,
+    what_the_server_has_given_up_gives_way_once_it_is_recorded,
 );
 
 /// Everything that the machine gives to write, none of it durable.
@@ -347,4 +351,31 @@ fn a_new_expiry_is_recorded<F: Face>() {
     let reason = DisconnectReason::Normal;
     bed.client.disconnect(bed.now, reason, properties).unwrap();
     assert_eq!(store.write(&mut bed), [Kind::Session(60)]);
+}
+
+/// As long as its record may be found later, a message is not given up: the server has never seen its PUBREC, and sends it
+/// again.
+fn what_the_server_has_given_up_gives_way_once_it_is_recorded<F: Face>() {
+    for durable in [true, false] {
+        let (mut bed, mut store) = recording::<F>();
+        received(&mut bed, 7);
+        assert_eq!(given(&mut bed, &mut store), [Kind::Received(7)]);
+        assert_eq!(bed.lose(), []);
+        assert_eq!(bed.resume(true, &[]), []);
+        if durable {
+            store.save(&mut bed);
+            bed.sent_bytes();
+            let token = bed.token(&publish(AtLeastOnce, 7, "new"));
+            bed.ack(token);
+            bed.expect_sent(&[puback(7)]);
+        } else {
+            bed.feed(&publish(AtLeastOnce, 7, "wrong"));
+            assert_eq!(bed.events(), []);
+            bed.expect_sent(&[disconnect(0x82)]);
+            let cause = DisconnectCause::Violation(Violation::PacketIdInUse);
+            bed.client.handle_closed(bed.now);
+            let told = bed.events();
+            assert_eq!(told, [Told::Disconnected(cause, "[]".into())]);
+        }
+    }
 }

@@ -314,8 +314,8 @@ mod snapshots {
         );
         assert_eq!(from(b"mqtt5 session\x01"), Ok(()));
         assert_eq!(
-            from(b"mqtt5 session\x01\x0A"),
-            Err(RecordError::UnknownKind(10))
+            from(b"mqtt5 session\x01\x0B"),
+            Err(RecordError::UnknownKind(11))
         );
     }
 

@@ -37,6 +37,7 @@ every_storage!(
     receive_maximum_counts_redeliveries,
     what_is_never_delivered_again_takes_no_room,
     hb_45_a_released_identifier_carries_a_new_message,
+    what_the_server_has_given_up_gives_way_to_at_least_once,
 );
 
 fn lose_and_resume<F: Face>(bed: &mut Bed<F>) {
@@ -459,4 +460,28 @@ fn hb_45_a_released_identifier_carries_a_new_message<F: Face>() {
     bed.tell(&pubrel(7));
     bed.expect_sent(&[pubcomp(7)]);
     bed.token(&publish(ExactlyOnce, 7, "new"));
+}
+
+/// The server has begun a session anew without our knowing: it never sends PUBREL for what it began before, and then the
+/// identifier is its to use. On one connection that is wrong.
+fn what_the_server_has_given_up_gives_way_to_at_least_once<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    let token = bed.token(&publish(ExactlyOnce, 7, "old"));
+    bed.ack(token);
+    bed.expect_sent(&[pubrec(7)]);
+    lose_and_resume(&mut bed);
+    let token = bed.token(&publish(AtLeastOnce, 7, "new"));
+    assert_eq!(bed.client.held(), 1);
+    bed.ack(token);
+    bed.expect_sent(&[puback(7)]);
+    bed.expect_empty();
+    let token = bed.token(&publish(ExactlyOnce, 7, "newer"));
+    assert_eq!(bed.client.held(), 1);
+    bed.ack(token);
+    bed.expect_sent(&[pubrec(7)]);
+    bed.feed(&publish(AtLeastOnce, 7, "wrong"));
+    assert_eq!(bed.events(), []);
+    bed.expect_sent(&[disconnect(0x82)]);
+    let cause = DisconnectCause::Violation(Violation::PacketIdInUse);
+    bed.expect_closed(cause);
 }

@@ -39,6 +39,7 @@ pub(crate) struct Adapter {
     pacing: Pacing,
     pub(crate) finished: bool,
     two_threads: bool,
+    is_prepared: bool,
     reader: Arc<Alarm>,
     writer: Arc<Alarm>,
     reader_waker: Waker,
@@ -99,6 +100,7 @@ impl Adapter {
             pacing,
             finished: false,
             two_threads: options.two_threads,
+            is_prepared: options.preparing.is_some(),
             reader_waker: reader.clone().into(),
             writer_waker: writer.clone().into(),
             reader,
@@ -174,6 +176,7 @@ impl Adapter {
                 .driver
                 .turn_read(&mut self.incoming, &self.reader_waker);
             if let Some(number) = self.connection() {
+                outside.hub.watch.looked.set(self.reading);
                 outside.referees.client_received(
                     number,
                     &core::mem::take(&mut self.read),
@@ -222,14 +225,13 @@ impl Adapter {
             .transcript
             .say(self.process, || format!("is told: {action:?}"));
         match *action {
-            Action::Dial { attempt, .. } => {
-                if let Some(text) = self.pacing.begin(outside.now()) {
-                    outside
-                        .hub
-                        .transcript
-                        .fail(Invariant::Pacing, format!("{} {text}", self.process));
-                }
-                let (dialed, time) = outside.dial(self.process.client);
+            Action::Dial {
+                attempt,
+                ref endpoint,
+                ..
+            } => {
+                self.judge_dial(outside, endpoint.host());
+                let (dialed, time) = outside.dial(self.process, endpoint.host());
                 self.link = Link::Dialing(attempt, dialed, outside.now() + time);
             }
             Action::CancelDial(attempt) => {
@@ -243,6 +245,20 @@ impl Adapter {
                 self.hang_up(outside);
                 self.finished = true;
             }
+        }
+    }
+
+    fn judge_dial(&mut self, outside: &Outside, host: &str) {
+        let transcript = &outside.hub.transcript;
+        let hurries = self.pacing.begin(outside.now(), host);
+        // Attempts that were declined count for the client, and are not seen here.
+        if let Some(text) = hurries.filter(|_| !self.is_prepared) {
+            transcript.fail(Invariant::Pacing, format!("{} {text}", self.process));
+        }
+        let mut routes = outside.hub.watch.routes.borrow_mut();
+        let route = routes.get_mut(&self.process);
+        if let Some(text) = route.and_then(|route| route.dial(host)) {
+            transcript.fail(Invariant::Servers, format!("{} {text}", self.process));
         }
     }
 
@@ -418,7 +434,12 @@ impl Adapter {
 
     /// An attempt, or the connection that was accepted then, is over.
     fn attempt_ends(&mut self, outside: &Outside, accepted: Option<Instant>) {
-        self.pacing.end(outside.now(), accepted);
+        let was_stable = self.pacing.end(outside.now(), accepted);
+        let mut routes = outside.hub.watch.routes.borrow_mut();
+        if let Some(route) = routes.get_mut(&self.process) {
+            route.ended(was_stable);
+        }
+        drop(routes);
         let mut wills = outside.hub.watch.wills.borrow_mut();
         wills.attempt_ends(self.process);
     }

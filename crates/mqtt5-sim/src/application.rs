@@ -2,15 +2,20 @@
 
 use std::rc::Rc;
 
-use mqtt5_client::{Client, Delivered, DisconnectReason, Filter, Message, PublishError, QoS};
+use mqtt5_client::{Client, Delivered, DisconnectReason, Filter, Message, PublishError};
+use mqtt5_client::{PublishErrorKind, QoS};
 use mqtt5_client::{RejectReason, State, SubscribeErrorKind, Subscription};
 
 use crate::executor::{Either, Letter, either};
 use crate::hub::{Hub, ProcessId};
+use crate::intercepting::publishes;
 use crate::ledger::{Ending, FilterNote};
 use crate::options::{Acknowledging, Dropping, Testament};
 use crate::plan::{Draft, How, Leaving, Wish};
 use crate::process::Handles;
+use crate::transcript::Invariant;
+
+type PublishResult = Result<Delivered, PublishError>;
 
 /// Where a task runs.
 #[derive(Clone, Debug)]
@@ -18,15 +23,37 @@ pub(crate) struct Place {
     pub(crate) hub: Rc<Hub>,
     pub(crate) process: ProcessId,
     pub(crate) client: Client,
+    /// Of two retained messages that wait for a connection the newer may take the place of the older.
+    pub(crate) compacts: bool,
+    /// Interceptors are asked.
+    pub(crate) intercepts: bool,
 }
 
 impl Place {
-    fn has_stopped(&self) -> bool {
+    pub(crate) fn has_stopped(&self) -> bool {
         matches!(self.client.state(), State::Stopped | State::Closing)
     }
 
+    /// Looks for an end of a publish that has no reason.
+    fn judge(&self, number: usize, draft: &Draft, payload: &[u8], result: &PublishResult) {
+        let kind = result.as_ref().err().map(PublishError::kind);
+        let is_kept_back = self.intercepts && publishes(payload).is_none();
+        let was_kept_back = kind == Some(PublishErrorKind::Intercepted);
+        let transcript = &self.hub.transcript;
+        transcript.check(
+            Invariant::Interceptors,
+            is_kept_back == was_kept_back,
+            || format!("m{number} ended as {kind:?}, to be kept back: {is_kept_back}"),
+        );
+        let superseded = kind == Some(PublishErrorKind::Superseded);
+        let may_be = draft.retain && self.compacts;
+        transcript.check(Invariant::Outcome, may_be || !superseded, || {
+            format!("m{number} was superseded for no reason")
+        });
+    }
+
     /// Runs an operation that must end.
-    async fn operation<T>(&self, what: String, operation: impl Future<Output = T>) -> T {
+    pub(crate) async fn operation<T>(&self, what: String, operation: impl Future<Output = T>) -> T {
         self.hub
             .transcript
             .say(self.process, || format!("begins {what}"));
@@ -46,14 +73,19 @@ pub(crate) async fn publish(place: Place, draft: Draft) {
         ledger.messages[number].expires = draft.expiry.is_some();
         number
     };
+    let original = place.hub.ledger.borrow().messages[number].payload.clone();
+    if let Some(payload) = publishes(&original).filter(|_| place.intercepts) {
+        place.hub.ledger.borrow_mut().messages[number].payload = payload.into_owned();
+    }
     let what = format!(
         "publish m{number} on {} with {:?}, {:?}",
         draft.topic, draft.qos, draft.how
     );
     let ended = place
-        .operation(what, carry_out(&place, &draft, number))
+        .operation(what, carry_out(&place, &draft, number, &original))
         .await;
     if let Some(result) = ended {
+        place.judge(number, &draft, &original, &result);
         let ending = match result {
             Ok(delivered) if delivered.is_acknowledged() => Ending::Acknowledged,
             Ok(_) => Ending::Accepted,
@@ -73,8 +105,8 @@ async fn carry_out(
     place: &Place,
     draft: &Draft,
     number: usize,
+    payload: &[u8],
 ) -> Option<Result<Delivered, PublishError>> {
-    let payload = place.hub.ledger.borrow().messages[number].payload.clone();
     let mut builder = place
         .client
         .publish(draft.topic, payload)
@@ -116,7 +148,7 @@ async fn carry_out(
                 How::Withdraw(after) => {
                     place.hub.timers.sleep(&place.hub.clock, after).await;
                     match delivery.withdraw() {
-                        Ok(()) => Some(Err(mqtt5_client::PublishErrorKind::Withdrawn.into())),
+                        Ok(()) => Some(Err(PublishErrorKind::Withdrawn.into())),
                         Err(delivery) => Some(delivery.await),
                     }
                 }
@@ -346,9 +378,8 @@ pub(crate) async fn unsubscribe(place: Place, filter: &'static str) {
 
 /// Ends the client.
 pub(crate) async fn disconnect(place: Place, with_will: bool) {
-    let mut wills = place.hub.watch.wills.borrow_mut();
-    wills.ends(place.process, with_will);
-    drop(wills);
+    let wills = &place.hub.watch.wills;
+    wills.borrow_mut().ends(place.process, with_will);
     let reason = match with_will {
         true => DisconnectReason::WithWill,
         false => DisconnectReason::Normal,

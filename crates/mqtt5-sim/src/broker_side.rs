@@ -1,11 +1,11 @@
 //! The broker as a machine at the far ends of all links.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use bytes::Buf as _;
-use mqtt5_broker::{Action, Broker, Fault, Outgoing};
+use mqtt5_broker::{Action, Broker, Fault, Mishap, Outgoing};
 use mqtt5_client::Instant;
 use mqtt5_proto::{Decoding, FixedHeader, Packet, Role};
 
@@ -23,6 +23,8 @@ pub(crate) struct BrokerSide {
     pending: BTreeMap<u64, Outgoing>,
     /// The beginning of a packet that has not arrived as a whole, though the broker has it.
     halves: BTreeMap<u64, Vec<u8>>,
+    /// Clients that have perhaps waited for something that was lost.
+    lossy: BTreeSet<usize>,
 }
 
 impl BrokerSide {
@@ -38,6 +40,7 @@ impl BrokerSide {
             broker,
             pending: BTreeMap::new(),
             halves: BTreeMap::new(),
+            lossy: BTreeSet::new(),
         }
     }
 
@@ -65,7 +68,11 @@ impl BrokerSide {
                 drop(wills);
                 self.broker.forget(now, &client)
             }
+            BrokerFault::Redirect(farewell) => self.broker.disconnect(now, &client, farewell),
             BrokerFault::Rule { on, mishap, times } => {
+                if matches!(mishap, Mishap::Drop) {
+                    self.lossy.insert(number);
+                }
                 self.broker
                     .inject(Fault::new(on, mishap).client(client).times(times));
                 true
@@ -73,9 +80,12 @@ impl BrokerSide {
         };
     }
 
-    /// Nothing goes wrong any more.
-    pub(crate) fn heal(&mut self) {
+    /// Nothing goes wrong any more. What is lost on a connection that lives does not come again while it does [MQTT-4.4.0-1].
+    pub(crate) fn heal(&mut self, now: Instant) {
         self.broker.clear_faults();
+        for client in core::mem::take(&mut self.lossy) {
+            self.broker.cut(now, &client_id(client));
+        }
     }
 
     /// Does everything that there is to do now; tells whether that was anything.

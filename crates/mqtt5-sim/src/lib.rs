@@ -14,9 +14,11 @@
 
 mod adapter;
 mod application;
+mod asking;
 mod broker_side;
 mod executor;
 mod hub;
+mod intercepting;
 mod ledger;
 mod link;
 mod minimise;

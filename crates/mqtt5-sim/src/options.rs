@@ -6,10 +6,11 @@ use core::time::Duration;
 use mqtt5_broker::{Access, Config as BrokerConfig, Login};
 use mqtt5_client::{
     AckMode, Backoff, Bound, KeepAlive, Offline, OnDrop, OnSessionLost, Options, Overflow, QoS,
-    ReasonCode, Reconnect, RejectReason, Resubscribe, Resume, Will,
+    ReasonCode, Reconnect, Redirects, RejectReason, Resubscribe, Resume, Will,
 };
 
 use crate::hub::ProcessId;
+use crate::intercepting::intercept;
 use crate::ledger::Ledger;
 use crate::link::Quality;
 use crate::random::Random;
@@ -54,6 +55,22 @@ pub(crate) struct ClientOptions {
     pub(crate) republishes_qos2: bool,
     pub(crate) resubscribe: Resubscribe,
     pub(crate) will: Option<Testament>,
+    /// In the order in which they are asked; the broker is behind some.
+    pub(crate) servers: Vec<&'static str>,
+    pub(crate) follows_redirects: bool,
+    /// The application prepares each attempt.
+    pub(crate) preparing: Option<Preparing>,
+    pub(crate) intercepts: bool,
+    pub(crate) compacts: bool,
+}
+
+/// How an application prepares attempts.
+#[derive(Clone, Debug)]
+pub(crate) struct Preparing {
+    /// How long it takes for each, in turn.
+    pub(crate) times: [Duration; 4],
+    /// It declines every so many; 0 is none.
+    pub(crate) declines: usize,
 }
 
 /// A will.
@@ -140,6 +157,11 @@ impl WorldOptions {
             client.will = random
                 .chance(60)
                 .then(|| Testament::choose(random, maximum_qos));
+            client.servers = choose_servers(random);
+            client.follows_redirects = random.chance(50);
+            client.preparing = random.chance(25).then(|| Preparing::choose(random));
+            client.intercepts = random.chance(25);
+            client.compacts = random.chance(30);
             if client.overflow == Overflow::Pause {
                 client.queued_messages = random.pick(&[1, 2, 5, QUEUED_MESSAGES]);
             }
@@ -185,6 +207,11 @@ impl ClientOptions {
             resubscribe: random
                 .weigh(&[(8, Resubscribe::WhenSessionLost), (1, Resubscribe::Always)]),
             will: None,
+            servers: vec![BROKERS[0]],
+            follows_redirects: false,
+            preparing: None,
+            intercepts: false,
+            compacts: false,
         }
     }
 
@@ -220,6 +247,11 @@ impl ClientOptions {
             republishes_qos2: false,
             resubscribe: Resubscribe::default(),
             will: None,
+            servers: vec![BROKERS[0]],
+            follows_redirects: false,
+            preparing: None,
+            intercepts: false,
+            compacts: false,
         }
     }
 
@@ -229,7 +261,11 @@ impl ClientOptions {
             .republish_qos1(self.republishes_qos1)
             .republish_qos2(self.republishes_qos2);
         let policy = |waits| if waits { Offline::Wait } else { Offline::Fail };
-        let options = Options::new("mqtt://broker")
+        let mut urls = self.servers.iter().map(|host| format!("mqtt://{host}"));
+        let options = Options::new(urls.next().unwrap_or_default());
+        let options = urls
+            .fold(options, Options::server)
+            .username("user")
             .client_id(client_id(number))
             .resume(self.resume)
             .session_expiry_interval(self.session_expiry)
@@ -254,7 +290,13 @@ impl ClientOptions {
             .overflow(self.overflow)
             .reconnect(self.reconnect())
             .on_session_lost(lost)
-            .resubscribe(self.resubscribe);
+            .resubscribe(self.resubscribe)
+            .prepare_attempts(self.preparing.is_some())
+            .compact_retained(self.compacts);
+        let options = match self.intercepts {
+            true => intercept(options),
+            false => options,
+        };
         match self.margin {
             Some(margin) => options.inbound_margin(margin),
             None => options,
@@ -271,6 +313,10 @@ impl ClientOptions {
             .retry_first(self.retries_first)
             .backoff(Backoff::exponential(FIRST_BACKOFF, self.longest_backoff))
             .stable_after(self.stable_after)
+            .redirects(match self.follows_redirects {
+                true => Redirects::follow(),
+                false => Redirects::default(),
+            })
     }
 
     /// How many messages beyond its Receive Maximum it puts up with.
@@ -278,6 +324,35 @@ impl ClientOptions {
         let default = (self.receive_maximum / 4).max(8);
         usize::from(self.receive_maximum) + usize::from(self.margin.unwrap_or(default))
     }
+}
+
+impl Preparing {
+    fn choose(random: &mut Random) -> Self {
+        let mut time = || Duration::from_millis(random.pick(&[0, 0, 50, 1_000, 5_000]));
+        Self {
+            times: [time(), time(), time(), time()],
+            declines: random.pick(&[0, 2, 3]),
+        }
+    }
+}
+
+/// All of these are the same broker.
+pub(crate) const BROKERS: [&str; 2] = ["broker", "broker-2"];
+/// Nobody listens there.
+pub(crate) const CLOSED: &str = "closed";
+/// Nothing answers there.
+pub(crate) const SILENT: &str = "silent";
+
+/// One to three servers, among them the broker.
+fn choose_servers(random: &mut Random) -> Vec<&'static str> {
+    let mut servers = vec![random.pick(&BROKERS)];
+    for _ in 0..random.weigh(&[(5, 0), (3, 1), (2, 2)]) {
+        let other = random.weigh(&[(3, CLOSED), (1, SILENT), (1, BROKERS[0]), (1, BROKERS[1])]);
+        if !servers.contains(&other) {
+            servers.insert(random.below(servers.len() + 1), other);
+        }
+    }
+    servers
 }
 
 impl Testament {

@@ -8,9 +8,10 @@ use mqtt5_client::Instant;
 use crate::broker_side::BrokerSide;
 use crate::hub::{Hub, ProcessId};
 use crate::link::{Network, Quality};
-use crate::options::WorldOptions;
+use crate::options::{CLOSED, SILENT, WorldOptions};
 use crate::plan::Dialing;
 use crate::referee::Referees;
+use crate::watch::Routes;
 
 /// The network, the broker, and who watches the wire.
 #[derive(Debug)]
@@ -61,10 +62,16 @@ impl Outside {
     }
 
     /// How a dial that begins now ends, and after what time.
-    pub(crate) fn dial(&self, client: usize) -> (Dialed, Duration) {
-        let weather = self.weather[client];
+    pub(crate) fn dial(&self, process: ProcessId, host: &str) -> (Dialed, Duration) {
+        let weather = self.weather[process.client];
+        let routes = self.hub.watch.routes.borrow();
+        // Who was told not to ask the broker again reaches it where nobody was, when the faults are over.
+        let is_unwelcome = routes.get(&process).is_some_and(Routes::is_unwelcome);
+        let is_there = self.hub.healing.get() && is_unwelcome;
         let trip = weather.quality.latency * 2;
         match weather.dialing {
+            _ if host == CLOSED && !is_there => (Dialed::Refused, trip),
+            _ if host == SILENT && !is_there => (Dialed::Never, Duration::MAX),
             Dialing::Open | Dialing::Dropped(_) | Dialing::DroppedOnce => (Dialed::Open, trip),
             Dialing::Refused => (Dialed::Refused, trip),
             Dialing::Silent => (Dialed::Never, Duration::MAX),
@@ -112,7 +119,8 @@ impl Outside {
             .connections
             .values_mut()
             .for_each(crate::link::Connection::heal);
-        self.broker.heal();
+        let now = self.now();
+        self.broker.heal(now);
         for weather in &mut self.weather {
             weather.dialing = Dialing::Open;
         }

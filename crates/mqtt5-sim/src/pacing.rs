@@ -1,6 +1,7 @@
 //! How long a client waits before each attempt.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use mqtt5_client::Instant;
 
@@ -14,29 +15,39 @@ pub(crate) struct Pacing {
     /// When the last attempt or connection ended.
     ended: Option<Instant>,
     waits: Vec<Duration>,
+    /// The servers that were asked since the last wait: one that was not is asked at once.
+    tried: BTreeSet<String>,
 }
 
 impl Pacing {
-    pub(crate) const fn new(longest: Duration, stable_after: Duration) -> Self {
+    pub(crate) fn new(longest: Duration, stable_after: Duration) -> Self {
         Self {
             longest,
             stable_after,
             ended: None,
             waits: Vec::new(),
+            tried: BTreeSet::new(),
         }
     }
 
-    /// An attempt, or a connection that was `accepted` then, has ended.
-    pub(crate) fn end(&mut self, now: Instant, accepted: Option<Instant>) {
+    /// An attempt, or a connection that was `accepted` then, has ended; tells whether that was stable.
+    pub(crate) fn end(&mut self, now: Instant, accepted: Option<Instant>) -> bool {
         self.ended = Some(now);
-        if accepted.is_some_and(|accepted| accepted + self.stable_after <= now) {
+        let is_stable = accepted.is_some_and(|accepted| accepted + self.stable_after <= now);
+        if is_stable {
             self.waits.clear();
         }
+        is_stable
     }
 
     /// An attempt begins; tells what is wrong with the time, if anything is.
-    pub(crate) fn begin(&mut self, now: Instant) -> Option<String> {
+    pub(crate) fn begin(&mut self, now: Instant, host: &str) -> Option<String> {
+        let is_another = self.tried.insert(host.to_owned());
         let wait = now.saturating_duration_since(self.ended.take()?);
+        if is_another && wait.is_zero() {
+            return None;
+        }
+        self.tried = BTreeSet::from([host.to_owned()]);
         let most = self.most(self.waits.len());
         self.waits.push(wait);
         let count = self.waits.len();
@@ -77,7 +88,7 @@ mod tests {
         waits.into_iter().any(|wait| {
             pacing.end(now, accepted.then_some(now));
             now = now + wait;
-            pacing.begin(now).is_some()
+            pacing.begin(now, "").is_some()
         })
     }
 

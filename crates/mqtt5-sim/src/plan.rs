@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use mqtt5_broker::{Mishap, On};
+use mqtt5_broker::{Farewell, Mishap, On};
 use mqtt5_client::{QoS, ReasonCode};
 
 use crate::link::{Direction, Quality};
@@ -41,6 +41,12 @@ pub(crate) enum Act {
         /// The server is to publish its will.
         with_will: bool,
     },
+    /// Makes a requester.
+    Requester,
+    /// Asks with the last requester, so many times at once.
+    Request(Question, usize),
+    /// Answers requests, so many together.
+    Serve(usize),
     /// `Client::set_will`, for the connections to come.
     Will(Option<Testament>),
     /// Every handle is dropped; the process comes back after a while.
@@ -81,6 +87,13 @@ pub(crate) struct Draft {
     pub(crate) how: How,
     /// How many of this kind, one after the other.
     pub(crate) count: usize,
+}
+
+/// A request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    pub(crate) qos: QoS,
+    pub(crate) timeout: Duration,
 }
 
 /// How the application treats the handle of a publish.
@@ -131,6 +144,8 @@ pub(crate) enum Dialing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BrokerFault {
     Disconnect(ReasonCode),
+    /// It is sent to another server.
+    Redirect(Farewell),
     Cut,
     Forget,
     /// The session ends, and the CONNACK that says so is lost.

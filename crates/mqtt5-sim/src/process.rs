@@ -10,11 +10,14 @@ use mqtt5_client::driver::Driver;
 use mqtt5_client::{Client, Instant, Resubscribe, State, Statistics};
 
 use crate::adapter::Adapter;
+use crate::application::Place;
+use crate::asking::{self, Requesters};
 use crate::executor::{Letter, ProcessHost, Task};
 use crate::hub::{Hub, ProcessId};
 use crate::options::ClientOptions;
 use crate::outside::Outside;
 use crate::plan::Leaving;
+use crate::watch::Routes;
 
 /// A client process that runs.
 pub(crate) struct Process {
@@ -28,6 +31,9 @@ pub(crate) struct Process {
     tasks: BTreeMap<usize, Task>,
     /// How its subscriptions are told to end, the oldest first.
     pub(crate) handles: Handles,
+    pub(crate) requesters: Requesters,
+    /// Where its tasks run; gone after `Abandon`.
+    pub(crate) place: Option<Place>,
     /// It was asked to end, or has ended by itself: then and when the next one begins.
     pub(crate) ending: Option<Instant>,
     pub(crate) bounds: Bounds,
@@ -69,17 +75,31 @@ impl Process {
             built = built.will(will);
         }
         let built = Driver::new(built, host);
+        let is_asked = options.preparing.is_some();
+        let route = Routes::new(&options.servers, options.follows_redirects, is_asked);
+        if is_asked {
+            hub.watch.asks_first(id);
+        }
+        hub.watch.routes.borrow_mut().insert(id, route);
         let (client, driver) = built.expect("the options of a plan are valid");
         let (reader, writer) = (hub.new_sleeper(), hub.new_sleeper());
         hub.transcript.say(id, || "starts".to_owned());
         ledger
             .eager
             .extend((options.resubscribe == Resubscribe::Always).then_some(id));
+        ledger.intercepting.extend(options.intercepts.then_some(id));
         ledger
             .republishers
             .extend(options.republishes_qos2.then_some(id));
         drop(ledger);
-        Self {
+        let place = Place {
+            hub: hub.clone(),
+            process: id,
+            client: client.clone(),
+            compacts: options.compacts,
+            intercepts: options.intercepts,
+        };
+        let mut process = Self {
             id,
             hub: hub.clone(),
             client: Some(client),
@@ -97,7 +117,13 @@ impl Process {
                 waiting: options.offline_messages + MACHINE_PENDING,
                 largest: options.maximum_packet_size as usize,
             },
+            requesters: Requesters::default(),
+            place: Some(place.clone()),
+        };
+        if let Some(preparing) = &options.preparing {
+            process.spawn(asking::prepare(place, preparing.clone()));
         }
+        process
     }
 
     pub(crate) fn client(&self) -> Option<&Client> {
@@ -148,6 +174,8 @@ impl Process {
         self.hub.ledger.borrow_mut().process_over(self.id);
         self.tasks.clear();
         self.handles.borrow_mut().clear();
+        self.requesters.borrow_mut().clear();
+        self.place = None;
         self.client = None;
     }
 
@@ -159,19 +187,21 @@ impl Process {
             client,
             mut adapter,
             tasks,
+            requesters,
+            place,
             ..
         } = self;
         hub.ledger.borrow_mut().process_over(id);
         adapter.hang_up(outside);
         // The driver goes first: what the handles still say when they are dropped, nobody hears.
         drop(adapter);
-        drop(tasks);
+        drop((tasks, requesters, place));
         drop(client);
     }
 
-    /// What is wrong with the size of its queues, if anything is; `is_asking` says whether a SUBSCRIBE may be unanswered, `sessions` how many
-    /// sessions it may have had.
-    pub(crate) fn oversize(&mut self, is_asking: bool, sessions: usize) -> Option<String> {
+    /// What is wrong with the size of its queues, if anything is; `reads_on` says whether a SUBSCRIBE may be unanswered or a connection has
+    /// stalled, `sessions` how many sessions it may have had.
+    pub(crate) fn oversize(&mut self, reads_on: bool, sessions: usize) -> Option<String> {
         let statistics = self.statistics();
         let Bounds {
             held,
@@ -184,8 +214,8 @@ impl Process {
             self.emptied = sessions;
         }
         let held = held * (1 + sessions - self.emptied.min(sessions));
-        // More may be held while a SUBSCRIBE is unanswered.
-        self.reads_on = is_asking || self.reads_on && statistics.held_bytes > held_bytes;
+        // More may be held then.
+        self.reads_on = reads_on || self.reads_on && statistics.held_bytes > held_bytes;
         let beyond = if self.reads_on {
             largest.max(held_bytes)
         } else {

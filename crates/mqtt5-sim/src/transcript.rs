@@ -35,6 +35,14 @@ pub enum Invariant {
     Resubscribe,
     /// Every queue keeps its bound.
     Memory,
+    /// A request gets the answer that is meant for it, or ends in time.
+    Requests,
+    /// An attempt begins when the application has prepared it, and as that says.
+    Attempts,
+    /// Interceptors are asked about every message, and what they say is done.
+    Interceptors,
+    /// Only servers that the application named are asked, or those that they name, if that was wanted; and only those are told who asks.
+    Servers,
     /// A will is published once when its client is lost, and never when the client took its leave or came back in time.
     Will,
     /// Attempts get rarer while no connection lasts.

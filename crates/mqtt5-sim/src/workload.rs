@@ -2,14 +2,16 @@
 
 use core::time::Duration;
 
-use mqtt5_broker::{Mishap, On};
+use mqtt5_broker::{Farewell, Mishap, On};
 use mqtt5_client::{QoS, ReasonCode};
 use mqtt5_proto::PacketType;
 
 use crate::link::Direction;
-use crate::options::{Acknowledging, ClientOptions, Dropping, FORBIDDEN, QUEUED_MESSAGES};
-use crate::options::{Testament, WorldOptions, choose_quality};
-use crate::plan::{Act, BrokerFault, Dialing, Draft, How, Leaving, Plan, Step, Wish};
+use crate::options::{
+    Acknowledging, BROKERS, CLOSED, ClientOptions, Dropping, FORBIDDEN, QUEUED_MESSAGES, SILENT,
+    Testament, WorldOptions, choose_quality,
+};
+use crate::plan::{Act, BrokerFault, Dialing, Draft, How, Leaving, Plan, Question, Step, Wish};
 use crate::random::Random;
 
 /// What is published to. One is [forbidden](crate::options::FORBIDDEN). The last two are for shared subscriptions alone, since a session gets one copy for each of those.
@@ -86,20 +88,118 @@ impl Plan {
 /// What was added later, so that the rest of a seed stays as it is.
 fn further(options: &WorldOptions, random: &mut Random) -> Vec<Step> {
     let end = options.chaos.as_millis() as usize;
-    let count = random.between(0, 6);
+    let count = random.between(0, 10);
     let steps = (0..count).map(|_| Step {
         at: random.millis(0, end),
         client: random.below(options.clients.len()),
-        act: match random.below(4) {
+        act: match random.below(15) {
             0 => Act::Disconnect {
                 back_after: random.millis(0, 20_000),
                 with_will: true,
             },
             1 => Act::Will(None),
-            _ => Act::Will(Some(Testament::choose(random, options.broker.maximum_qos))),
+            2 | 3 => Act::Will(Some(Testament::choose(random, options.broker.maximum_qos))),
+            4 | 5 => Act::Broker(redirect(random)),
+            6 | 7 => Act::Broker(trouble(random)),
+            8 => Act::Requester,
+            9 => Act::Serve(random.between(1, 3)),
+            10 | 11 => request(random),
+            _ => retained(random),
         },
     });
-    steps.collect()
+    let mut steps: Vec<Step> = steps.collect();
+    if random.chance(30) {
+        steps.extend(service(options, random));
+    }
+    steps
+}
+
+/// One asks and one or two answer, all the time.
+fn service(options: &WorldOptions, random: &mut Random) -> Vec<Step> {
+    let end = options.chaos.as_millis() as usize;
+    let mut step = |at, act| Step {
+        at: Duration::from_millis(at as u64),
+        client: random.below(options.clients.len()),
+        act,
+    };
+    let asks = step(1, Act::Requester);
+    let asker = asks.client;
+    let mut steps = vec![asks, step(1, Act::Serve(1)), step(2, Act::Serve(3))];
+    for _ in 0..random.between(2, 8) {
+        steps.push(Step {
+            at: random.millis(3_000, end),
+            client: asker,
+            act: request(random),
+        });
+    }
+    steps
+}
+
+fn request(random: &mut Random) -> Act {
+    let question = Question {
+        qos: random.pick(&EVERY_QOS),
+        timeout: random.millis(500, 15_000),
+    };
+    Act::Request(question, random.between(1, 5))
+}
+
+/// Retained messages, of which the newer take the place of the older while there is no connection.
+fn retained(random: &mut Random) -> Act {
+    Act::Publish(Draft {
+        topic: random.pick(&["a/x", "b/y"]),
+        qos: random.pick(&EVERY_QOS),
+        retain: true,
+        size: 10,
+        expiry: None,
+        timeout: None,
+        how: How::Start,
+        count: 4,
+    })
+}
+
+/// The broker sends a client elsewhere, now or when it connects next.
+fn redirect(random: &mut Random) -> BrokerFault {
+    let (one, other) = (BROKERS[0], BROKERS[1]);
+    // One that has moved for good must be found again.
+    let (reason, reference) = random.pick(&[
+        (ReasonCode::USE_ANOTHER_SERVER, CLOSED.to_owned()),
+        (ReasonCode::USE_ANOTHER_SERVER, SILENT.to_owned()),
+        (ReasonCode::USE_ANOTHER_SERVER, other.to_owned()),
+        (ReasonCode::SERVER_MOVED, other.to_owned()),
+        (ReasonCode::SERVER_MOVED, format!("{CLOSED} {one}")),
+    ]);
+    let farewell = Farewell::from(reason).server_reference(reference);
+    if random.chance(40) {
+        return BrokerFault::Redirect(farewell);
+    }
+    BrokerFault::Rule {
+        on: random.pick(&[
+            On::Received(PacketType::Connect),
+            On::Received(PacketType::Connect),
+            On::Sent(PacketType::Puback),
+            On::Sent(PacketType::Pingresp),
+        ]),
+        mishap: Mishap::Refuse(farewell),
+        times: random.between(1, 5) as u32,
+    }
+}
+
+/// The broker loses or repeats an answer.
+fn trouble(random: &mut Random) -> BrokerFault {
+    use PacketType::{Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback, Unsuback};
+    let answer = random.pick(&[Puback, Pubrec, Pubrel, Pubcomp, Suback, Unsuback, Pingresp]);
+    let (kind, mishap) = match random.chance(50) {
+        true => (answer, Mishap::Drop),
+        false => {
+            let again = Mishap::Repeat(random.millis(0, 3_000));
+            (random.weigh(&[(2, answer), (1, Publish)]), again)
+        }
+    };
+    BrokerFault::Rule {
+        on: On::Sent(kind),
+        mishap,
+        times: random.between(1, 3) as u32,
+    }
 }
 
 /// A subscription is left while its queue is full and nothing is read.

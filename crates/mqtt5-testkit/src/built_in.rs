@@ -11,5 +11,5 @@ use mqtt5_transport::{Settings, Stack};
 /// If it is no URL of a server.
 pub fn is_built_in(url: &str) -> bool {
     let endpoint: Endpoint = url.parse().expect("the URL of a server");
-    Stack::new(&endpoint, &Settings::default()).is_ok()
+    Stack::new(&endpoint, &Settings::default(), true).is_ok()
 }

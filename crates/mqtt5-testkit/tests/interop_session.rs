@@ -2,11 +2,16 @@
 
 mod interop;
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use interop::{Peer, Stopwatch, filter, lasting, properties, texts};
-use mqtt5_proto::packet::Connect;
-use mqtt5_proto::{DisconnectReason, Properties, Property, QoS, ReasonCode};
+use interop::{PATIENCE, Peer, Stopwatch, filter, lasting, properties, texts, topic};
+use mqtt5_proto::packet::{Connect, Delivery, Publish};
+use mqtt5_proto::{
+    Config, DisconnectReason, Packet, PacketId, Properties, Property, ProtocolVersion, QoS,
+    ReasonCode,
+};
 use mqtt5_testkit::Mosquitto;
 
 const QOS: QoS = QoS::AtLeastOnce;
@@ -115,4 +120,66 @@ fn session_is_gone_after_its_expiry() {
     publisher.say("t", QOS, "later");
     short_lived.assert_nothing();
     assert_eq!(long_lived.receive().text(), "later");
+}
+
+#[test]
+fn an_assumed_session_swallows_no_message() {
+    swallows_no_message(Mosquitto::start().addr());
+}
+
+#[test]
+fn an_assumed_session_swallows_no_message_embedded() {
+    let broker = mqtt5_broker::spawn().expect("a broker");
+    swallows_no_message(broker.address());
+}
+
+/// The server holds a message of an earlier process, and this process begins with its identifier; that message, too, is
+/// finished then. Mosquitto knows another message by its content, so that is the same.
+fn swallows_no_message(address: SocketAddr) {
+    for qos in [QoS::ExactlyOnce, QOS] {
+        let mut listener = Peer::connected(address, "listener");
+        listener.subscribe(&[filter("t", QoS::ExactlyOnce)]);
+        leave_unreleased(address, "process", "same");
+
+        let mut config = Config::default();
+        config.assume_session = true;
+        let mut process = Peer::with(address, config);
+        assert!(process.connect(&lasting("process")).session_present);
+        for payload in ["same", "other"] {
+            process.say("t", qos, payload);
+        }
+        assert_eq!(texts(&listener.settled()), ["same", "same", "other"]);
+        process.disconnect(DisconnectReason::Normal, Properties::EMPTY);
+    }
+}
+
+/// A process that ends after PUBREC, before its PUBREL.
+fn leave_unreleased(address: SocketAddr, client_id: &str, payload: &str) {
+    let id = PacketId::new(1).expect("an identifier");
+    let mut socket = TcpStream::connect(address).expect("the broker listens");
+    socket
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a socket option");
+    for packet in [
+        Packet::Connect(lasting(client_id)),
+        Packet::Publish(Publish {
+            delivery: Delivery::ExactlyOnce { id, dup: false },
+            retain: false,
+            topic: Some(topic("t")),
+            properties: Properties::EMPTY,
+            payload: payload.as_bytes(),
+        }),
+    ] {
+        let version = ProtocolVersion::V5;
+        let mut bytes = vec![0; packet.encoded_len(version).expect("a packet")];
+        packet.encode(version, &mut bytes).expect("a packet");
+        socket.write_all(&bytes).expect("the broker reads");
+    }
+    let pubrec = [0x50, 2, 0, 1];
+    let mut received = Vec::new();
+    while !received.ends_with(&pubrec) {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).expect("PUBREC");
+        received.push(byte[0]);
+    }
 }

@@ -153,8 +153,13 @@ impl<R: Runtime> AsyncDriver<R> {
 
     fn obey(&mut self, action: Action) -> Next {
         match action {
-            Action::Dial { attempt, endpoint } => {
-                self.link = Link::Dialing(Box::new(Dialing::new(attempt, endpoint)));
+            Action::Dial {
+                attempt,
+                endpoint,
+                is_trusted,
+            } => {
+                let dialing = Dialing::new(attempt, endpoint, is_trusted);
+                self.link = Link::Dialing(Box::new(dialing));
             }
             Action::CancelDial(attempt) => {
                 if matches!(&self.link, Link::Dialing(dialing) if dialing.attempt == attempt) {

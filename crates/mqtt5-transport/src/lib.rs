@@ -12,12 +12,12 @@
 //! use mqtt5_transport::{Settings, Stack};
 //!
 //! let settings = Settings::default();
-//! let stack = Stack::new(&"mqtt://[::1]".parse::<Endpoint>()?, &settings)?;
+//! let stack = Stack::new(&"mqtt://[::1]".parse::<Endpoint>()?, &settings, true)?;
 //! assert_eq!((stack.host(), stack.port()), ("::1", 1883));
 //!
 //! let endpoint = "mqtts://localhost".parse::<Endpoint>()?;
 //! # #[cfg(not(feature = "tls"))]
-//! match Stack::new(&endpoint, &settings) {
+//! match Stack::new(&endpoint, &settings, true) {
 //!     Err(error) => assert_eq!(error.kind(), DialErrorKind::Unsupported),
 //!     Ok(_) => unreachable!("the feature `tls` is off"),
 //! }

@@ -7,6 +7,9 @@ mod tls;
 mod websocket;
 mod wire;
 
+#[cfg(feature = "tls")]
+pub(crate) use tls::TlsSessions;
+
 use crate::{Settings, StackError};
 use mqtt5_client::Endpoint;
 use std::io::{self, IoSlice, Read as _, Write as _};

@@ -1,5 +1,6 @@
 //! How transports are set up, as plain data that adapters apply.
 
+use core::time::Duration;
 use mqtt5_client::{Endpoint, Options, Password};
 
 /// Settings of all transports; the defaults are good for most.
@@ -20,22 +21,41 @@ pub struct Settings {
 pub struct TcpSettings {
     /// Sends small packets at once (`TCP_NODELAY`). Default: true, since the client batches by itself.
     pub nodelay: bool,
+    /// How long the connection may be silent before the system probes it (`SO_KEEPALIVE`), in whole seconds and at least one. Default:
+    /// never, since MQTT has a Keep Alive of its own.
+    pub keepalive: Option<Duration>,
+    /// How long what was sent may stay unacknowledged by the other machine before the system ends the connection
+    /// (`TCP_USER_TIMEOUT`), where there is such an option: Linux, Android and Fuchsia. Default: what the system does.
+    pub user_timeout: Option<Duration>,
 }
 
 impl Default for TcpSettings {
     fn default() -> Self {
-        Self { nodelay: true }
+        Self {
+            nodelay: true,
+            keepalive: None,
+            user_timeout: None,
+        }
     }
 }
 
 /// Settings of TLS. The server's certificate is always verified, for the host of the endpoint: nothing turns that off.
+///
+/// A server that allows it gets a session of an earlier connection resumed, which saves the proofs of both sides; only with the same
+/// authorities and identity as then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsSettings {
     /// The certificates, in PEM, of those who may issue the server's. Default: those that the system trusts.
     pub authorities: Option<Vec<u8>>,
-    /// Who the client is, for servers that ask in TLS. Default: nobody.
+    /// Who the client is, for servers that ask in TLS; not for those that only a redirect has named. Default: nobody.
     pub identity: Option<Identity>,
+    /// Writes the secrets of each connection to the file that the environment variable `SSLKEYLOGFILE` names, so that tools such as
+    /// Wireshark can read what was sent. Whoever has the file can read it, too. Default: false.
+    pub key_log: bool,
+    /// The sessions that can be resumed; copies of the settings share them.
+    #[cfg(feature = "tls")]
+    pub(crate) sessions: crate::pipe::TlsSessions,
 }
 
 /// A certificate of the client and the key to it.
@@ -51,7 +71,8 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebSocketSettings {
-    /// Headers that are sent in the handshake besides its own, such as `Authorization`; `Debug` does not show their values.
+    /// Headers that are sent in the handshake besides its own, such as `Authorization`; `Debug` does not show their values. Servers that
+    /// only a redirect has named do not get them.
     pub headers: Vec<(String, Password)>,
     /// The largest WebSocket message in bytes that the server may send; so much is kept until it is complete. Default: 16 MiB.
     pub max_message_size: usize,

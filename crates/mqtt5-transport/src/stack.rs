@@ -16,12 +16,17 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Builds the stack for the transport that the endpoint names.
+    /// Builds the stack for the transport that the endpoint names; [`Action::Dial`](mqtt5_client::driver::Action::Dial) says whether
+    /// the server `is_trusted`. One that is not gets nothing of the settings that says who we are: no headers, no certificate.
     ///
     /// # Errors
     ///
     /// [`DialErrorKind::Unsupported`] when this build does not speak it; the detail says what is missing.
-    pub fn new(endpoint: &Endpoint, settings: &Settings) -> Result<Self, DialError> {
+    pub fn new(
+        endpoint: &Endpoint,
+        settings: &Settings,
+        is_trusted: bool,
+    ) -> Result<Self, DialError> {
         let missing = match endpoint.scheme() {
             Scheme::Mqtt => None,
             Scheme::Mqtts => NO_TLS,
@@ -29,13 +34,18 @@ impl Stack {
             Scheme::Wss => NO_TLS.or(NO_WEBSOCKET),
             _ => Some("this build does not know the transport; use mqtt://"),
         };
-        match missing {
-            Some(missing) => Err(DialError::new(DialErrorKind::Unsupported).with_detail(missing)),
-            None => Ok(Self {
-                endpoint: endpoint.clone(),
-                settings: settings.clone(),
-            }),
+        if let Some(missing) = missing {
+            return Err(DialError::new(DialErrorKind::Unsupported).with_detail(missing));
         }
+        let mut settings = settings.clone();
+        if !is_trusted {
+            settings.websocket.headers.clear();
+            settings.tls.identity = None;
+        }
+        Ok(Self {
+            endpoint: endpoint.clone(),
+            settings,
+        })
     }
 
     /// The name or address to resolve and connect to, without brackets.
@@ -104,10 +114,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_we_are_is_not_for_a_server_that_is_not_trusted() {
+        let mut settings = Settings::default();
+        settings.tcp.nodelay = false;
+        settings.tls.authorities = Some(b"those who issue".to_vec());
+        let others = settings.clone();
+        let token = ("Authorization".into(), "Bearer x".into());
+        settings.websocket.headers.push(token);
+        settings.tls.identity = Some(crate::Identity {
+            certificates: b"me".to_vec(),
+            private_key: "secret".into(),
+        });
+        let endpoint = "mqtt://h".parse::<Endpoint>().expect("valid");
+        for (is_trusted, expected) in [(true, &settings), (false, &others)] {
+            let stack = Stack::new(&endpoint, &settings, is_trusted).expect("supported");
+            assert_eq!(&stack.settings, expected);
+        }
+    }
+
+    #[test]
     fn what_this_build_does_not_speak_says_what_is_missing() {
         let stack = |url: &str| {
             let endpoint = url.parse::<Endpoint>().expect("valid");
-            Stack::new(&endpoint, &Settings::default())
+            Stack::new(&endpoint, &Settings::default(), true)
         };
         let tcp = stack("tcp://h:7").expect("supported");
         assert_eq!((tcp.host(), tcp.port(), tcp.tcp().nodelay), ("h", 7, true));

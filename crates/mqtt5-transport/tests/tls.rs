@@ -5,9 +5,13 @@ mod server;
 
 use mqtt5_client::{DialError, DialErrorKind};
 use mqtt5_transport::{Settings, StackError};
+use rustls::{HandshakeKind, ServerConnection};
 use server::{
-    Authority, connected, exchange, opening, read_all, received, say, self_signed, server, write,
+    Authority, connected, exchange, opening, read_all, received, say, self_signed, server,
+    server_config, write,
 };
+use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn mqtt_goes_through_encrypted() {
@@ -197,4 +201,62 @@ fn damaged_bytes_end_the_connection() {
     answer[last] ^= 1;
     pipe.receive(&answer).unwrap();
     assert_eq!(read_all(&mut pipe), Err(StackError::InvalidTls));
+}
+
+/// As long as the same authorities and the same identity are in force.
+#[test]
+fn sessions_are_resumed() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let config = server_config(&authority.issue("localhost"), None);
+    let kind = |settings: &Settings| {
+        let mut server = ServerConnection::new(config.clone()).unwrap();
+        let mut pipe = opening("mqtts://localhost", settings).unwrap();
+        exchange(&mut pipe, &mut server, usize::MAX).unwrap();
+        // The tickets come after the handshake.
+        assert_eq!(read_all(&mut pipe).unwrap(), b"");
+        server.handshake_kind().unwrap()
+    };
+    let mut settings = authority.trusted();
+    assert_eq!(kind(&settings), HandshakeKind::Full);
+    assert_eq!(kind(&settings), HandshakeKind::Resumed);
+    assert_eq!(kind(&settings.clone()), HandshakeKind::Resumed);
+    assert_eq!(kind(&authority.trusted()), HandshakeKind::Full);
+    settings.tls.identity = Some(authority.issue("client"));
+    assert_eq!(kind(&settings), HandshakeKind::Full);
+    assert_eq!(kind(&settings), HandshakeKind::Resumed);
+    let both = [authority.pem(), other.pem()].concat();
+    settings.tls.authorities = Some(both);
+    assert_eq!(kind(&settings), HandshakeKind::Full);
+    // Who is not trusted any more is not by way of an old session.
+    settings.tls.authorities = Some(other.pem());
+    let mut server = ServerConnection::new(config.clone()).unwrap();
+    let mut pipe = opening("mqtts://localhost", &settings).unwrap();
+    let refused = exchange(&mut pipe, &mut server, usize::MAX);
+    assert_eq!(refused, Err(StackError::UnknownIssuer));
+}
+
+/// The variable is read by this very test, run once more.
+#[test]
+fn secrets_are_logged_on_request_only() {
+    const NAME: &str = "SSLKEYLOGFILE";
+    let Some(path) = std::env::var_os(NAME) else {
+        let path = std::env::temp_dir().join(format!("mqtt5-keys-{}", std::process::id()));
+        let again = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "secrets_are_logged_on_request_only"])
+            .env(NAME, &path)
+            .status();
+        let keys = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(again.unwrap().success());
+        return assert!(keys.contains("CLIENT_TRAFFIC_SECRET_0 "), "{keys}");
+    };
+    let authority = Authority::new();
+    let mut settings = authority.trusted();
+    for key_log in [false, true] {
+        settings.tls.key_log = key_log;
+        let mut server = server(&authority.issue("localhost"), None);
+        let mut pipe = opening("mqtts://localhost", &settings).unwrap();
+        exchange(&mut pipe, &mut server, usize::MAX).unwrap();
+        assert_eq!(Path::new(&path).exists(), key_log);
+    }
 }

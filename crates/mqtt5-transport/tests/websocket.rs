@@ -44,16 +44,20 @@ fn every_handshake_has_its_own_key() {
 
 #[test]
 fn headers_of_the_settings_are_sent() {
-    let with = |name: &str, value: &str| {
+    let told = |name: &str, value: &str, is_trusted| {
         let mut settings = Settings::default();
         settings.websocket.headers.push((name.into(), value.into()));
         let endpoint: Endpoint = "ws://h".parse().unwrap();
         assert!(!format!("{settings:?}").contains(value), "{settings:?}");
-        Stack::new(&endpoint, &settings).unwrap().open()
+        Stack::new(&endpoint, &settings, is_trusted).unwrap().open()
     };
+    let with = |name, value| told(name, value, true);
     let pipe = with("Authorization", "Bearer x y z").unwrap().unwrap();
     let request = String::from_utf8(pipe.pending().to_vec()).unwrap();
     assert_eq!(header(&request, "Authorization"), Some("Bearer x y z"));
+    let pipe = told("Authorization", "Bearer x y z", false).unwrap();
+    let request = String::from_utf8(pipe.unwrap().pending().to_vec()).unwrap();
+    assert_eq!(header(&request, "Authorization"), None, "not trusted");
     for (name, value) in [
         ("no name", "value"),
         ("Name", "a\r\nB: c"),
@@ -389,7 +393,7 @@ fn an_end_without_a_close_is_told() {
 #[test]
 fn tcp_alone_needs_no_pipe() {
     let endpoint: Endpoint = "mqtt://h".parse().unwrap();
-    let stack = Stack::new(&endpoint, &Settings::default()).unwrap();
+    let stack = Stack::new(&endpoint, &Settings::default(), true).unwrap();
     let pipe: Option<Pipe> = stack.open().unwrap();
     assert!(pipe.is_none());
 }

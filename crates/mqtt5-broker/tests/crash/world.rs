@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) late: bool,
     /// The broker forgets the session at the first crash.
     pub(crate) lost: bool,
+    /// The first process takes over the session of one that has left nothing but messages without their PUBRELs at the broker.
+    pub(crate) assumed: bool,
     pub(crate) fault: Fault,
     /// After how many moves of the first process its connection is cut.
     pub(crate) cut: Option<usize>,
@@ -68,7 +70,7 @@ pub(crate) struct Sent {
 
 pub(super) const WITNESS: u64 = 0;
 /// How many publishes of the client the broker allows in flight.
-const WINDOW: u16 = 3;
+pub(super) const WINDOW: u16 = 3;
 /// Guards against sides that talk for ever.
 const MOST_MOVES: usize = 10_000;
 
@@ -102,9 +104,10 @@ pub(crate) struct World<C> {
     pub(crate) handed: Vec<(usize, QoS)>,
 }
 
-fn config() -> Config {
+fn config(assumed: bool) -> Config {
     let mut config = Config::default();
     config.write_ahead = true;
+    config.assume_session = assumed;
     config
 }
 
@@ -114,7 +117,7 @@ impl<C: Process> World<C> {
         offered.receive_maximum = WINDOW;
         let mut world = Self {
             plan: plan.clone(),
-            client: C::with(config()),
+            client: C::with(config(plan.assumed)),
             witness: Client::new(Config::default()),
             broker: Broker::new(offered),
             store: Store::new(plan.fault),
@@ -138,6 +141,9 @@ impl<C: Process> World<C> {
         };
         world.plan.crashes.reverse();
         world.call_witness();
+        if plan.assumed {
+            world.leave_unreleased();
+        }
         world
     }
 
@@ -387,7 +393,7 @@ impl<C: Process> World<C> {
             Property::MaximumPacketSize(1024),
         ];
         let connect = Connect {
-            clean_start: !self.client.has_session(),
+            clean_start: !self.plan.assumed && !self.client.has_session(),
             properties: Properties::new(&list).unwrap(),
             ..Connect::new("pair")
         };
@@ -415,7 +421,7 @@ impl<C: Process> World<C> {
             self.subscribed = false;
             self.sent.iter_mut().for_each(|sent| sent.lives = false);
         }
-        self.client = C::with(config());
+        self.client = C::with(config(self.plan.assumed));
         let unsynced = self.store.unsynced();
         self.unsynced.get_or_insert(unsynced);
         self.begin(surviving);
@@ -464,11 +470,11 @@ impl<C: Process> World<C> {
         let statistics = self.broker.statistics();
         assert_eq!(statistics.waiting, 0, "{statistics:?}");
         assert_eq!((statistics.connections, statistics.sessions), (2, 2));
-        let mut next = C::with(config());
+        let mut next = C::with(config(false));
         next.restore(self.now, self.store.crash(0));
-        assert_eq!(
-            next.records(),
-            1,
+        let session = 1 + usize::from(self.plan.assumed);
+        assert!(
+            next.records() <= session,
             "more than the session is left in the store"
         );
     }

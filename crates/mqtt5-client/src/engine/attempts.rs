@@ -10,6 +10,7 @@ use crate::error::{
     ConnectionError, ConnectionErrorKind as Kind, DialError, DialErrorKind, code_of_server,
 };
 use crate::options::{Config, Credentials, OptionsError, Resume, Retry};
+use crate::planted::planted;
 use core::time::Duration;
 use mqtt5_proto::{DisconnectCause, Instant, ReasonCode};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 pub(super) struct Connecting {
     pub(super) endpoint: Arc<Endpoint>,
     /// The server may be told who we are.
-    is_trusted: bool,
+    pub(super) is_trusted: bool,
     credentials: Credentials,
     /// The Client Identifier: that of the options, or the one that the server assigned.
     pub(super) client_id: Arc<str>,
@@ -113,6 +114,9 @@ impl Engine {
 
     /// The application does not want this attempt, or none any more.
     pub(crate) fn decline(&mut self, now: Instant, attempt: Attempt, is_final: bool) {
+        if planted!(DialDeclined) {
+            return self.dial();
+        }
         if self.is_preparing(attempt) {
             self.supervisor.set_end(Kind::Declined.into());
             if is_final {

@@ -4,6 +4,7 @@ use super::Engine;
 use super::operations::Watch;
 use super::supervisor::{Input, State};
 use crate::error::{ConnectionErrorKind as Kind, DisconnectErrorKind};
+use crate::planted::planted;
 use crate::properties::PropertyList;
 use core::time::Duration;
 use mqtt5_proto::{DisconnectReason, Instant, Properties};
@@ -96,6 +97,16 @@ impl Engine {
             .is_some_and(|closing| closing.cut_short)
     }
 
+    /// Whether there is nothing that a client should wait for before it ends: every accepted operation has ended, or there is no connection
+    /// and all that waits for one are SUBSCRIBEs, of which the client would have nothing.
+    pub(super) fn may_leave(&self) -> bool {
+        let only_subscribes = || self.requests.subscribing().count() == self.requests.len();
+        self.is_drained()
+            || (self.state() != State::Online
+                && self.is_drained_of_publishes()
+                && only_subscribes())
+    }
+
     /// Hands DISCONNECT to the machine and waits, for a while, until it and all before it are written.
     pub(super) fn begin_close(
         &mut self,
@@ -119,14 +130,14 @@ impl Engine {
 
     /// Ends the wait for operations when there is nothing to wait for, no time, or no connection in prospect.
     pub(super) fn settle_closing(&mut self, now: Instant) {
-        let drained = self.is_drained();
         let state = self.supervisor.state();
+        if self.closing.is_none() || matches!(state, State::Closing | State::Stopped) {
+            return;
+        }
+        let drained = self.may_leave();
         let Some(closing) = &mut self.closing else {
             return;
         };
-        if matches!(state, State::Closing | State::Stopped) {
-            return;
-        }
         let in_prospect = !matches!(state, State::Waiting | State::Preparing);
         if in_prospect && !drained && closing.deadline > now {
             return;
@@ -136,6 +147,9 @@ impl Engine {
             reason, properties, ..
         } = closing.farewell.clone();
         match state {
+            State::Handshaking | State::Online if planted!(DiscardWill) => {
+                self.begin_close(now, DisconnectReason::Normal, properties.view());
+            }
             State::Handshaking | State::Online => self.begin_close(now, reason, properties.view()),
             _ => self.finish(),
         }

@@ -18,6 +18,8 @@ pub(super) struct HeldMessage {
     refusal: Option<RejectReason>,
     bytes: usize,
     arrived: Instant,
+    /// It is held since an earlier connection.
+    is_earlier: bool,
     told: bool,
     /// Somebody has taken it.
     touched: bool,
@@ -42,6 +44,8 @@ pub(super) struct Held {
     messages: Slab<HeldMessage>,
     order: VecDeque<Key>,
     bytes: usize,
+    /// How many are held since earlier connections.
+    earlier: usize,
 }
 
 impl Held {
@@ -60,6 +64,7 @@ impl Held {
             refusal: None,
             bytes,
             arrived: now,
+            is_earlier: false,
             told: false,
             touched: false,
             abandoned: false,
@@ -90,6 +95,7 @@ impl Held {
             return Answered::Open;
         }
         let settled = Answered::Settled(message.token, message.refusal);
+        self.earlier -= usize::from(message.is_earlier);
         self.bytes = self.bytes.saturating_sub(message.bytes);
         self.messages.remove(key);
         self.forget_settled();
@@ -102,6 +108,19 @@ impl Held {
 
     pub(super) fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// How many have arrived on this connection.
+    pub(super) fn arrivals(&self) -> usize {
+        self.messages.len() - self.earlier
+    }
+
+    /// A connection begins.
+    pub(super) fn begin_connection(&mut self) {
+        for (_, message) in self.messages.iter_mut() {
+            message.is_earlier = true;
+        }
+        self.earlier = self.messages.len();
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -155,17 +174,20 @@ impl Held {
         }
     }
 
-    /// Takes out what nobody has taken.
+    /// Takes out what nobody has taken, where `comes_again` says that it may go.
     ///
     /// What arrived before a message that some have taken and others not stays as that one does: when it comes again, the others would get
     /// it too late.
-    pub(super) fn take_untouched(&mut self) -> Vec<AckToken> {
+    pub(super) fn discard_untouched(&mut self, mut comes_again: impl FnMut(AckToken) -> bool) {
         let stays = |message: &HeldMessage| message.touched && message.waiting > 0;
         let last = self
             .order
             .iter()
             .rposition(|key| self.messages.get(*key).is_some_and(stays));
-        self.take(last.map_or(0, |last| last + 1), |message| !message.touched)
+        let first = last.map_or(0, |last| last + 1);
+        self.take(first, |message| {
+            !message.touched && comes_again(message.token)
+        });
     }
 
     /// Takes out what somebody has taken who will not answer. Whoever else has it gets it again, too.
@@ -174,12 +196,13 @@ impl Held {
     }
 
     /// Takes messages out, from that place in the order of arrival on.
-    fn take(&mut self, first: usize, which: impl Fn(&HeldMessage) -> bool) -> Vec<AckToken> {
+    fn take(&mut self, first: usize, mut which: impl FnMut(&HeldMessage) -> bool) -> Vec<AckToken> {
         let mut tokens = Vec::new();
         for key in self.order.iter().skip(first) {
-            if self.messages.get(*key).is_some_and(&which) {
+            if self.messages.get(*key).is_some_and(&mut which) {
                 if let Some(message) = self.messages.remove(*key) {
                     self.bytes = self.bytes.saturating_sub(message.bytes);
+                    self.earlier -= usize::from(message.is_earlier);
                     tokens.push(message.token);
                 }
             }

@@ -181,7 +181,7 @@ impl Engine {
         self.supervisor
             .set_end(ConnectionErrorKind::ConsumerStalled.into());
         self.pause.has_stalled = true;
-        let fitted = u16::try_from(self.held.len().saturating_sub(1)).unwrap_or(u16::MAX);
+        let fitted = u16::try_from(self.held.arrivals().saturating_sub(1)).unwrap_or(u16::MAX);
         self.pause.window = NonZeroU16::new(fitted).or(Some(NonZeroU16::MIN));
         self.begin_close(now, DisconnectReason::QuotaExceeded, Properties::EMPTY);
     }
@@ -204,12 +204,11 @@ impl Engine {
 
     /// After a stall, what nobody has taken is discarded, since its redelivery hands it over; what will not be redelivered stays.
     pub(super) fn discard_untaken(&mut self, now: Instant) {
-        if !core::mem::take(&mut self.pause.has_stalled) || !self.machine.has_session() {
+        if !core::mem::take(&mut self.pause.has_stalled) {
             return;
         }
-        for token in self.held.take_untouched() {
-            self.machine.forget(token);
-        }
+        let machine = &mut self.machine;
+        self.held.discard_untouched(|token| machine.forget(token));
         let held = &self.held;
         for (_, local) in self.registry.locals_mut() {
             local
@@ -221,6 +220,8 @@ impl Engine {
 
     /// A new connection of the machine reads: it must not if we had stopped that.
     pub(super) fn continue_pause(&mut self, now: Instant) {
+        self.held.begin_connection();
+        self.update_pause(now);
         if self.pause.is_on {
             self.pause.since = self.pause.since.map(|_| now);
             self.machine.set_reading(now, false);
@@ -260,15 +261,25 @@ impl Engine {
 
     /// Brings the machine's pause in line with what is held and queued.
     pub(super) fn update_pause(&mut self, now: Instant) {
-        let mut bound = self.config.inbound_bytes;
-        if self.pause.unanswered > 0 {
-            // A single message always fits.
-            let largest = self.config.maximum_packet_size.get() as usize;
-            bound = bound.saturating_add(largest.max(bound));
-        }
-        // One message alone never stops the reading: what the application waits for before it takes that may be behind it.
-        let over = self.held.bytes() > bound && self.held.len() > 1;
-        let over = over && !planted!(IgnoreInboundBound);
+        let bound = self.config.inbound_bytes;
+        let largest = self.config.maximum_packet_size.get() as usize;
+        // A single message always fits.
+        let twice = bound.saturating_add(largest.max(bound));
+        let bytes = self.held.bytes();
+        // One message alone never stops the reading: what the application waits for before it takes that may be behind it. After a stall
+        // that is one of the new connection, up to a second bound.
+        let stalled = self.pause.window.is_some() && bytes <= twice;
+        let others = if stalled {
+            self.held.arrivals()
+        } else {
+            self.held.len()
+        };
+        let bound = if self.pause.unanswered > 0 {
+            twice
+        } else {
+            bound
+        };
+        let over = bytes > bound && others > 1 && !planted!(IgnoreInboundBound);
         self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
         let pause = over || self.registry.is_pausing();
         if core::mem::replace(&mut self.pause.is_on, pause) != pause {

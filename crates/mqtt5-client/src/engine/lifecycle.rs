@@ -220,7 +220,8 @@ impl Engine {
 
     /// Moves the state on; what an attempt waits for goes on until it has succeeded or failed.
     pub(super) fn change(&mut self, input: Input) -> bool {
-        let changed = self.supervisor.handle(input, &self.connecting.endpoint);
+        let (endpoint, is_trusted) = (&self.connecting.endpoint, self.connecting.is_trusted);
+        let changed = self.supervisor.handle(input, endpoint, is_trusted);
         if changed {
             if !matches!(input, Input::Prepare | Input::Dial | Input::Dialed) {
                 self.patience = None;
@@ -232,7 +233,7 @@ impl Engine {
 
     /// The end: there is no transport and there will be none. What the machine still holds it reports with its next events.
     pub(super) fn finish(&mut self) {
-        let drained = self.is_drained();
+        let drained = self.may_leave();
         if !self.change(Input::Stop) {
             return;
         }

@@ -251,9 +251,12 @@ impl Engine {
 
     /// Whether everything accepted was written.
     pub(crate) fn is_flushed(&self) -> bool {
+        self.requests.is_empty() && self.are_publishes_flushed()
+    }
+
+    fn are_publishes_flushed(&self) -> bool {
         !self.failing
             && self.waiting.is_empty()
-            && self.requests.is_empty()
             && self.machine.pending() == 0
             && self.machine.unsent() == 0
             // Without a connection, what is unacknowledged is going to be sent again.
@@ -262,7 +265,12 @@ impl Engine {
 
     /// Whether every accepted operation ended.
     pub(crate) fn is_drained(&self) -> bool {
-        self.is_flushed() && self.machine.in_flight() == 0 && self.owners.is_empty()
+        self.requests.is_empty() && self.is_drained_of_publishes()
+    }
+
+    /// The same without the requests that wait to be sent.
+    fn is_drained_of_publishes(&self) -> bool {
+        self.are_publishes_flushed() && self.machine.in_flight() == 0 && self.owners.is_empty()
     }
 
     /// Opens a slot that waits for a condition, or for a deadline.

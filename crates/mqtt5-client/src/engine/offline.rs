@@ -8,7 +8,6 @@ use crate::planted::planted;
 use crate::properties::seconds;
 use crate::slab::Key;
 use bytes::Bytes;
-use core::time::Duration;
 use mqtt5_proto::{Instant, Outbound, Payload, Property, PropertyBuffer, QoS, TopicName};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -24,8 +23,12 @@ pub(super) struct Kept {
     properties: PropertyBuffer,
     payload: Bytes,
     expires: Option<Instant>,
+    /// When it is gone if it was not sent.
+    ends: Option<Instant>,
     /// A newer retained message of its topic takes its place.
     is_superseded: bool,
+    /// It makes room for others when the queue is full.
+    pub(super) is_droppable: bool,
     /// It is QoS 0 and complete when it is written.
     pub(super) until_written: bool,
     pub(super) slot: Key,
@@ -41,6 +44,9 @@ pub(super) struct Waiting {
     expiries: BTreeSet<(Instant, u64)>,
     /// The last retained message of each topic, where only that is wanted.
     retained: HashMap<Box<str>, u64>,
+    /// Those that make room for others.
+    droppable: BTreeSet<u64>,
+    droppable_load: Load,
 }
 
 impl Kept {
@@ -52,7 +58,6 @@ impl Kept {
         slot: Key,
     ) -> Self {
         let outbound = &draft.outbound;
-        let interval = outbound.properties.message_expiry_interval();
         Self {
             number: 0,
             topic: outbound.topic.as_str().into(),
@@ -64,8 +69,10 @@ impl Kept {
                 Payload::Shared(bytes) => bytes.clone(),
                 Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
             },
-            expires: interval.map(|interval| now + Duration::from_secs(interval.into())),
+            expires: draft.expires(now),
+            ends: draft.ends(now),
             is_superseded: false,
+            is_droppable: false,
             until_written: draft.until_written,
             slot,
         }
@@ -117,24 +124,55 @@ impl Waiting {
         self.queue.front().map(|kept| kept.qos)
     }
 
-    /// Whether so many bytes more would pass the bound; a retained message of this topic would make room.
-    pub(super) fn is_full_for(
-        &self,
-        bytes: usize,
-        bound: Bound,
-        superseding: Option<&str>,
-    ) -> bool {
+    /// Whether so many bytes more would pass the bound; the message of this number makes room.
+    pub(super) fn is_full_for(&self, bytes: usize, bound: Bound, superseded: Option<u64>) -> bool {
         let mut load = self.load;
-        if let Some(older) = superseding.and_then(|topic| self.find(*self.retained.get(topic)?)) {
-            load.remove(self.queue[older].load());
+        if let Some(older) = superseded.and_then(|number| self.get(number)) {
+            load.remove(older.load());
         }
         load.is_full_for(bytes, bound)
+    }
+
+    /// The number of the retained message that this one makes needless: the last of its topic, unless that is surer to arrive.
+    pub(super) fn superseded_by(&self, now: Instant, draft: &Draft<'_>) -> Option<u64> {
+        let outbound = &draft.outbound;
+        let number = *self.retained.get(outbound.topic.as_str())?;
+        let older = self.get(number)?;
+        let outlasts = match (draft.ends(now), older.ends) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(newer), Some(older)) => newer >= older,
+        };
+        (outbound.qos >= older.qos && outlasts).then_some(number)
     }
 
     /// Takes the number of the next message.
     pub(super) fn next_number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
+    }
+
+    /// Takes out the oldest message that may be dropped; `None` when not even all of those would make room for so many bytes.
+    pub(super) fn drop_oldest(
+        &mut self,
+        bytes: usize,
+        bound: Bound,
+        superseded: Option<u64>,
+    ) -> Option<Kept> {
+        let oldest = *self.droppable.first()?;
+        let mut rest = self.load;
+        rest.remove(self.droppable_load);
+        if let Some(older) = superseded.and_then(|number| self.get(number)) {
+            rest.remove(if older.is_droppable {
+                Load::default()
+            } else {
+                older.load()
+            });
+        }
+        if rest.is_full_for(bytes, bound) {
+            return None;
+        }
+        self.remove(oldest)
     }
 
     /// Adds a message at the end, under the [next number](Self::next_number).
@@ -151,12 +189,6 @@ impl Waiting {
             is_superseded: true,
             ..kept
         });
-    }
-
-    /// Takes out the retained message of a topic that a newer one makes needless.
-    pub(super) fn supersede(&mut self, topic: &str) -> Option<Kept> {
-        let number = *self.retained.get(topic)?;
-        self.remove(number)
     }
 
     pub(super) fn pop(&mut self) -> Option<Kept> {
@@ -202,6 +234,10 @@ impl Waiting {
         self.remove(number)
     }
 
+    fn get(&self, number: u64) -> Option<&Kept> {
+        self.queue.get(self.find(number)?)
+    }
+
     fn find(&self, number: u64) -> Option<usize> {
         self.queue
             .binary_search_by_key(&number, |kept| kept.number)
@@ -213,7 +249,12 @@ impl Waiting {
         let expiry = kept.expires.map(|expiry| (expiry, kept.number));
         self.expiries.extend(expiry);
         if kept.is_superseded {
-            self.retained.insert(kept.topic.clone(), kept.number);
+            let last = self.retained.entry(kept.topic.clone()).or_default();
+            *last = kept.number.max(*last);
+        }
+        if kept.is_droppable {
+            self.droppable.insert(kept.number);
+            self.droppable_load.add(kept.load().bytes);
         }
     }
 
@@ -222,8 +263,12 @@ impl Waiting {
         if let Some(expiry) = kept.expires {
             self.expiries.remove(&(expiry, kept.number));
         }
-        if kept.is_superseded {
+        if kept.is_superseded && self.retained.get(&kept.topic) == Some(&kept.number) {
             self.retained.remove(&kept.topic);
+        }
+        if kept.is_droppable {
+            self.droppable.remove(&kept.number);
+            self.droppable_load.remove(kept.load());
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::options::{Congestion, Offline, QueueFull};
 use crate::planted::planted;
 use crate::slab::Key;
 use core::task::Waker;
+use core::time::Duration;
 use mqtt5_proto::{EncodeError, Instant, Op, Outbound, Progress, PropertyBuffer, QoS, Refused};
 
 /// A message that a caller wants to publish, checked as far as that needs no lock.
@@ -18,6 +19,19 @@ pub(crate) struct Draft<'a> {
     pub(crate) deadline: Option<Instant>,
     /// QoS 0 is complete when it is written, not when it is accepted.
     pub(crate) until_written: bool,
+}
+
+impl Draft<'_> {
+    /// When it expires, counted from now (3.3.2.3.3).
+    pub(super) fn expires(&self, now: Instant) -> Option<Instant> {
+        let interval = self.outbound.properties.message_expiry_interval();
+        interval.map(|interval| now + Duration::from_secs(interval.into()))
+    }
+
+    /// When nobody wants it any more, if it was not sent by then.
+    pub(super) fn ends(&self, now: Instant) -> Option<Instant> {
+        self.expires(now).into_iter().chain(self.deadline).min()
+    }
 }
 
 /// What became of a message that was accepted.
@@ -58,21 +72,31 @@ impl Engine {
         let deadline = draft.deadline;
         // Before CONNACK only QoS 0 leaves, which has no order to keep with what waits.
         let is_next = self.waiting.is_empty() || self.state() == State::Handshaking;
-        if self.is_open_for(outbound.qos) && is_next {
+        let is_open = self.is_open_for(outbound.qos);
+        let must_not_wait = is_open
+            && outbound.qos == QoS::AtMostOnce
+            && self.config.congestion_qos0 == Congestion::Fail;
+        let is_congested = self.machine.unsent() >= UNSENT;
+        if must_not_wait && (is_congested || !is_next || self.machine.pending() > 0) {
+            return Err(PublishErrorKind::WouldBlock.into());
+        }
+        if is_open && is_next {
             // The caller keeps its message until it can be encoded at once: a copy would cost an allocation. Behind
             // others that wait it takes its place, so that they cannot hold it back for ever.
-            if outbound.qos == QoS::AtMostOnce
-                && self.machine.pending() == 0
-                && self.machine.unsent() >= UNSENT
-            {
-                return Err(match self.config.congestion_qos0 {
-                    Congestion::Wait => NotAccepted::NoRoom,
-                    Congestion::Fail => PublishErrorKind::WouldBlock.into(),
-                });
+            if outbound.qos == QoS::AtMostOnce && self.machine.pending() == 0 && is_congested {
+                return Err(NotAccepted::NoRoom);
             }
-            let (op, encoded) = self
-                .enter(now, outbound)
-                .map_err(|refused| self.refused(refused))?;
+            let (op, encoded) =
+                self.enter(now, outbound)
+                    .map_err(|refused| match self.refused(refused) {
+                        NotAccepted::NoRoom if must_not_wait => PublishErrorKind::WouldBlock.into(),
+                        refused => refused,
+                    })?;
+            if must_not_wait && !encoded && self.machine.withdraw(op) {
+                // What is sent again on this connection comes first.
+                self.statistics.publishes_accepted -= 1;
+                return Err(PublishErrorKind::WouldBlock.into());
+            }
             if outbound.qos == QoS::AtMostOnce && encoded && !draft.until_written {
                 return Ok(Accepted::Done);
             }
@@ -265,28 +289,33 @@ impl Engine {
             return Err(PublishErrorKind::TooLarge.into());
         }
         let compacts = outbound.retain && self.config.compact_retained;
-        while self
-            .waiting
-            .is_full_for(bytes, bound, compacts.then_some(topic))
-        {
+        let superseded = if compacts {
+            self.waiting.superseded_by(now, draft)
+        } else {
+            None
+        };
+        while self.waiting.is_full_for(bytes, bound, superseded) {
             match policy {
                 Offline::Wait | Offline::Fail => return Err(NotAccepted::NoRoom),
                 Offline::Queue(QueueFull::Refuse) => {
                     return Err(PublishErrorKind::QueueFull.into());
                 }
                 Offline::Queue(QueueFull::DropOldest) => {
-                    let oldest = self.waiting.pop().map(|kept| kept.slot);
-                    self.finish_kept(oldest, PublishErrorKind::Dropped);
+                    let oldest = self.waiting.drop_oldest(bytes, bound, superseded);
+                    let Some(oldest) = oldest else {
+                        return Err(PublishErrorKind::QueueFull.into());
+                    };
+                    self.finish_publish(oldest.slot, Err(PublishErrorKind::Dropped.into()));
                 }
             }
         }
-        if compacts {
-            let older = self.waiting.supersede(topic).map(|kept| kept.slot);
-            self.finish_kept(older, PublishErrorKind::Superseded);
+        if let Some(older) = superseded.and_then(|number| self.waiting.remove(number)) {
+            self.finish_publish(older.slot, Err(PublishErrorKind::Superseded.into()));
         }
         let stage = Stage::Waiting(self.waiting.next_number());
         let slot = self.open_timed(stage, draft.deadline, waker.take());
-        let kept = Kept::new(now, draft, properties, slot);
+        let mut kept = Kept::new(now, draft, properties, slot);
+        kept.is_droppable = policy == Offline::Queue(QueueFull::DropOldest);
         if compacts {
             self.waiting.push_last_of_topic(kept);
         } else {
@@ -297,12 +326,6 @@ impl Engine {
             .into_iter()
             .for_each(|at| self.arm(at));
         Ok(slot)
-    }
-
-    fn finish_kept(&mut self, slot: Option<Key>, kind: PublishErrorKind) {
-        if let Some(slot) = slot {
-            self.finish_publish(slot, Err(kind.into()));
-        }
     }
 
     fn refused(&self, refused: Refused) -> NotAccepted {

@@ -2,6 +2,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::options::Redirects;
+use crate::planted::planted;
 use std::sync::Arc;
 
 /// A server, and whether it may be told who we are.
@@ -45,7 +46,7 @@ pub(super) struct Servers {
     current: usize,
     /// Where a server has sent us for the next attempt only.
     detour: Option<Server>,
-    /// How many redirects were followed since the last stable connection.
+    /// How many redirects were followed in a row.
     hops: u8,
     /// The servers were replaced while another one was asked: how that ends says nothing about them.
     is_fresh: bool,
@@ -81,6 +82,8 @@ impl Servers {
         if self.is_fresh {
             return Left::Untried;
         }
+        // That was the end of the row. The next one is paced as every attempt is, so it makes no fast circle.
+        self.hops = 0;
         if self.detour.take().is_some() {
             return Left::Tried;
         }
@@ -96,7 +99,9 @@ impl Servers {
         let untried = core::iter::once(next)
             .chain(open)
             .find(|index| !self.list[*index].was_tried);
-        self.current = untried.unwrap_or(next);
+        if !planted!(StayAtServer) {
+            self.current = untried.unwrap_or(next);
+        }
         if untried.is_some() {
             return Left::Untried;
         }
@@ -136,23 +141,21 @@ impl Servers {
         is_permanent: bool,
         policy: Redirects,
     ) -> bool {
-        if !policy.follow || self.hops >= policy.hops {
+        // Servers that the application has named meanwhile are not given up for what the one before them says.
+        let follows = policy.follow || planted!(FollowUnasked);
+        if !follows || self.hops >= policy.hops || self.is_fresh {
             return false;
         }
+        let from_host = from.endpoint.host();
+        let is_trusted = |host: &str| {
+            let is_same = host.eq_ignore_ascii_case(from_host);
+            from.is_trusted && (is_same || policy.credentials || planted!(TellStrangers))
+        };
         let mut targets = from
             .endpoint
-            .referenced(reference)
-            .filter(|to| to.scheme().is_tls() || !from.endpoint.scheme().is_tls())
-            .map(|to| {
-                let is_same = to.host().eq_ignore_ascii_case(from.endpoint.host());
-                let is_trusted = from.is_trusted && (is_same || policy.credentials);
-                let to = if is_trusted {
-                    to
-                } else {
-                    to.without_credentials()
-                };
-                Server::new(Arc::new(to), is_trusted)
-            })
+            .referenced(reference, is_trusted)
+            .filter(|(to, _)| to.scheme().is_tls() || !from.endpoint.scheme().is_tls())
+            .map(|(to, is_trusted)| Server::new(Arc::new(to), is_trusted))
             .collect::<Vec<_>>();
         if targets.is_empty() {
             return false;
@@ -162,7 +165,6 @@ impl Servers {
             self.list = targets;
             self.current = 0;
             self.detour = None;
-            self.is_fresh = false;
         } else {
             self.detour = Some(targets.swap_remove(0));
         }
@@ -224,6 +226,30 @@ mod tests {
         assert_eq!((servers.fail(true), host(&servers)), (Left::Untried, "a"));
     }
 
+    /// The query of a URL may be what the server knows us by, such as a signature; what the server itself writes is no secret of ours.
+    #[test]
+    fn the_query_goes_to_no_other_host() {
+        for (to, policy, expected) in [
+            ("b", Redirects::follow(), "wss://b:443/mqtt"),
+            ("b:9", Redirects::follow(), "wss://b:9/mqtt"),
+            ("A:9", Redirects::follow(), "wss://A:9/mqtt?signature=s"),
+            (
+                "b",
+                Redirects::follow().with_credentials(true),
+                "wss://b:443/mqtt?signature=s",
+            ),
+            (
+                "wss://b/c?node=1",
+                Redirects::follow(),
+                "wss://b:443/c?node=1",
+            ),
+        ] {
+            let mut servers = servers(&["wss://a/mqtt?signature=s"]);
+            assert!(redirect(&mut servers, to, false, policy));
+            assert_eq!(servers.current().endpoint.to_string(), expected);
+        }
+    }
+
     #[test]
     fn new_servers_are_not_blamed_for_the_old_one() {
         let mut servers = servers(&["mqtt://a"]);
@@ -253,12 +279,14 @@ mod tests {
             "mqtts://user:***@[2001:db8::1]:9"
         );
         assert!(servers.current().is_trusted);
-        assert!(redirect(&mut servers, "d", false, Redirects::follow()));
-        assert!(
-            !redirect(&mut servers, "e", false, Redirects::follow()),
-            "hops"
-        );
+        let two = Redirects::follow().hops(2);
+        assert!(redirect(&mut servers, "d", false, two));
+        assert!(!redirect(&mut servers, "e", false, two), "hops");
         servers.settle();
-        assert!(redirect(&mut servers, "e", false, Redirects::follow()));
+        assert!(redirect(&mut servers, "e", false, two));
+        assert!(redirect(&mut servers, "f", false, two));
+        assert!(!redirect(&mut servers, "e", false, two), "hops");
+        assert_eq!(servers.fail(false), Left::Tried);
+        assert!(redirect(&mut servers, "e", false, two), "a new row");
     }
 }

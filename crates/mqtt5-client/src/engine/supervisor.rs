@@ -35,7 +35,7 @@ pub enum State {
     Closing,
     /// There is no connection; the next attempt begins after a while.
     Waiting,
-    /// It is over; every operation fails with `Closed`.
+    /// It is over for good: every operation fails with `Closed`, and only another client can connect again.
     Stopped,
 }
 
@@ -122,7 +122,12 @@ impl Supervisor {
     }
 
     /// Moves on; `false` when the input means nothing in this state.
-    pub(super) fn handle(&mut self, input: Input, endpoint: &Arc<Endpoint>) -> bool {
+    pub(super) fn handle(
+        &mut self,
+        input: Input,
+        endpoint: &Arc<Endpoint>,
+        is_trusted: bool,
+    ) -> bool {
         let Some(state) = next(self.state, input) else {
             return false;
         };
@@ -136,6 +141,7 @@ impl Supervisor {
                 self.actions.push_back(Action::Dial {
                     attempt: self.attempt,
                     endpoint: endpoint.clone(),
+                    is_trusted,
                 });
             }
             Input::Dialed => self.is_dialing = false,
@@ -246,24 +252,24 @@ mod tests {
         let endpoint = Arc::new("mqtt://h".parse::<Endpoint>().expect("valid"));
         let mut supervisor = Supervisor::new();
         for attempt in 1..3 {
-            assert!(supervisor.handle(Input::Dial, &endpoint));
-            assert!(!supervisor.handle(Input::Dial, &endpoint));
+            assert!(supervisor.handle(Input::Dial, &endpoint, true));
+            assert!(!supervisor.handle(Input::Dial, &endpoint, true));
             assert!(
                 matches!(supervisor.poll_action(), Some(Action::Dial { attempt: of, .. }) if of.number() == attempt)
             );
             supervisor.hang_up();
-            assert!(supervisor.handle(Input::Dialed, &endpoint));
-            assert!(supervisor.handle(Input::Accepted, &endpoint));
+            assert!(supervisor.handle(Input::Dialed, &endpoint, true));
+            assert!(supervisor.handle(Input::Accepted, &endpoint, true));
             supervisor.hang_up();
             supervisor.hang_up();
             assert!(matches!(supervisor.poll_action(), Some(Action::Hangup(_))));
             assert!(!supervisor.has_action());
             supervisor.hang_up();
             assert!(!supervisor.has_action());
-            assert!(supervisor.handle(Input::Retry, &endpoint) && !supervisor.has_action());
+            assert!(supervisor.handle(Input::Retry, &endpoint, true) && !supervisor.has_action());
         }
-        assert!(supervisor.handle(Input::Dial, &endpoint));
-        assert!(supervisor.handle(Input::Stop, &endpoint));
+        assert!(supervisor.handle(Input::Dial, &endpoint, true));
+        assert!(supervisor.handle(Input::Stop, &endpoint, true));
         let last = [(); 3].map(|()| supervisor.poll_action());
         assert!(
             matches!(

@@ -31,7 +31,10 @@ use std::sync::Arc;
 /// while let Some(mut attempt) = attempts.recv().await {
 ///     match fetch_token().await {
 ///         Some(token) => {
-///             attempt.set_password(token);
+///             // A redirect may have named the server: the token is not meant for it.
+///             if attempt.is_trusted() {
+///                 attempt.set_password(token);
+///             }
 ///             if let Err(error) = attempt.accept() {
 ///                 eprintln!("{error}");
 ///             }

@@ -89,7 +89,8 @@ impl<M: Mode> Client<M> {
         Unsubscribe::new(&self.shared, filter.into())
     }
 
-    /// Begins the end: new operations are refused, accepted ones get time to complete, then DISCONNECT is sent (3.14).
+    /// Begins the end: new operations are refused, accepted ones get time to complete, then DISCONNECT is sent (3.14). The client
+    /// cannot be started again; build another one.
     pub fn disconnect(&self) -> Disconnect<'_, M> {
         Disconnect::new(&self.shared)
     }

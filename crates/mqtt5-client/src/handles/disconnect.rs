@@ -62,7 +62,8 @@ impl<'a, M: Mode> Disconnect<'a, M> {
     }
 
     /// Sets how long accepted operations may take to complete; the client's option by default. Zero disconnects at once. Without a
-    /// connection, and while none is being made, the client stops at once in any case.
+    /// connection, and while none is being made, the client stops at once in any case; while one is being made, it does not wait for
+    /// subscribes.
     pub fn drain(mut self, time: Duration) -> Self {
         self.drain = Some(time);
         self

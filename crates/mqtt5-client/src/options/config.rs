@@ -5,6 +5,7 @@ use super::{Options, Resume, Will};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::engine::Behaviour;
 use crate::error::SubscribeError;
+use crate::planted::planted;
 use crate::properties::PropertyList;
 use crate::secret::Password;
 use core::num::NonZeroU16;
@@ -117,7 +118,11 @@ impl Config {
             clean_start,
             keep_alive: self.options.keep_alive.value(),
             client_id,
-            will: credentials.will.as_ref().and_then(will_packet),
+            will: credentials
+                .will
+                .as_ref()
+                .filter(|_| !planted!(OmitWill))
+                .and_then(will_packet),
             username: credentials.username.as_deref(),
             password: credentials.password.as_ref().map(Password::expose),
             properties: properties.view(),

@@ -209,12 +209,14 @@ impl Options {
         /// Bounds the messages that wait for a connection: 10,000 messages and 64 MiB by default, none of them zero.
         offline_queue: Bound;
         /// Sets whether a retained message that waits for a connection makes an older one for the same topic needless, which then ends as
-        /// `Superseded`; no by default.
+        /// `Superseded`; no by default. One that has a lower QoS, or expires or times out earlier, does not: it might be gone before it is
+        /// sent. Whoever withdraws the newer one leaves neither.
         compact_retained: bool;
-        /// Sets what a QoS 0 publish does while too much is unsent; [`Congestion::Wait`] by default.
+        /// Sets what a QoS 0 publish does on a connection that cannot take it at once; [`Congestion::Wait`] by default.
         congestion_qos0: Congestion;
         /// Sets whether QoS 0 messages leave right behind CONNECT, without waiting for CONNACK (3.1.4); no by default. They are lost if the
-        /// server refuses the connection, and one that its limits rule out may cost the connection.
+        /// server refuses the connection, and one that its limits rule out may cost the connection. They overtake what was accepted before
+        /// and waits for CONNACK, other QoS 0 messages included.
         publish_early: bool;
         /// Sets how many Topic Aliases the server may use towards us: 16 by default, 0 is none (3.1.2.11.5).
         topic_alias_maximum: u16;
@@ -229,8 +231,8 @@ impl Options {
         ///
         /// Beyond it nothing more is read until a message is taken. An application that awaits its own publish before it takes the next
         /// message cannot block itself while Receive Maximum × message size fits. One message is held whatever its size; and while a
-        /// SUBSCRIBE is unanswered, as many bytes more may be, or one more message of [`maximum_packet_size`](Self::maximum_packet_size).
-        /// What is held when a session is lost stays until it is taken, and counts.
+        /// SUBSCRIBE is unanswered, or after a stall, as many bytes more may be, or one more message of
+        /// [`maximum_packet_size`](Self::maximum_packet_size). What is held when a session is lost stays until it is taken, and counts.
         inbound_bytes: usize;
         /// Sets how long reading may stand still because of [`inbound_bytes`](Self::inbound_bytes): 30 s by default. Then the
         /// client disconnects with reason code 0x97, and takes a smaller Receive Maximum to the next connection: as many messages as
@@ -246,8 +248,8 @@ impl Options {
         maximum_payload: usize;
     }
 
-    /// Adds a server to try when those before it fail. They are tried in turn, and the one that accepts is kept to. To resume a session
-    /// they must share it.
+    /// Adds a server to try when those before it fail. They are tried in turn, beginning with the one that the options were made with,
+    /// not at random, and the one that accepts is kept to. To resume a session they must share it.
     pub fn server<E>(mut self, endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,

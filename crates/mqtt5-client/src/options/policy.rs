@@ -64,6 +64,9 @@ pub enum Resume {
     #[default]
     WhenKnown,
     /// Resumes at once: the server may hold a session of an earlier process. Needs a Client Identifier.
+    ///
+    /// If it does, publishes of QoS 1 and 2 wait for one round trip more at first, in which their Packet Identifiers are cleared: the server
+    /// finishes what it holds of the earlier process under them, and takes no new message for a repetition of that.
     AssumeSession,
     /// Starts clean at every connection.
     Never,
@@ -113,11 +116,13 @@ pub enum Offline {
 pub enum QueueFull {
     /// The message is refused with `QueueFull`.
     Refuse,
-    /// The oldest messages make room for it, and end as `Dropped`.
+    /// The oldest messages that were accepted under this choice make room for it, and end as `Dropped`; when they cannot, it is refused with
+    /// `QueueFull`.
     DropOldest,
 }
 
-/// What a QoS 0 publish does while so much is unsent on the connection that it cannot be encoded at once.
+/// What a QoS 0 publish does on a connection while it cannot be encoded at once: too much is unsent, or a message of any QoS that was
+/// accepted before it waits, perhaps for the Receive Maximum of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Congestion {

@@ -219,8 +219,8 @@ pub struct Redirects {
 }
 
 impl Redirects {
-    /// They are followed, at most three in a row. User name, password and User Properties go to no other host; Client Identifier and
-    /// will do.
+    /// They are followed, at most three in a row. User name, password, User Properties, the query of the URL, and what the settings of
+    /// the transport say of us (headers, the client's certificate) go to no other host; Client Identifier and will do.
     pub fn follow() -> Self {
         Self {
             follow: true,
@@ -228,13 +228,13 @@ impl Redirects {
         }
     }
 
-    /// Sets how many may follow each other without a stable connection in between.
+    /// Sets how many may follow each other; a stable connection, or an attempt that fails otherwise, ends the row.
     pub fn hops(mut self, hops: u8) -> Self {
         self.hops = hops;
         self
     }
 
-    /// Sets whether user name, password and User Properties are sent to the other host, too.
+    /// Sets whether all that is sent to the other host, too.
     pub fn with_credentials(mut self, credentials: bool) -> Self {
         self.credentials = credentials;
         self

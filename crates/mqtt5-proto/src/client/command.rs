@@ -77,7 +77,7 @@ impl<S: Storage> Machine<S> {
                 return Ok(self.session.next_op());
             }
             let id = if self.session.has_room() {
-                self.session.allocate_id()
+                self.session.allocate_publish_id()
             } else {
                 None
             };
@@ -114,6 +114,7 @@ impl<S: Storage> Machine<S> {
         self.session
             .push_pending(Pending { op, message })
             .map_err(|()| Refused::Full)?;
+        self.clear_ids(now);
         Ok(op)
     }
 
@@ -140,10 +141,11 @@ impl<S: Storage> Machine<S> {
         let message = keep::<S>(now, message, length)?;
         let id = self
             .session
-            .allocate_id()
+            .allocate_publish_id()
             .ok_or(Refused::PacketIdsExhausted)?;
         let op = self.session.next_op();
         self.session.enqueue(id, op, message);
+        self.clear_ids(now);
         Ok(op)
     }
 
@@ -254,7 +256,7 @@ impl<S: Storage> Machine<S> {
         }
         let id = self
             .session
-            .allocate_id()
+            .allocate_request_id()
             .ok_or(Refused::PacketIdsExhausted)?;
         let op = self.session.next_op();
         self.send(now, &packet(id));

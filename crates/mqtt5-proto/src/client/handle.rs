@@ -13,8 +13,8 @@ use crate::session::{ClientKey, Loss, RequestKind};
 use crate::storage::{Arrived, Receive, Storage, Table};
 use crate::wire::Reader;
 use crate::{
-    ContentPolicy, DisconnectCause, FixedHeader, Instant, Packet, PacketId, PacketType, ReasonCode,
-    Role, Violation,
+    ContentPolicy, DisconnectCause, FixedHeader, Instant, Packet, PacketId, PacketType, QoS,
+    ReasonCode, Role, Violation,
 };
 
 /// No CONNACK is longer than this, whatever we announced.
@@ -184,6 +184,11 @@ impl<S: Storage> Machine<S> {
         if let Some(negotiated) = &self.connection.negotiated {
             if negotiated.session_present || planted!(KeepSessionState) {
                 self.session.sender.resume();
+                let may_hold =
+                    negotiated.session_present && negotiated.maximum_qos == QoS::ExactlyOnce;
+                if may_hold && !self.session.is_known() && !planted!(AssumeClear) {
+                    self.session.assume();
+                }
             } else {
                 self.session.lose(self.config.session_loss);
             }
@@ -317,6 +322,9 @@ impl<S: Storage> Machine<S> {
     ) -> Handled {
         if self.session.requests.get(id).is_some() {
             return Err(Violation::WrongAcknowledgement(packet));
+        }
+        if self.session.note_cleared(packet, id) {
+            return Ok(None);
         }
         let step = if self.session.is_queued(id) {
             // The server cannot know of it.

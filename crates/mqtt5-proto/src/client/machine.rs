@@ -27,6 +27,10 @@ pub struct Config {
     pub lenient: bool,
     /// Accepts Session Present although this machine knows of no session: how a new process takes over the queue that
     /// the server keeps for its Client Identifier.
+    ///
+    /// In such a session the server may hold any Packet Identifier for a message of the earlier process, which PUBREL finishes.
+    /// So PUBREL and its PUBCOMP come before the first PUBLISH under each: the first publishes of QoS 1 and 2 wait for one
+    /// round trip. Not where the server announces a Maximum QoS below 2.
     pub assume_session: bool,
     /// QoS 0 publishes are accepted from [`connect`](crate::Client::connect) on, and leave behind CONNECT without waiting
     /// for CONNACK (3.1.4). They are lost if the server refuses, and one that its limits rule out may cost the connection.
@@ -287,6 +291,7 @@ impl<S: Storage> Machine<S> {
             if let Some(step) = self.poll_ruled_out(now) {
                 return Some(step);
             }
+            self.clear_ids(now);
             self.resend(now);
             if self.session.is_examining() {
                 continue;

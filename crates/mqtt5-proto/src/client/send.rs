@@ -52,7 +52,9 @@ impl<S: Storage> Machine<S> {
         let exchange = self.session.sender.get(id);
         exchange.is_some_and(|exchange| {
             let message = &exchange.body;
-            self.session.is_recorded(message) && self.may_begin(message.length)
+            self.session.is_recorded(message)
+                && self.session.is_clear(id)
+                && self.may_begin(message.length)
         })
     }
 
@@ -66,6 +68,20 @@ impl<S: Storage> Machine<S> {
     pub(super) fn note_encoding(&mut self, now: Instant) {
         let unsent = self.connection.transmit.unsent();
         self.connection.liveness.encoding(now, unsent);
+    }
+
+    /// Sends PUBREL for the identifiers of an assumed session that publishes need: its PUBCOMP, also with 0x92 (3.7.2.1), says
+    /// that the server holds nothing under them.
+    pub(super) fn clear_ids(&mut self, now: Instant) {
+        while self.connection.state == State::Connected && self.connection.has_answer_room() {
+            let server = self.negotiated().map_or(0, |n| n.receive_maximum);
+            let in_flight = server.min(self.config.maximum_in_flight);
+            let Some(id) = self.session.next_to_clear(in_flight) else {
+                return;
+            };
+            let pubrel = Acknowledgement::new(id, ReasonCode::SUCCESS);
+            self.answer(now, &Packet::Pubrel(pubrel));
+        }
     }
 
     /// Sends what an earlier connection left open, PUBRELs in the order of [MQTT-4.6.0-4], then PUBLISHes in that of
@@ -159,7 +175,7 @@ impl<S: Storage> Machine<S> {
             }
             let id = match qos {
                 QoS::AtMostOnce => PacketId::FIRST,
-                _ => self.session.allocate_id()?,
+                _ => self.session.allocate_publish_id()?,
             };
             let Pending { op, mut message } = self.session.pop_pending()?;
             if !message.age(now) {

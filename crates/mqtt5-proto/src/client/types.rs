@@ -298,7 +298,7 @@ pub enum Refused {
     /// As many publishes wait as may wait, or there is no room to send the request now.
     #[error("no room")]
     Full,
-    /// All 65,535 Packet Identifiers are in use.
+    /// All 65,535 Packet Identifiers are in use; for a request in a session that was assumed, those that publishes leave.
     #[error("all packet identifiers are in use")]
     PacketIdsExhausted,
     /// The packet exceeds the server's Maximum Packet Size [MQTT-3.2.2-15], or the capacity of this machine.

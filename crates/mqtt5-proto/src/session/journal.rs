@@ -16,6 +16,9 @@ pub(crate) enum Entry {
         expiry_interval: u32,
     },
     SessionLost,
+    Assumed {
+        clear: u16,
+    },
     Publish {
         op: Op,
         id: PacketId,

@@ -13,6 +13,9 @@ impl<S: Storage> Session<S> {
     pub(crate) fn handle_closed(&mut self, taken: u64, sent: u64) {
         self.closed = true;
         self.receiver.handle_closed();
+        if let Some(clearing) = &mut self.clearing {
+            clearing.handle_closed();
+        }
         if planted!(RepeatQos2) {
             self.receiver.clear();
         }
@@ -77,6 +80,7 @@ impl<S: Storage> Session<S> {
         self.unbegun = true;
         self.receiver.clear();
         self.doubted = S::Doubted::default();
+        self.clearing = None;
     }
 
     /// Settles the exchanges of a session that is lost.

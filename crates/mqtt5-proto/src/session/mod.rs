@@ -1,11 +1,13 @@
 //! What survives a lost connection: exchanges, what waits to be encoded, and what was received and is not finished.
 
+mod clearing;
 mod journal;
 mod loss;
 mod persistence;
 mod restoring;
 mod waiting;
 
+use clearing::Clearing;
 pub(crate) use journal::{Entry, Journal};
 pub(crate) use restoring::Restoring;
 
@@ -140,6 +142,8 @@ pub(crate) struct Session<S: Storage> {
     /// Identifiers of QoS 2 exchanges that were given up although the server may wait for their PUBREL: it would take
     /// another message under one of them for the same [MQTT-4.3.3-10]. Where there is no room for more, the oldest gives way.
     doubted: S::Doubted,
+    /// Which identifiers are clear, in a session that was assumed.
+    clearing: Option<Clearing>,
     pending: S::Pending,
     /// Sum of the lengths in `pending`, in bytes.
     pending_bytes: usize,
@@ -189,6 +193,7 @@ impl<S: Storage> Session<S> {
             requests: S::Requests::default(),
             reauthentication: None,
             doubted: S::Doubted::default(),
+            clearing: None,
             pending: S::Pending::default(),
             pending_bytes: 0,
             next_expiry: None,

@@ -11,7 +11,8 @@ const LATER_RECORDS: usize = 4;
 /// The same for a received message: received, finished.
 const RECEIVED_RECORDS: usize = 2;
 /// The same for a connection: one when it begins, two when it is accepted or one when it is refused, one when its Session
-/// Expiry Interval changes, one when it is lost.
+/// Expiry Interval changes, one when it is lost. Where identifiers are cleared, and recorded one by one, none was needed for
+/// Clean Start.
 const CONNECTION_RECORDS: usize = 5;
 
 impl<S: Storage> Session<S> {
@@ -140,7 +141,7 @@ impl<S: Storage> Session<S> {
             id
         } else {
             // One was freed just before.
-            self.allocate_id().unwrap_or(id)
+            self.allocate_publish_id().unwrap_or(id)
         };
         let record = self.record(Entry::Republished { op, id });
         let message = Kept {
@@ -278,6 +279,7 @@ impl<S: Storage> Session<S> {
         Some(match entry {
             Entry::Session { expiry_interval } => Record::Session { expiry_interval },
             Entry::SessionLost => Record::SessionLost,
+            Entry::Assumed { clear } => Record::Assumed { clear },
             Entry::Publish { op, id } => publish(id, exchange(id, op)?),
             // Its end is recorded under this identifier.
             Entry::Republished { op, id } => Record::Republished { op, id },
@@ -320,6 +322,7 @@ impl<S: Storage> Session<S> {
         let expiry_interval = if self.exists { self.expiry_interval } else { 0 };
         // What is kept before a session was begun was never sent.
         let lost = self.unbegun.then_some(Record::SessionLost);
+        let assumed = self.cleared().map(|clear| Record::Assumed { clear });
         let first = self.doubted.front().map(|(id, ())| id);
         let doubted = core::iter::successors(first, |id| self.doubted.following(*id));
         let doubted = doubted.map(|id| Record::InDoubt { id });
@@ -342,6 +345,7 @@ impl<S: Storage> Session<S> {
             .map(waiting);
         core::iter::once(Record::Session { expiry_interval })
             .chain(lost)
+            .chain(assumed)
             .chain(doubted)
             .chain(inbound)
             .chain(outbound)

@@ -18,6 +18,8 @@ pub(crate) struct Restoring<S: Storage> {
     epoch: u64,
     /// The last operation of those that were restored.
     last: u64,
+    /// What is clear, if the session was assumed.
+    assumed: Option<u16>,
 }
 
 impl<S: Storage> Restoring<S> {
@@ -31,6 +33,7 @@ impl<S: Storage> Restoring<S> {
             session,
             epoch: MARK,
             last: 0,
+            assumed: None,
         }
     }
 
@@ -47,9 +50,11 @@ impl<S: Storage> Restoring<S> {
                 self.epoch = self.epoch.saturating_add(2);
                 session.unbegun = true;
                 session.doubted = S::Doubted::default();
+                self.assumed = None;
                 session.receiver.clear();
                 session.exists = false;
             }
+            Record::Assumed { clear } => self.assumed = Some(clear),
             Record::Publish {
                 op,
                 publish,
@@ -182,8 +187,12 @@ impl<S: Storage> Restoring<S> {
             mut session,
             epoch,
             last,
+            assumed,
         } = self;
         session.last_op = session.last_op.max(last);
+        if let Some(clear) = assumed {
+            session.clear_from(clear, 0);
+        }
         session.recount();
         if !session.has_record_room(session.pending()) {
             return Err(Refused::Full);
@@ -233,7 +242,9 @@ impl<S: Storage> Session<S> {
     /// What waits without a Packet Identifier is recorded with one.
     fn record_waiting(&mut self) -> Result<(), Refused> {
         while let Some(Pending { op, message }) = self.pop_pending() {
-            let id = self.allocate_id().ok_or(Refused::PacketIdsExhausted)?;
+            let id = self
+                .allocate_publish_id()
+                .ok_or(Refused::PacketIdsExhausted)?;
             self.enqueue(id, op, message);
         }
         Ok(())

@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     Received(u16),
     Finished(u16),
     InDoubt(u16),
+    Assumed(u16),
 }
 
 pub(crate) fn kind(record: &Record<'_>) -> Kind {
@@ -38,6 +39,7 @@ pub(crate) fn kind(record: &Record<'_>) -> Kind {
         Record::Received { id } => Kind::Received(id.value()),
         Record::InDoubt { id } => Kind::InDoubt(id.value()),
         Record::Finished { id } => Kind::Finished(id.value()),
+        Record::Assumed { clear } => Kind::Assumed(clear),
         _ => panic!("unknown record {record:?}"),
     }
 }

@@ -46,6 +46,7 @@ impl Ledger {
                         && !note.retain
                         && fits
                         && note.taken.last().is_some_and(|taken| *taken > since)
+                        && self.seen(to.process, &note.payload).is_some()
                         && filter.matches(note.topic);
                     if owed && !to.receipts.contains_key(&message) {
                         return Some(Unreceived {

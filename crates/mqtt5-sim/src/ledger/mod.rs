@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::hub::ProcessId;
+use crate::intercepting::{Changed, sees};
 use crate::transcript::Transcript;
 
 pub(crate) use message::{Ending, Note, number_of};
@@ -39,6 +40,8 @@ pub(crate) struct Ledger {
     mistaken: BTreeSet<(ProcessId, usize)>,
     /// Processes that were told to subscribe again at every connection.
     pub(crate) eager: BTreeSet<ProcessId>,
+    /// Processes with interceptors.
+    pub(crate) intercepting: BTreeSet<ProcessId>,
     /// Processes that publish QoS 2 messages again when the session is lost.
     pub(crate) republishers: BTreeSet<ProcessId>,
 }
@@ -59,6 +62,7 @@ impl Ledger {
             sessions: BTreeMap::new(),
             mistaken: BTreeSet::new(),
             eager: BTreeSet::new(),
+            intercepting: BTreeSet::new(),
             republishers: BTreeSet::new(),
         }
     }
@@ -102,6 +106,14 @@ impl Ledger {
             .filter(|s| s.process == process)
         {
             subscription.over = true;
+        }
+    }
+
+    /// What the application of a process gets of a payload; `None` when an interceptor keeps the message from it.
+    pub(crate) fn seen<'a>(&self, process: ProcessId, payload: &'a [u8]) -> Changed<'a> {
+        match self.intercepting.contains(&process) {
+            true => sees(payload),
+            false => Some(payload.into()),
         }
     }
 

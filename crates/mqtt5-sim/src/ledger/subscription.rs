@@ -188,12 +188,15 @@ impl Ledger {
             return None;
         };
         let transcript = &self.transcript;
-        let session = self.session(self.subscriptions[subscription].process.client);
+        let process = self.subscriptions[subscription].process;
+        let session = self.session(process.client);
+        let seen = self.seen(process, &note.payload);
         let to = &mut self.subscriptions[subscription];
         transcript.say(to.process, || {
             format!("s{subscription} receives m{number} with {qos:?}")
         });
-        let intact = note.payload == message.payload() && note.topic == topic && qos <= note.qos;
+        let intact =
+            seen.as_deref() == Some(message.payload()) && note.topic == topic && qos <= note.qos;
         let wanted = to.filters.iter().any(|filter| filter.matches(topic));
         transcript.check(Invariant::Content, intact && wanted, || {
             format!("s{subscription} received m{number} on {topic} with {qos:?}, published on {} with {:?}", note.topic, note.qos)
@@ -264,6 +267,7 @@ impl Ledger {
         let open = self.subscriptions.iter().enumerate().find(|(_, s)| {
             s.process == process
                 && s.acknowledging != Acknowledging::OnArrival
+                && self.seen(process, &note.payload).is_some()
                 && s.wants(note.topic, *taken, at_broker)
                 && !s
                     .receipts

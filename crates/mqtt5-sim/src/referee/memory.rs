@@ -1,6 +1,6 @@
 //! What one side must remember of a session when the connection is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The unfinished exchanges of a session, as one side sees them.
 #[derive(Clone, Debug, Default)]
@@ -15,10 +15,14 @@ pub(crate) struct Memory {
     pub(crate) held_before: BTreeMap<u16, Inbound>,
     /// Exchanges as they were before packets that were read last and perhaps never looked at: then they are so still.
     pub(crate) doubtful: BTreeMap<u16, Outbound>,
+    /// In a session that this side has assumed: the identifiers under which the server holds nothing, since PUBCOMP said so.
+    pub(crate) clear: Option<BTreeSet<u16>>,
     /// How many CONNECTs were sent since the last connection: a session may have begun with one that was not answered.
     pub(crate) asked: usize,
     /// How many sessions it has had, as far as it may hold messages of each.
     pub(crate) sessions: usize,
+    /// The last connection ended with a stall.
+    pub(crate) stalled: bool,
     /// How many connections the server has accepted.
     pub(crate) connections: usize,
     /// How many messages were begun.
@@ -56,6 +60,7 @@ impl Memory {
         self.held.clear();
         self.held_before.clear();
         self.doubtful.clear();
+        self.clear = None;
     }
 
     /// The connection was lost before packets were looked at that had been read since `before`.

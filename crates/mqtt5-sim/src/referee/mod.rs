@@ -10,9 +10,10 @@ mod receiving;
 mod requests;
 mod seat;
 mod sending;
+mod trouble;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use mqtt5_client::Instant;
@@ -32,6 +33,8 @@ pub(crate) struct Referees {
     processes: BTreeMap<ProcessId, Memory>,
     /// The same, as the broker sees it, for each Client Identifier.
     clients: BTreeMap<usize, Memory>,
+    /// Clients to which the broker loses or repeats packets on purpose.
+    pub(crate) troubled: BTreeSet<usize>,
 }
 
 /// One connection with its two ends.
@@ -55,6 +58,7 @@ impl Referees {
             connections: BTreeMap::new(),
             processes: BTreeMap::new(),
             clients: BTreeMap::new(),
+            troubled: BTreeSet::new(),
         }
     }
 
@@ -125,6 +129,12 @@ impl Referees {
         self.hub.transcript.say(process, text);
     }
 
+    /// The broker forgets the session of a client.
+    pub(crate) fn broker_forgets(&mut self, client: usize) {
+        let memory = self.clients.get_mut(&client);
+        memory.into_iter().for_each(Memory::forget);
+    }
+
     /// The client has seen the end of the connection.
     pub(crate) fn client_closed(&mut self, number: u64) {
         let Some(connection) = self.connections.get_mut(&number) else {
@@ -135,6 +145,13 @@ impl Referees {
             self.processes.get_mut(&connection.process),
         ) {
             memory.doubt(before);
+        }
+        if let Some(memory) = self
+            .processes
+            .get_mut(&connection.process)
+            .filter(|_| connection.client.is_accepted())
+        {
+            memory.stalled = connection.client.stalled;
         }
         let mut ledger = self.hub.ledger.borrow_mut();
         for filter in connection.client.unanswered_filters() {
@@ -160,10 +177,10 @@ impl Referees {
         })
     }
 
-    /// How many sessions a process may have had.
-    pub(crate) fn sessions(&self, process: ProcessId) -> usize {
+    /// How many sessions a process may have had, and whether its last connection ended with a stall.
+    pub(crate) fn sessions(&self, process: ProcessId) -> (usize, bool) {
         let memory = self.processes.get(&process);
-        memory.map_or(0, |memory| memory.sessions)
+        memory.map_or((0, false), |memory| (memory.sessions, memory.stalled))
     }
 
     /// Whether a request of the client is unanswered.
@@ -257,6 +274,7 @@ impl Referees {
                 memory,
                 ledger: &mut ledger,
                 length: frame.len(),
+                troubled: self.troubled.contains(&process.client),
             };
             let outcome = if sent {
                 seat.sent(&mut scene, &packet)

@@ -5,6 +5,7 @@ use mqtt5_proto::packet::{Acknowledgement, Delivery, Publish};
 
 use super::memory::Inbound;
 use super::seat::{Judged, Scene, Seat, rule};
+use super::trouble::take_due;
 use crate::ledger::number_of;
 use crate::transcript::Invariant;
 
@@ -116,7 +117,7 @@ impl Seat {
         answer: &Acknowledgement<'_>,
     ) -> Judged {
         let id = answer.packet_id.value();
-        let front = self.due.puback.pop_front();
+        let front = take_due(&mut self.due.puback, id, scene.troubled);
         rule(Invariant::AcknowledgementOrder, front == Some(id), || {
             format!("PUBACK {id}, but {front:?} is due")
         })?;
@@ -135,7 +136,8 @@ impl Seat {
         let id = answer.packet_id.value();
         if !self.due.repeated.remove(&id) {
             let front = self.due.pubrec.front().copied();
-            let in_order = front == Some(id) || self.due.resumed.contains(&id);
+            let resumed = self.due.resumed.contains(&id);
+            let in_order = front == Some(id) || resumed || scene.troubled;
             rule(Invariant::AcknowledgementOrder, in_order, || {
                 format!("PUBREC {id}, but {front:?} is due")
             })?;
@@ -157,7 +159,7 @@ impl Seat {
         answer: &Acknowledgement<'_>,
     ) -> Judged {
         let id = answer.packet_id.value();
-        let front = self.due.pubcomp.pop_front();
+        let front = take_due(&mut self.due.pubcomp, id, scene.troubled);
         scene.memory.inbound.remove(&id);
         rule(Invariant::AcknowledgementOrder, front == Some(id), || {
             format!("PUBCOMP {id}, but {front:?} is due")

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mqtt5_proto::packet::{Connack, Connect};
-use mqtt5_proto::{Packet, Role};
+use mqtt5_proto::{Packet, ReasonCode, Role};
 
 use super::frames::Frames;
 use super::limits::Limits;
@@ -35,6 +35,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) ledger: &'a mut Ledger,
     /// Of the packet, in bytes.
     pub(crate) length: usize,
+    /// The broker loses or repeats packets on purpose.
+    pub(crate) troubled: bool,
 }
 
 /// One end of one connection.
@@ -48,6 +50,8 @@ pub(crate) struct Seat {
     begun: bool,
     /// It has sent DISCONNECT.
     ended: bool,
+    /// And that because nobody has taken what it holds.
+    pub(crate) stalled: bool,
     accepted: bool,
     /// In seconds, as asked for and then as granted.
     keep_alive: u16,
@@ -96,6 +100,7 @@ impl Seat {
             received: Frames::new(other),
             begun: false,
             ended: false,
+            stalled: false,
             accepted: false,
             keep_alive: 0,
             session_expiry: 0,
@@ -146,7 +151,10 @@ impl Seat {
             Packet::Unsubscribe(unsubscribe) => return self.sends_unsubscribe(scene, unsubscribe),
             Packet::Suback(answer) => self.sends_suback(scene, answer),
             Packet::Unsuback(answer) => self.sends_unsuback(answer),
-            Packet::Disconnect(_) => self.ended = true,
+            Packet::Disconnect(disconnect) => {
+                self.ended = true;
+                self.stalled = disconnect.reason == ReasonCode::QUOTA_EXCEEDED;
+            }
             _ => {}
         }
         Ok(())
@@ -221,6 +229,10 @@ impl Seat {
         if !connack.session_present {
             scene.memory.forget();
             scene.ledger.session_lost(scene.process);
+        }
+        let takes_qos2 = self.peer.is_some_and(|peer| peer.maximum_qos == 2);
+        if connack.session_present && scene.memory.connections == 0 && takes_qos2 {
+            scene.memory.clear = Some(BTreeSet::new());
         }
         let unseen = scene.memory.asked > 1;
         let is_new = !connack.session_present || unseen || scene.memory.connections == 0;

@@ -110,6 +110,10 @@ impl Wills {
         self.farewells.entry(process).or_insert(with_will);
     }
 
+    pub(crate) fn is_ending(&self, process: ProcessId) -> bool {
+        self.farewells.contains_key(&process)
+    }
+
     /// A client sends CONNECT.
     pub(crate) fn carried(&self, process: ProcessId, connect: &Connect<'_>) {
         let will = connect
@@ -247,6 +251,9 @@ impl Wills {
 
     /// The session of a client ends: its will waits no longer [MQTT-3.1.2-8].
     pub(crate) fn session_ends(&mut self, client: usize) {
+        if let Some(asking) = self.asking.remove(&client) {
+            self.accepted_unseen(client, asking);
+        }
         for will in self.armed.get_mut(&client).into_iter().flatten() {
             if will.stage != Stage::Uncertain {
                 will.stage = Stage::Due;
@@ -256,11 +263,21 @@ impl Wills {
 
     /// The broker publishes a will.
     pub(crate) fn published(&mut self, now: Instant, client: usize, message: usize) {
-        let asking = self.asking.get(&client);
+        let asking = self.asking.get_mut(&client);
         let is_asked = asking.is_some();
-        let mut armed = self.armed.get_mut(&client).into_iter().flatten();
-        let will =
-            armed.find(|will| will.message == message && will.may_be_published(now, is_asked));
+        let armed = self.armed.get_mut(&client).into_iter().flatten();
+        // An answer that is late is no reason to keep the will of a connection that ended meanwhile.
+        let all = armed.chain(asking.and_then(|asking| asking.will.as_mut()));
+        let fitting =
+            all.filter(|will| will.message == message && will.may_be_published(now, is_asked));
+        // The same will may have been left more than once: the one that has to be published is meant.
+        let will = fitting.min_by_key(|will| match will.stage {
+            Stage::Due => 0,
+            Stage::Waiting(at) if at <= now => 0,
+            Stage::Waiting(_) => 1,
+            Stage::Connected => 2,
+            Stage::Uncertain => 3,
+        });
         let Some(will) = will else {
             return self.transcript.fail(
                 Invariant::Will,

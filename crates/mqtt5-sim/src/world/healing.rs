@@ -5,7 +5,7 @@ use core::time::Duration;
 use mqtt5_client::QoS;
 
 use super::World;
-use crate::application::{self, Place};
+use crate::application;
 use crate::hub::ProcessId;
 use crate::options::{Acknowledging, Dropping};
 use crate::plan::{BrokerFault, Draft, How};
@@ -148,6 +148,7 @@ impl World<'_> {
                 self.publish_as(prober, draft);
             }
         }
+        self.ask_all();
         let end = self.now() + PROBE;
         let arrived = |world: &Self| {
             world.hub.ledger.borrow().unprobed(before).is_none() && world.undrained().is_none()
@@ -170,17 +171,11 @@ impl World<'_> {
 
     /// Everybody disconnects.
     fn end(&mut self) {
-        let hub = self.hub.clone();
         for slot in &mut self.slots {
             let Some(process) = &mut slot.process else {
                 continue;
             };
-            if let Some(client) = process.client().cloned() {
-                let place = Place {
-                    hub: hub.clone(),
-                    process: process.id,
-                    client,
-                };
+            if let Some(place) = process.place.clone() {
                 process.spawn(application::disconnect(place, false));
             }
         }

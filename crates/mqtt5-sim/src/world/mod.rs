@@ -245,9 +245,8 @@ impl<'a> World<'a> {
                 .connection()
                 .is_none_or(|number| self.outside.referees.is_asking(number));
             let is_asking = is_asking || self.hub.ledger.borrow().is_subscribing(process.id);
-            if let Some(text) =
-                process.oversize(is_asking, self.outside.referees.sessions(process.id))
-            {
+            let (sessions, has_stalled) = self.outside.referees.sessions(process.id);
+            if let Some(text) = process.oversize(is_asking || has_stalled, sessions) {
                 transcript.fail(Invariant::Memory, text);
             }
             let connection = process

@@ -1,12 +1,15 @@
 //! Carrying out the steps of a plan.
 
+use core::iter;
 use core::time::Duration;
 
-use mqtt5_client::Instant;
+use mqtt5_broker::Mishap;
+use mqtt5_client::{Instant, QoS};
 
 use super::World;
-use crate::application::{self, Place};
-use crate::plan::{Act, BrokerFault, Dialing, Draft, Step};
+use crate::application;
+use crate::asking;
+use crate::plan::{Act, BrokerFault, Dialing, Draft, Question, Step};
 
 impl World<'_> {
     pub(super) fn step(&mut self, step: &Step) {
@@ -21,9 +24,17 @@ impl World<'_> {
                 let now = self.now();
                 if matches!(fault, BrokerFault::Forget | BrokerFault::ForgetUnseen) {
                     self.hub.ledger.borrow_mut().session_begun(client);
+                    self.outside.referees.broker_forgets(client);
                 }
                 if *fault == BrokerFault::ForgetUnseen {
                     self.outside.weather[client].dialing = Dialing::DroppedOnce;
+                }
+                if let BrokerFault::Rule {
+                    mishap: Mishap::Drop | Mishap::Repeat(_),
+                    ..
+                } = fault
+                {
+                    self.outside.referees.troubled.insert(client);
                 }
                 self.outside.broker.fault(now, client, fault.clone());
             }
@@ -67,13 +78,8 @@ impl World<'_> {
         else {
             return;
         };
-        let Some(handle) = process.client().cloned() else {
+        let Some(place) = process.place.clone() else {
             return;
-        };
-        let place = Place {
-            hub: self.hub.clone(),
-            process: process.id,
-            client: handle,
         };
         match act {
             Act::Publish(draft) => {
@@ -85,6 +91,18 @@ impl World<'_> {
                 let handles = process.handles.clone();
                 process.spawn(application::subscribe(place, wish.clone(), handles));
             }
+            Act::Requester => {
+                let requesters = process.requesters.clone();
+                process.spawn(asking::open(place, requesters));
+            }
+            Act::Request(question, count) => {
+                let last = process.requesters.borrow().last().cloned();
+                for requester in last.iter().flat_map(|last| iter::repeat_n(last, *count)) {
+                    let requester = requester.clone();
+                    process.spawn(asking::ask(place.clone(), requester, *question, false));
+                }
+            }
+            Act::Serve(together) => process.spawn(asking::serve(place, *together)),
             Act::Unsubscribe(filter) => process.spawn(application::unsubscribe(place, filter)),
             Act::Leave(leaving) => {
                 let oldest = process.handles.borrow_mut().pop_front();
@@ -108,6 +126,30 @@ impl World<'_> {
                 slot.starts_at = now + TIME_TO_STOP + *back_after;
             }
             _ => {}
+        }
+    }
+
+    /// Everybody who can asks once more, now that nothing goes wrong.
+    pub(super) fn ask_all(&mut self) {
+        let processes = self.slots.iter().filter_map(|slot| slot.process.as_ref());
+        let requests = self.hub.watch.requests.borrow();
+        let must = processes
+            .map(|process| process.id)
+            .any(|id| requests.is_serving(id));
+        drop(requests);
+        let question = Question {
+            qos: QoS::AtLeastOnce,
+            timeout: Duration::from_secs(30),
+        };
+        for process in self
+            .slots
+            .iter_mut()
+            .filter_map(|slot| slot.process.as_mut())
+        {
+            let last = process.requesters.borrow().last().cloned();
+            if let (Some(place), Some(requester)) = (process.place.clone(), last) {
+                process.spawn(asking::ask(place, requester, question, must));
+            }
         }
     }
 

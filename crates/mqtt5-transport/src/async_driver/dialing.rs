@@ -19,7 +19,10 @@ pub(super) struct Dialing<S> {
 }
 
 enum Phase<S> {
-    Begin(Arc<Endpoint>),
+    Begin {
+        endpoint: Arc<Endpoint>,
+        is_trusted: bool,
+    },
     Resolving(Stack, Pending<Vec<SocketAddr>>),
     Connecting(Stack, Connecting<S>),
     Opening(Piped<S>),
@@ -34,10 +37,13 @@ struct Connecting<S> {
 }
 
 impl<S: Socket> Dialing<S> {
-    pub(super) fn new(attempt: Attempt, endpoint: Arc<Endpoint>) -> Self {
+    pub(super) fn new(attempt: Attempt, endpoint: Arc<Endpoint>, is_trusted: bool) -> Self {
         Self {
             attempt,
-            phase: Phase::Begin(endpoint),
+            phase: Phase::Begin {
+                endpoint,
+                is_trusted,
+            },
         }
     }
 
@@ -58,8 +64,11 @@ impl<S: Socket> Dialing<S> {
     ) -> Poll<Result<Piped<S>, DialError>> {
         loop {
             self.phase = match &mut self.phase {
-                Phase::Begin(endpoint) => {
-                    let stack = Stack::new(endpoint, settings)?;
+                Phase::Begin {
+                    endpoint,
+                    is_trusted,
+                } => {
+                    let stack = Stack::new(endpoint, settings, *is_trusted)?;
                     match stack.host().parse::<IpAddr>() {
                         Ok(address) => {
                             let addresses = [(address, stack.port()).into()];

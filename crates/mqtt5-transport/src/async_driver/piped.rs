@@ -170,7 +170,7 @@ mod tests {
 
     fn open(context: &mut Context<'_>) -> Piped<Slow> {
         let endpoint = "ws://h".parse().expect("a URL");
-        let stack = Stack::new(&endpoint, &Settings::default()).expect("supported");
+        let stack = Stack::new(&endpoint, &Settings::default(), true).expect("supported");
         let socket = Slow {
             room: usize::MAX,
             ..Slow::default()

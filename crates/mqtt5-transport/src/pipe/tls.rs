@@ -1,18 +1,20 @@
 //! TLS below everything else.
 
+use std::fmt;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mqtt5_client::Endpoint;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, Error, InvalidMessage, RootCertStore,
+    CertificateError, ClientConfig, ClientConnection, Error, InvalidMessage, KeyLogFile,
+    RootCertStore,
 };
 
 use super::wire::Wire;
-use crate::{StackError, TlsSettings};
+use crate::{Identity, StackError, TlsSettings};
 
 /// The client's end of a TLS connection, from the handshake to the close.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ impl TlsLayer {
     pub(super) fn new(endpoint: &Endpoint, settings: &TlsSettings) -> Result<Self, StackError> {
         let name = ServerName::try_from(endpoint.host().to_owned())
             .map_err(|_| StackError::InvalidServerName)?;
-        let mut connection = ClientConnection::new(Arc::new(config(settings)?), name)
+        let mut connection = ClientConnection::new(config(settings)?, name)
             .map_err(|_| StackError::InvalidTlsSettings)?;
         // What is written at a time has a limit elsewhere.
         connection.set_buffer_limit(None);
@@ -119,21 +121,63 @@ impl Write for TlsLayer {
     }
 }
 
+/// What the last connection was configured with. Sessions are resumed under the very same configuration only.
+#[derive(Clone, Default)]
+pub(crate) struct TlsSessions(Arc<Mutex<Option<Configured>>>);
+
+struct Configured {
+    roots: Arc<RootCertStore>,
+    identity: Option<Identity>,
+    key_log: bool,
+    config: Arc<ClientConfig>,
+}
+
+/// The last configuration, unless the certificates are others now.
+fn config(settings: &TlsSettings) -> Result<Arc<ClientConfig>, StackError> {
+    let roots = roots(settings.authorities.as_deref())?;
+    let last = &settings.sessions.0;
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(last) = &*last {
+        let is_same = (&last.identity, last.key_log) == (&settings.identity, settings.key_log);
+        if is_same && last.roots.roots == roots.roots {
+            return Ok(last.config.clone());
+        }
+    }
+    let roots = Arc::new(roots);
+    let config = Arc::new(new_config(roots.clone(), settings)?);
+    *last = Some(Configured {
+        roots,
+        identity: settings.identity.clone(),
+        key_log: settings.key_log,
+        config: config.clone(),
+    });
+    Ok(config)
+}
+
 /// Verification is always on: there is no setting for it.
-fn config(settings: &TlsSettings) -> Result<ClientConfig, StackError> {
+fn new_config(
+    roots: Arc<RootCertStore>,
+    settings: &TlsSettings,
+) -> Result<ClientConfig, StackError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|_| StackError::InvalidTlsSettings)?
-        .with_root_certificates(roots(settings.authorities.as_deref())?);
-    let Some(identity) = &settings.identity else {
-        return Ok(builder.with_no_client_auth());
+        .with_root_certificates(roots);
+    let mut config = match &settings.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let key = PrivateKeyDer::from_pem_slice(identity.private_key.expose())
+                .map_err(|_| StackError::InvalidIdentity)?;
+            let chain = certificates(&identity.certificates).ok_or(StackError::InvalidIdentity)?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|_| StackError::InvalidIdentity)?
+        }
     };
-    let key = PrivateKeyDer::from_pem_slice(identity.private_key.expose())
-        .map_err(|_| StackError::InvalidIdentity)?;
-    let chain = certificates(&identity.certificates).ok_or(StackError::InvalidIdentity)?;
-    builder
-        .with_client_auth_cert(chain, key)
-        .map_err(|_| StackError::InvalidIdentity)
+    if settings.key_log {
+        config.key_log = Arc::new(KeyLogFile::new());
+    }
+    Ok(config)
 }
 
 fn roots(authorities: Option<&[u8]>) -> Result<RootCertStore, StackError> {
@@ -182,5 +226,20 @@ fn tls_error(error: &Error) -> StackError {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => StackError::NoTls,
         Error::AlertReceived(_) => StackError::Alert,
         _ => StackError::InvalidTls,
+    }
+}
+
+/// What was resumed says nothing of the settings.
+impl PartialEq for TlsSessions {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for TlsSessions {}
+
+impl fmt::Debug for TlsSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsSessions").finish_non_exhaustive()
     }
 }

@@ -65,6 +65,10 @@ pub(crate) fn self_signed(name: &str) -> Identity {
 
 /// A server with this certificate; it asks clients for one of `clients`, if that is there.
 pub(crate) fn server(identity: &Identity, clients: Option<&Authority>) -> ServerConnection {
+    ServerConnection::new(server_config(identity, clients)).unwrap()
+}
+
+pub(crate) fn server_config(identity: &Identity, clients: Option<&Authority>) -> Arc<ServerConfig> {
     let chain = CertificateDer::pem_slice_iter(&identity.certificates);
     let key = PrivateKeyDer::from_pem_slice(identity.private_key.expose()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -81,12 +85,12 @@ pub(crate) fn server(identity: &Identity, clients: Option<&Authority>) -> Server
         }
     };
     let config = builder.with_single_cert(chain.map(Result::unwrap).collect(), key);
-    ServerConnection::new(Arc::new(config.unwrap())).unwrap()
+    Arc::new(config.unwrap())
 }
 
 /// A pipe that has written the beginning of its handshake.
 pub(crate) fn opening(url: &str, settings: &Settings) -> Result<Pipe, StackError> {
-    let stack = Stack::new(&url.parse().unwrap(), settings).unwrap();
+    let stack = Stack::new(&url.parse().unwrap(), settings, true).unwrap();
     stack.open().map(|pipe| pipe.expect("a pipe"))
 }
 

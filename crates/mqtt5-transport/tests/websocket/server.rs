@@ -80,7 +80,7 @@ pub(crate) fn opening(url: &str) -> Pipe {
 
 fn opening_with(url: &str, settings: &Settings) -> Pipe {
     let endpoint = url.parse().expect("a URL");
-    let stack = Stack::new(&endpoint, settings).expect("supported");
+    let stack = Stack::new(&endpoint, settings, true).expect("supported");
     stack.open().expect("valid").expect("a pipe")
 }
 

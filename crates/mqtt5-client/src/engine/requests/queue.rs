@@ -109,7 +109,7 @@ impl Requests {
     }
 
     /// The subscriptions that wait to be sent.
-    pub(super) fn subscribing(&self) -> impl Iterator<Item = Key> + '_ {
+    pub(in crate::engine) fn subscribing(&self) -> impl Iterator<Item = Key> + '_ {
         self.queue.iter().filter_map(|request| match request {
             Request::Subscribe(call) => Some(call.local),
             Request::Unsubscribe(_) => None,

@@ -129,6 +129,31 @@ fn what_an_interceptor_breaks_is_told_to_the_publisher() {
     assert_eq!(error.kind(), PublishErrorKind::InvalidTopic);
 }
 
+/// T128: what only a server may say, and what is the client's to choose, leaves with no PUBLISH. [MQTT-3.3.4-6].
+#[test]
+fn properties_that_are_not_a_publishers_are_refused() {
+    for property in [
+        Property::SubscriptionIdentifier(1),
+        Property::ReasonString("because"),
+        Property::TopicAlias(1),
+        Property::AssignedClientIdentifier("you"),
+    ] {
+        let text = format!("{property:?}");
+        let interceptor = move |message: &mut crate::PublishDraft<'_>| {
+            message.set_property(property);
+            Ok(())
+        };
+        let (client, mut link) =
+            scripted(options().intercept_publish(interceptor), Properties::EMPTY);
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+            let error = now(client.publish("t", "x").qos(qos)).expect_err("not allowed");
+            assert_eq!(error.kind(), PublishErrorKind::InvalidProperty, "{text}");
+        }
+        assert!(link.sent_types().is_empty(), "{text}");
+        assert!(client.is_connected());
+    }
+}
+
 /// T136: of what is received.
 #[test]
 fn message_interceptors_change_discard_and_refuse() {

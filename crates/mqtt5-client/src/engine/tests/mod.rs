@@ -14,6 +14,7 @@ mod feeder;
 mod given_up;
 mod handlers;
 mod intercepting;
+mod listening;
 mod lost_subscribes;
 mod many;
 mod milestones;
@@ -24,6 +25,7 @@ mod preparing;
 mod publish;
 mod queue;
 mod reconnect;
+mod redirects;
 mod requesters;
 mod requests;
 mod resubscribe;
@@ -96,6 +98,8 @@ struct Link {
     finished: bool,
     /// The servers that were dialed since the last look.
     dialed: Vec<String>,
+    /// Whether the last of them may be told who we are.
+    is_trusted: bool,
     waker: Waker,
     wakes: Arc<Flag>,
 }
@@ -119,6 +123,7 @@ impl Link {
             cancelled: false,
             finished: false,
             dialed: Vec::new(),
+            is_trusted: false,
             waker,
             wakes,
         };
@@ -265,18 +270,27 @@ impl Link {
     }
 
     fn act(&mut self, action: &Action) {
-        if let Action::Dial { endpoint, .. } = action {
+        if let Action::Dial {
+            endpoint,
+            is_trusted,
+            ..
+        } = action
+        {
             self.dialed.push(endpoint.to_string());
+            self.is_trusted = *is_trusted;
         }
         match *action {
             Action::Dial { attempt, .. } => match &mut self.peer {
                 Peer::Unreachable => {}
                 Peer::Refusing => self.driver.handle_dial_failed(attempt, dial_error()),
                 peer => {
+                    // A transport that nobody wants any more is closed.
+                    if !self.driver.handle_dialed(attempt) {
+                        return;
+                    }
                     if let Peer::Broker(broker) = peer {
                         broker.handle_open(self.clock.now(), attempt.number());
                     }
-                    assert!(self.driver.handle_dialed(attempt));
                     self.attempt = Some(attempt);
                 }
             },

@@ -140,6 +140,7 @@ fn both_policies_can_be_asked_for() {
     assert!(zero.woken().is_ok());
 }
 
+/// T132: bounds of any size.
 #[test]
 fn the_queue_is_bounded_in_messages_and_in_bytes() {
     for (bound, payload, fits) in [

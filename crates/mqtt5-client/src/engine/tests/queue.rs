@@ -94,6 +94,51 @@ fn a_full_queue_waits_refuses_or_drops_the_oldest() {
     }
 }
 
+/// D23, S39, S118: only messages that were accepted under `DropOldest` may be dropped for others.
+#[test]
+fn what_was_accepted_to_wait_is_not_dropped() {
+    let bound = Bound {
+        messages: 3,
+        bytes: 1 << 20,
+    };
+    let options = patient()
+        .offline_qos0(Offline::Queue(QueueFull::DropOldest))
+        .offline_queue(bound);
+    let (client, mut link) = offline(options);
+    let (mut kept, _) = begin(&client, "kept");
+    let mut flood: Vec<_> = ["1", "2", "3"]
+        .map(|payload| Task::new(client.publish("t", payload)))
+        .into();
+    flood
+        .iter_mut()
+        .for_each(|task| assert!(task.is_pending() || ended(task).is_none()));
+    assert_eq!(ended(&mut kept), None);
+    assert_eq!(ended(&mut flood[0]), Some(PublishErrorKind::Dropped));
+    connect(&mut link);
+    assert_eq!(sent(&mut link, 3), ["kept", "2", "3"]);
+}
+
+/// Nothing is dropped for a message that finds no room even so.
+#[test]
+fn nothing_is_dropped_in_vain() {
+    let size = |payload: usize| payload + 65;
+    let bound = Bound {
+        messages: 100,
+        bytes: size(100) + size(0) + size(1),
+    };
+    let options = patient()
+        .offline_qos0(Offline::Queue(QueueFull::DropOldest))
+        .offline_queue(bound);
+    let (client, _link) = offline(options);
+    let large = "x".repeat(100);
+    let (mut kept, _) = begin(&client, &large);
+    let mut small = Task::new(client.publish("t", ""));
+    assert!(small.is_pending());
+    let mut vain = Task::new(client.publish("t", &large));
+    assert_eq!(ended(&mut vain), Some(PublishErrorKind::QueueFull));
+    assert_eq!((ended(&mut kept), ended(&mut small)), (None, None));
+}
+
 /// The bound in bytes holds, too, and a message that can never fit is told so.
 #[test]
 fn bytes_are_bounded() {
@@ -146,6 +191,61 @@ fn retained_messages_of_a_topic_are_compacted_to_the_last() {
     assert_eq!(sent(&mut link, 3), ["a2", "p", "b2"]);
 }
 
+/// N19: what may be gone before it is sent, or be lost on the way, makes nothing needless that is surer.
+#[test]
+fn a_message_is_superseded_only_by_one_that_outlasts_it() {
+    let second = Duration::from_secs(1);
+    type Change = for<'a> fn(crate::Publish<'a>) -> crate::Publish<'a>;
+    let plain: Change = |publish| publish;
+    let expiring: Change = |publish| publish.message_expiry(Duration::from_secs(60));
+    let sooner: Change = |publish| publish.message_expiry(Duration::from_secs(30));
+    let timed: Change = |publish| publish.timeout(Duration::from_secs(60));
+    let weaker: Change = |publish| publish.qos(QoS::AtMostOnce);
+    for (number, (older, newer, supersedes)) in [
+        (plain, plain, true),
+        (plain, expiring, false),
+        (expiring, plain, true),
+        (expiring, expiring, true),
+        (expiring, sooner, false),
+        (plain, timed, false),
+        (timed, timed, true),
+        (plain, weaker, false),
+        (weaker, plain, true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let options = patient().compact_retained(true).offline_qos0(Offline::Wait);
+        let (client, mut link) = offline(options);
+        let retained = |payload| {
+            client
+                .publish("t", payload)
+                .qos(QoS::AtLeastOnce)
+                .retain(true)
+        };
+        let mut one = Task::new(older(retained("1")).into_future());
+        assert!(one.is_pending());
+        link.pass(second);
+        let mut two = Task::new(newer(retained("2")).into_future());
+        assert!(two.is_pending());
+        let expected = supersedes.then_some(PublishErrorKind::Superseded);
+        assert_eq!(ended(&mut one), expected, "{number}");
+        // A third one that outlasts both makes at least the second needless.
+        let mut three = Task::new(retained("3").into_future());
+        assert!(three.is_pending());
+        assert_eq!(
+            ended(&mut two),
+            Some(PublishErrorKind::Superseded),
+            "{number}"
+        );
+        connect(&mut link);
+        match supersedes {
+            true => assert_eq!(sent(&mut link, 1), ["3"], "{number}"),
+            false => assert_eq!(sent(&mut link, 2), ["1", "3"], "{number}"),
+        }
+    }
+}
+
 /// S42, D35: what waits can be taken back, whatever its place.
 #[test]
 fn what_waits_can_be_withdrawn() {
@@ -183,6 +283,53 @@ fn congestion_can_fail_qos_0() {
         };
         assert_eq!(refused, expected);
     }
+}
+
+/// S37, S39: with `Congestion::Fail` no QoS 0 publish waits on a connection, whatever stands before it.
+#[test]
+fn a_qos_0_publish_that_must_not_wait_does_not() {
+    let one = [Property::ReceiveMaximum(1)];
+    let one = Properties::new(&one).expect("valid");
+    let would_block = Some(PublishErrorKind::WouldBlock);
+    let failing = || options().congestion_qos0(Congestion::Fail);
+    let qos_0 = |client: &Client| ended(&mut Task::new(client.publish("t", "x").into_future()));
+
+    // Much is unsent, and something waits behind it.
+    let (client, _link) = super::scripted(failing(), Properties::EMPTY);
+    super::executor::now(client.publish("t", vec![0; 70_000])).expect("accepted");
+    let _behind = begin(&client, "behind");
+    assert_eq!(qos_0(&client), would_block);
+
+    // The window of the server is full, and something waits for it; then more than the machine takes.
+    let (client, mut link) = super::scripted(failing(), one);
+    let window = begin(&client, "window");
+    assert_eq!(link.sent_types(), ["PUBLISH"]);
+    let mut task = Task::new(client.publish("t", "x").into_future());
+    assert!(
+        matches!(task.poll(), Poll::Ready(Ok(_))),
+        "it can be encoded"
+    );
+    let mut behind: Vec<_> = (0..1100).map(|_| begin(&client, "behind")).collect();
+    assert_eq!(qos_0(&client), would_block);
+    behind.truncate(1);
+    assert_eq!(qos_0(&client), would_block);
+    drop(window);
+
+    // What is sent again comes first.
+    let early = reconnecting()
+        .congestion_qos0(Congestion::Fail)
+        .publish_early(true);
+    let (client, mut link) = super::scripted(early, Properties::EMPTY);
+    let _again = begin(&client, "again");
+    assert_eq!(link.sent_types(), ["PUBLISH"]);
+    link.cut();
+    link.reconnect();
+    assert_eq!(client.state(), crate::State::Handshaking);
+    let accepted = client.statistics().publishes_accepted;
+    assert_eq!(qos_0(&client), would_block);
+    assert_eq!(client.statistics().publishes_accepted, accepted);
+    link.send(super::accepted(true));
+    assert_eq!(link.sent_types(), ["CONNECT", "PUBLISH"]);
 }
 
 /// S52, D20, T135, pitfall 29: aliases on request or always, also for what waited, and none of an earlier connection.

@@ -281,7 +281,7 @@ fn hb_29_redirects_are_followed_only_on_request() {
     assert_eq!(client.state(), State::Stopped);
 }
 
-/// T89, S98, pitfall 9: disconnect ends every wait at once, and nothing comes after it.
+/// T89, S98, pitfall 9: disconnect ends every wait at once, and nothing comes after it. T155.
 #[test]
 fn pitfall_9_disconnect_wins_while_waiting() {
     let (client, mut link) = scripted(reconnecting().reconnect(doubling()), Properties::EMPTY);

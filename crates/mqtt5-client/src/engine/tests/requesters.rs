@@ -26,6 +26,7 @@ fn the_last_requester_unsubscribes() {
     assert_eq!(client.statistics().subscriptions, 0);
 }
 
+/// T128: Response Information.
 #[test]
 fn response_topics_are_made_of_what_the_server_says() {
     let topic = |options: crate::Options, list: &[Property<'_>]| {

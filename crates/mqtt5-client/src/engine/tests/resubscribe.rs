@@ -1,7 +1,7 @@
 //! Subscriptions over lost connections.
 
 use super::consumers::take;
-use super::executor::{Task, now};
+use super::executor::{Inline, Task, now};
 use super::subscribe::{suback, subscribe, topics};
 use super::{Link, Peer, accepted, connack, disconnect, online, publish, reconnecting, scripted};
 use crate::{
@@ -393,7 +393,7 @@ fn dropped_while_offline() {
     }
 }
 
-/// S75, D1: declared subscriptions are there before the first connection, for the messages of a session that is taken over.
+/// S75, D1: declared subscriptions are there before the first connection, for the messages of a session that is taken over. T131.
 #[test]
 fn declared_subscriptions_hear_a_session_that_is_taken_over() {
     let options = || {
@@ -482,5 +482,48 @@ fn pitfall_14_restarts_of_the_broker() {
         publish.woken().expect("delivered");
         assert_eq!(topics(&mut subscription), ["a"]);
         link.pass(Duration::from_secs(31));
+    }
+}
+
+/// S99: whoever hears of the connection may use it, and what he asks for comes behind what there was before.
+#[test]
+fn what_a_listener_does_comes_behind_what_is_sent_again() {
+    for session_present in [true, false] {
+        let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+        let _kept = granted(&mut link, client.subscribe("kept"), "kept");
+        let old = client.publish("old", "").qos(QoS::AtLeastOnce);
+        let mut old = Task::new(old);
+        assert!(old.is_pending());
+        assert_eq!(link.sent_types(), ["PUBLISH"]);
+        let (mut events, asking) = (client.events(), client.clone());
+        let _listener = Inline::spawn(async move {
+            while let Some(event) = events.recv().await {
+                if let Event::Connected(_) = event {
+                    let new = asking.publish("new", "").qos(QoS::AtLeastOnce);
+                    drop(new.start().await.expect("room"));
+                    drop(asking.subscribe("new").await);
+                }
+            }
+        });
+        link.resume(session_present);
+        let mut order = Vec::new();
+        link.run();
+        while matches!(&link.peer, Peer::Script(bytes) if !bytes.is_empty()) {
+            order.push(link.sent(|packet| match packet {
+                Packet::Publish(publish) => publish.topic.expect("a name").to_string(),
+                Packet::Subscribe(packet) => {
+                    let filter = packet.filters.iter().next().expect("a filter");
+                    format!("subscribe {}", filter.filter.as_str())
+                }
+                packet => panic!("{packet:?}"),
+            }));
+        }
+        let place = |name: &str| order.iter().position(|own| own == name);
+        assert!(
+            place("old") < place("new") && place("old").is_some(),
+            "{order:?}"
+        );
+        assert_eq!(order.last().map(String::as_str), Some("subscribe new"));
+        assert_eq!(place("subscribe kept").is_none(), session_present);
     }
 }

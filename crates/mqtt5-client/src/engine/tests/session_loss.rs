@@ -8,7 +8,7 @@ use crate::{
     AckMode, ConnectionErrorKind, Event, OnDrop, OnSessionLost, Options, PublishErrorKind, QoS,
     ReasonCode, RejectReason, Subscription,
 };
-use core::num::NonZeroU16;
+use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
 use mqtt5_proto::packet::Delivery;
 use mqtt5_proto::{Packet, Properties, Property};
@@ -322,6 +322,62 @@ fn after_a_stall_the_redelivery_hands_over_what_was_not_taken() {
     assert!(client.is_connected());
 }
 
+/// A client that holds more than it may, of a session that is lost.
+fn full_of_a_lost_session() -> (crate::Client, Subscription, Link) {
+    let options = reconnecting()
+        .inbound_bytes(120)
+        .maximum_packet_size(NonZeroU32::new(100).expect("not zero"))
+        .stall_timeout(Duration::from_secs(3));
+    let (client, subscription, mut link) = subscribed(options);
+    for id in 1..=2 {
+        link.send(publish("a", QoS::AtLeastOnce, id, &[b'x'; 60]));
+    }
+    link.resume(false);
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+    suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_2]);
+    assert!(!link.reading);
+    (client, subscription, link)
+}
+
+/// After a lost session, too: what it has lost will not come again, so it is not discarded by a stall on the next one.
+#[test]
+fn a_stall_discards_nothing_of_a_session_that_was_lost_before() {
+    let (client, mut subscription, mut link) = full_of_a_lost_session();
+    link.pass(Duration::from_secs(4));
+    link.reconnect();
+    link.sent_types();
+    link.send(accepted(true));
+    for _ in 1..=2 {
+        assert_eq!(take(&mut subscription).payload().len(), 60);
+    }
+    assert!(client.is_connected());
+}
+
+/// What stays after a stall does not keep an answer from being read that the application waits for before it takes that.
+#[test]
+fn what_stays_after_a_stall_lets_answers_through() {
+    let (client, mut subscription, mut link) = full_of_a_lost_session();
+    let mut publishing = Task::new(client.publish("b", "x").qos(QoS::AtLeastOnce));
+    assert!(publishing.is_pending());
+    link.pass(Duration::from_secs(4));
+    link.reconnect();
+    link.sent_types();
+    link.send(accepted(true));
+    let (id, dup, _) = published(&mut link);
+    assert!(dup && link.reading);
+    // One message may be before it, no more: that is what the client has asked for.
+    link.send(publish("a", QoS::AtLeastOnce, 1, &[b'x'; 60]));
+    link.send(Packet::Puback(acknowledgement(id, ReasonCode::SUCCESS)));
+    assert!(publishing.woken().is_ok());
+    link.send(publish("a", QoS::AtLeastOnce, 2, &[b'x'; 60]));
+    assert!(!link.reading);
+    for _ in 1..=4 {
+        drop(take(&mut subscription));
+    }
+    link.run();
+    assert!(link.reading);
+}
+
 /// What came before a message that one subscription has taken and another has not: the redelivery would bring it to the other one after that.
 #[test]
 fn a_stall_does_not_change_the_order_of_a_subscription() {
@@ -358,6 +414,48 @@ fn a_stall_does_not_change_the_order_of_a_subscription() {
         assert!(matches!(subscription.try_recv(), Ok(None)));
     }
     assert_eq!(link.sent_types(), ["PUBREC"]);
+}
+
+/// A subscription that acknowledges on arrival has the message: its redelivery is not handed over again, though another subscription has
+/// not taken it when the connection stalls.
+#[test]
+fn after_a_stall_nobody_gets_a_message_twice() {
+    let options = reconnecting()
+        .inbound_bytes(100)
+        .stall_timeout(Duration::from_secs(3));
+    let (client, mut slow, mut link) = subscribed(options);
+    let eager = client
+        .subscribe("a")
+        .qos(QoS::ExactlyOnce)
+        .ack_mode(AckMode::OnArrival);
+    let mut task = Task::new(eager);
+    assert!(task.is_pending());
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+    suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_2]);
+    let mut eager = task.woken().expect("granted");
+    let message = |id| publish("a", QoS::ExactlyOnce, id, &[b'x'; 60]);
+    let mut events = client.events();
+    for id in 1..=2 {
+        link.send(message(id));
+        drop(take(&mut eager));
+    }
+    link.pass(Duration::from_secs(4));
+    let stalled = core::iter::from_fn(|| events.try_recv()).any(|event| {
+        matches!(event, Event::Disconnected(error) if error.kind() == ConnectionErrorKind::ConsumerStalled)
+    });
+    assert!(stalled);
+    link.reconnect();
+    link.sent_types();
+    link.send(accepted(true));
+    drop(take(&mut slow));
+    for id in 1..=2 {
+        link.send(message(id));
+    }
+    assert!(matches!(eager.try_recv(), Ok(None)), "it had them");
+    assert_eq!(link.sent_types(), ["PUBREC"]);
+    drop(take(&mut slow));
+    assert_eq!(link.sent_types(), ["PUBREC"]);
+    assert!(matches!(slow.try_recv(), Ok(None)));
 }
 
 /// A pause holds over a lost connection: the next one is not read until the consumer has taken something.

@@ -2,6 +2,7 @@
 //! both directions.
 
 use super::executor::Task;
+use super::many::{Seen, Witness};
 use super::subscribe::subscribe;
 use super::{Link, Peer, reconnecting};
 use crate::{AckMode, Async, Client, Delivery, Message, OnDrop, Options, QoS, State, Subscription};
@@ -45,6 +46,8 @@ struct Model {
     link: Link,
     subscription: Subscription,
     publishes: Vec<(QoS, Task<Delivery>)>,
+    /// What the broker has taken on.
+    seen: Seen,
     /// Taken and not answered.
     held: Vec<Message>,
     /// What was handed over, in order.
@@ -61,17 +64,20 @@ impl Model {
             .receive_maximum(NonZeroU16::new(WINDOWS.1).expect("not zero"))
             .inbound_margin(0);
         let mut config = Config::default();
+        let seen = Seen::default();
         config.receive_maximum = WINDOWS.0;
+        config.access = Box::new(Witness(seen.clone()));
         let peer = Peer::Broker(Box::new(Broker::new(config)));
         let (client, mut link) = Link::new::<Async>(options, peer);
         link.run();
-        let subscription = client.subscribe("m").qos(QoS::ExactlyOnce);
+        let subscription = client.subscribe("m/+").qos(QoS::ExactlyOnce);
         let subscription = subscribe(&mut link, subscription);
         Self {
             client,
             link,
             subscription,
             publishes: Vec::new(),
+            seen,
             held: Vec::new(),
             received: Vec::new(),
             losses: 0,
@@ -82,7 +88,7 @@ impl Model {
         match step {
             Step::Publish(qos) => {
                 let number = self.publishes.len().to_string();
-                let publish = self.client.publish("m", number).qos(qos);
+                let publish = self.client.publish(format!("m/{number}"), number).qos(qos);
                 if let Ok(delivery) = publish.try_publish() {
                     self.publishes.push((qos, Task::new(delivery)));
                 }
@@ -108,6 +114,9 @@ impl Model {
         assert!(statistics.unacknowledged_publishes <= usize::from(WINDOWS.0));
         assert!(statistics.held_messages <= usize::from(WINDOWS.1) * (1 + self.losses));
         assert_eq!(statistics.protocol_errors, 0);
+        // The broker has everything that the application has not answered.
+        let waiting = self.link.broker().statistics().waiting;
+        assert!(self.losses > 0 || waiting >= self.held.len());
     }
 
     fn take(&mut self) -> bool {
@@ -163,6 +172,11 @@ fn check(steps: &[Step]) {
             outcome.is_ok() || (!is_kept && *qos == QoS::ExactlyOnce),
             "{number}"
         );
+    }
+    let seen = model.seen.lock().expect("not poisoned");
+    for (number, (qos, _)) in model.publishes.iter().enumerate() {
+        let times = seen.get(&format!("m/{number}")).copied().unwrap_or(0);
+        assert!(*qos == QoS::AtLeastOnce || times <= 1, "{number} twice");
     }
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
         let first = model.first_times(qos);

@@ -5,9 +5,10 @@ use super::subscribe::subscribe;
 use super::{Link, Peer, acknowledgement, online, options, publish, reconnecting, scripted};
 use crate::{
     Async, ConnectionErrorKind, DisconnectErrorKind, DisconnectReason, Event, PublishErrorKind,
-    QoS, ReasonCode, State, SubscribeErrorKind, UnsubscribeErrorKind,
+    QoS, ReasonCode, Reconnect, State, SubscribeErrorKind, UnsubscribeErrorKind,
 };
 use core::time::Duration;
+use mqtt5_broker::{Broker, Config};
 use mqtt5_proto::{Packet, Properties, Property};
 
 #[test]
@@ -38,6 +39,59 @@ fn a_disconnect_waits_for_what_was_accepted() {
         (Some(Event::Stopped), None)
     );
     assert!(link.finished);
+}
+
+/// S98: nobody waits for subscriptions of a client that leaves before it has ever got through, nor is told that they are missing.
+#[test]
+fn subscriptions_do_not_keep_a_client_that_is_not_connected() {
+    for is_handshaking in [false, true] {
+        let options = reconnecting().declare(crate::Filter::new("declared"));
+        let peer = match is_handshaking {
+            true => Peer::Script(Vec::new()),
+            false => Peer::Unreachable,
+        };
+        let (client, mut link) = Link::new::<Async>(options, peer);
+        link.run();
+        let mut subscribe = Task::new(client.subscribe("asked"));
+        assert!(subscribe.is_pending());
+        let mut disconnect = Task::new(client.disconnect());
+        assert!(disconnect.is_pending() || !is_handshaking);
+        link.run();
+        if is_handshaking {
+            assert_eq!(link.sent_types(), ["CONNECT", "DISCONNECT"]);
+            link.cut();
+        }
+        assert_eq!(client.state(), State::Stopped, "{is_handshaking}");
+        assert!(disconnect.poll() == core::task::Poll::Ready(Ok(())));
+        assert_eq!(
+            subscribe.woken().map_err(|error| error.kind()).err(),
+            Some(SubscribeErrorKind::Closed)
+        );
+    }
+}
+
+/// What was accepted for publishing has the drain time to get through, and so has an unsubscribe: the session may outlive the client.
+#[test]
+fn publishes_and_unsubscribes_may_wait_for_the_connection() {
+    for publishes in [false, true] {
+        let (client, mut link) = Link::new::<Async>(reconnecting(), Peer::Script(Vec::new()));
+        link.run();
+        let mut publish = Task::new(client.publish("t", "x").qos(QoS::AtLeastOnce));
+        let mut unsubscribe = Task::new(client.unsubscribe("a"));
+        assert!(match publishes {
+            true => publish.is_pending(),
+            false => unsubscribe.is_pending(),
+        });
+        let mut disconnect = Task::new(client.disconnect());
+        assert!(disconnect.is_pending());
+        assert_eq!(link.sent_types(), ["CONNECT"]);
+        link.send(super::accepted(false));
+        let expected = match publishes {
+            true => "PUBLISH",
+            false => "UNSUBSCRIBE",
+        };
+        assert_eq!(link.sent_types(), [expected]);
+    }
 }
 
 #[test]
@@ -140,6 +194,57 @@ fn a_disconnect_before_the_connection_cancels_it() {
         (disconnect.woken(), client.state()),
         (Ok(()), State::Stopped)
     );
+}
+
+/// T116: after each number of steps, with and without something to do, with a server and without: it ends, nobody waits for ever, and
+/// nothing is left.
+#[test]
+fn disconnecting_at_any_moment_leaves_nothing() {
+    for steps in 0..50 {
+        for is_busy in [false, true] {
+            for (is_there, drops) in [(true, false), (true, true), (false, false), (false, true)] {
+                let case = format!("{steps} {is_busy} {is_there} {drops}");
+                let peer = match is_there {
+                    true => Peer::Broker(Box::new(Broker::new(Config::default()))),
+                    false => Peer::Refusing,
+                };
+                let policy = Reconnect::default().retry_first(true);
+                let (client, mut link) = Link::new::<Async>(reconnecting().reconnect(policy), peer);
+                let publish = client.publish("a", "x").qos(QoS::ExactlyOnce);
+                let (mut publish, mut subscribe) =
+                    (Task::new(publish), Task::new(client.subscribe("a")));
+                if is_busy {
+                    assert!(publish.is_pending() && subscribe.is_pending(), "{case}");
+                }
+                for _ in 0..steps {
+                    if !link.step() {
+                        link.pass(Duration::from_millis(100));
+                    }
+                }
+                if drops {
+                    drop((publish, subscribe));
+                    drop(client);
+                } else {
+                    let mut disconnect = Task::new(client.disconnect());
+                    let ended = disconnect.poll();
+                    link.pass(Duration::from_secs(10));
+                    assert!(ended.is_ready() || disconnect.poll().is_ready(), "{case}");
+                    if is_busy {
+                        assert!(publish.poll().is_ready(), "{case}");
+                        assert!(subscribe.poll().is_ready(), "{case}");
+                    }
+                }
+                link.pass(Duration::from_secs(10));
+                assert!(link.finished && link.attempt.is_none(), "{case}");
+                if is_there {
+                    assert_eq!(link.broker().statistics().connections, 0, "{case}");
+                }
+                link.dialed.clear();
+                link.pass(Duration::from_secs(300));
+                assert!(link.dialed.is_empty(), "{case}");
+            }
+        }
+    }
 }
 
 /// T147, T149: nobody waits for a write that never ends.

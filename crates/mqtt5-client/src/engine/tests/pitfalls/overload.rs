@@ -63,7 +63,7 @@ fn pitfall_35_no_message_is_lost_without_a_word() {
 }
 
 /// A million tiny messages for an application that takes one in a thousand: QoS 0 is dropped and counted, or not read; above it nothing
-/// is acknowledged that was not taken, and the server holds back.
+/// is acknowledged that was not taken, and the server holds back. T138.
 #[test]
 fn hb_49_a_flood_of_tiny_messages() {
     const CHUNK: usize = 1_000;

@@ -177,7 +177,7 @@ fn pitfall_3_an_identifier_that_is_used_again_is_a_new_message() {
     }
 }
 
-/// PUBCOMP 0x92 after PUBREL was sent again is the success of an exchange that the server had completed. D26.
+/// PUBCOMP 0x92 after PUBREL was sent again is the success of an exchange that the server had completed. D26, T137.
 #[test]
 fn pitfall_7_an_exchange_that_the_server_has_completed_is_a_success() {
     let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);

@@ -172,7 +172,8 @@ fn pitfall_21_who_takes_nothing_holds_nobody_back() {
             link.run();
         }
         assert!(kept >= 500, "{kept}: no QoS 1 message is lost");
-        assert!(matches!(silent.try_recv(), Some(Event::Lagged(_))) || silent.try_recv().is_some());
+        let untaken = core::iter::from_fn(|| silent.try_recv()).count();
+        assert!(untaken > 10, "{untaken}");
         assert!(client.is_connected());
     }
 }

@@ -1,0 +1,131 @@
+//! Servers (4.11): a client asks those that it was given, and others only when it was to follow whoever names them.
+
+use mqtt5_client::{ReasonCode, Retry};
+
+/// What one process may dial.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    list: Vec<Server>,
+    follows: bool,
+    /// Redirects that were followed since the last stable connection.
+    hops: usize,
+    /// Another server that the present one has named.
+    told: Option<Told>,
+    current: Option<Server>,
+    is_asked: bool,
+    /// It may have looked at what it was told, or not.
+    is_lost: bool,
+    /// Since the last stable connection a server said that it is not to be asked again.
+    is_unwelcome: bool,
+}
+
+/// A server, and whether it may know the user name.
+#[derive(Clone, Debug)]
+struct Server {
+    host: String,
+    is_trusted: bool,
+}
+
+#[derive(Debug)]
+struct Told {
+    hosts: Vec<String>,
+    is_permanent: bool,
+}
+
+impl Routes {
+    /// With `is_asked` the application has a say in each attempt, and where a redirect leads is not foreseen.
+    pub(crate) fn new(hosts: &[&str], follows: bool, is_asked: bool) -> Self {
+        let own = |host: &&str| Server {
+            host: (*host).to_owned(),
+            is_trusted: true,
+        };
+        Self {
+            list: hosts.iter().map(own).collect(),
+            follows,
+            hops: 0,
+            told: None,
+            current: None,
+            is_asked,
+            is_lost: false,
+            is_unwelcome: false,
+        }
+    }
+
+    /// The server refuses or ends the connection, and perhaps names others; `looked` says whether the client has seen that for certain.
+    pub(crate) fn told(
+        &mut self,
+        reason: ReasonCode,
+        retry: Retry,
+        named: Option<&str>,
+        looked: bool,
+    ) {
+        self.is_unwelcome |= retry == Retry::Stop;
+        let Some(reference) = named else { return };
+        self.is_lost |= !looked || self.is_asked;
+        self.told = Some(Told {
+            hosts: reference.split(' ').map(str::to_owned).collect(),
+            is_permanent: reason == ReasonCode::SERVER_MOVED,
+        });
+    }
+
+    /// The client ends the connection itself.
+    pub(crate) fn leaves(&mut self) {
+        self.is_lost |= self.told.is_some();
+    }
+
+    /// A connection is over.
+    pub(crate) fn ended(&mut self, was_stable: bool) {
+        if was_stable {
+            self.hops = 0;
+        }
+    }
+
+    /// An attempt begins; tells what is wrong with its server, if anything is.
+    pub(crate) fn dial(&mut self, host: &str) -> Option<String> {
+        let told = self.told.take();
+        if self.is_lost {
+            return None;
+        }
+        if let Some(told) = told.filter(|_| self.follows && self.hops < HOPS) {
+            return self.follow(told, host);
+        }
+        self.current = self.list.iter().find(|server| server.host == host).cloned();
+        let wrong = self.current.is_none();
+        wrong.then(|| format!("dials {host}, and was given {:?}", self.list))
+    }
+
+    fn follow(&mut self, told: Told, host: &str) -> Option<String> {
+        let from = self.current.take()?;
+        let server = |host: String| Server {
+            is_trusted: from.is_trusted && host == from.host,
+            host,
+        };
+        let targets: Vec<Server> = told.hosts.into_iter().map(server).collect();
+        self.hops += 1;
+        self.current = targets.first().cloned();
+        let right = self
+            .current
+            .as_ref()
+            .is_some_and(|server| server.host == host);
+        let wrong = (!right).then(|| format!("dials {host}, and was sent to {targets:?}"));
+        if told.is_permanent {
+            self.list = targets;
+        }
+        wrong
+    }
+
+    /// Whether the broker may be one that it does not ask any more, though another server never answers.
+    pub(crate) fn is_unwelcome(&self) -> bool {
+        self.is_unwelcome
+    }
+
+    /// Whether the server that is asked now may know the user name, if that is certain.
+    pub(crate) fn is_trusted(&self) -> Option<bool> {
+        let current = self.current.as_ref();
+        let current = current.filter(|_| !self.is_lost && !self.is_asked);
+        current.map(|server| server.is_trusted)
+    }
+}
+
+/// How many redirects a client follows in a row.
+const HOPS: usize = 3;
