@@ -450,4 +450,4 @@ impl BrokerOptions {
 /// The longest first wait before another attempt.
 pub(crate) const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 /// How many messages a subscription queues unless it is to be full soon.
-const QUEUED_MESSAGES: usize = 65_536;
+pub(crate) const QUEUED_MESSAGES: usize = 65_536;

@@ -8,8 +8,8 @@ use mqtt5_proto::PacketType;
 
 use crate::link::Direction;
 use crate::options::{
-    Acknowledging, BROKERS, CLOSED, Dropping, FORBIDDEN, SILENT, Testament, WorldOptions,
-    choose_quality,
+    Acknowledging, BROKERS, CLOSED, ClientOptions, Dropping, FORBIDDEN, QUEUED_MESSAGES, SILENT,
+    Testament, WorldOptions, choose_quality,
 };
 use crate::plan::{Act, BrokerFault, Dialing, Draft, How, Leaving, Plan, Question, Step, Wish};
 use crate::random::Random;
@@ -75,6 +75,7 @@ impl Plan {
             steps.extend(reuse(&mut random, clients, end));
         }
         steps.extend(further(&options, &mut Random::fork(seed, 5)));
+        steps.extend(overfill(&options, &mut Random::fork(seed, 6)));
         steps.sort_by_key(|step| step.at);
         Self {
             seed,
@@ -199,6 +200,48 @@ fn trouble(random: &mut Random) -> BrokerFault {
         mishap,
         times: random.between(1, 3) as u32,
     }
+}
+
+/// A subscription is left while its queue is full and nothing is read.
+fn overfill(options: &WorldOptions, random: &mut Random) -> Vec<Step> {
+    let is_small = |client: &ClientOptions| client.queued_messages < QUEUED_MESSAGES;
+    let Some(holder) = options.clients.iter().position(is_small) else {
+        return Vec::new();
+    };
+    let begin = random.between(3_000, 6_000);
+    let leaving = random.pick(&[Leaving::Drop, Leaving::Unsubscribe]);
+    let acts = [
+        (
+            0,
+            Act::Subscribe(Wish {
+                filters: vec![("b/y", QoS::AtMostOnce)],
+                acknowledging: Acknowledging::OnTake,
+                pace: Duration::from_secs(4),
+                timeout: None,
+            }),
+        ),
+        (
+            1_000,
+            Act::Publish(Draft {
+                topic: "b/y",
+                qos: QoS::AtMostOnce,
+                retain: false,
+                size: 10,
+                expiry: None,
+                timeout: None,
+                how: How::Start,
+                count: 15,
+            }),
+        ),
+        (2_000, Act::Leave(leaving)),
+        (2_000, Act::Leave(leaving)),
+    ];
+    let steps = acts.map(|(after, act)| Step {
+        at: Duration::from_millis((begin + after) as u64),
+        client: holder,
+        act,
+    });
+    steps.into()
 }
 
 /// Messages are held when their session is lost unseen; messages of the next session have the same identifiers.

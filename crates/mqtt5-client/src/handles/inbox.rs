@@ -261,14 +261,16 @@ impl Inbox {
     }
 
     /// Ends the subscription by itself, and gives the slot of the answer.
-    pub(super) fn end(&mut self, waker: &mut Option<Waker>) -> Result<Key, UnsubscribeErrorKind> {
+    pub(super) fn end(&mut self, deadline: Option<Instant>) -> Result<Key, UnsubscribeErrorKind> {
         let now = self.shared.now();
         let mut engine = self.shared.lock();
-        let slot = engine.end_subscription(now, self.local, waker)?;
-        engine.release(now, self.local, &self.batch);
-        drop(engine);
-        self.batch.clear();
-        Ok(slot)
+        let slot = engine.end_subscription(now, self.local, deadline);
+        if !engine.is_closed() {
+            engine.release(now, self.local, &self.batch);
+            drop(engine);
+            self.batch.clear();
+        }
+        slot
     }
 }
 

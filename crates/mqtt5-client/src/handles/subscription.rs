@@ -59,7 +59,8 @@ impl<M: Mode> Subscription<M> {
         }
     }
 
-    /// The filters with what the server granted: the QoS, or a refusal if the call allowed one.
+    /// The filters with what the server granted: the QoS, or a refusal if the call allowed one;
+    /// [`NO_SUBSCRIPTION_EXISTED`](ReasonCode::NO_SUBSCRIPTION_EXISTED) for a filter that was unsubscribed before it could be asked for.
     pub fn granted(&self) -> impl Iterator<Item = Granted<'_>> {
         self.results
             .iter()
@@ -127,10 +128,19 @@ impl Subscription<Async> {
 
     /// Ends the subscription and waits for the server's answer about the filters that nobody else in this client wants.
     ///
+    /// It has ended whatever comes of that, and the server is told in any case: at the next connection if there is none. Whoever does
+    /// not want to wait for one gets [`NotConnected`](crate::UnsubscribeErrorKind::NotConnected), as
+    /// [`offline_subscribe`](crate::Options::offline_subscribe) says.
+    ///
     /// Dropping the future does not take it back. Nothing happens before the first poll, except that dropping the unpolled future
     /// drops the subscription.
     pub fn unsubscribe(self) -> Unsubscribing<Async> {
-        Unsubscribing::of_subscription(self.inbox)
+        Unsubscribing::of_subscription(self.inbox, None)
+    }
+
+    /// As [`unsubscribe`](Self::unsubscribe), waiting for so long, counted from the first poll.
+    pub fn unsubscribe_timeout(self, timeout: Duration) -> Unsubscribing<Async> {
+        Unsubscribing::of_subscription(self.inbox, Some(timeout))
     }
 }
 
@@ -153,15 +163,27 @@ impl Subscription<Blocking> {
 
     /// Ends the subscription and waits for the server's answer about the filters that nobody else in this client wants.
     ///
+    /// It has ended whatever comes of that, and the server is told in any case: at the next connection if there is none. Whoever does
+    /// not want to wait for one gets [`NotConnected`](crate::UnsubscribeErrorKind::NotConnected), as
+    /// [`offline_subscribe`](crate::Options::offline_subscribe) says.
+    ///
     /// # Errors
     ///
     /// See [`UnsubscribeErrorKind`](crate::UnsubscribeErrorKind).
     pub fn unsubscribe(self) -> Result<crate::Unsubscribed, crate::UnsubscribeError> {
-        let shared = self.inbox.shared().clone();
-        wait(
-            &shared,
-            Unsubscribing::<Blocking>::of_subscription(self.inbox),
-        )
+        Unsubscribing::<Blocking>::of_subscription(self.inbox, None).wait()
+    }
+
+    /// As [`unsubscribe`](Self::unsubscribe), waiting for so long.
+    ///
+    /// # Errors
+    ///
+    /// See [`UnsubscribeErrorKind`](crate::UnsubscribeErrorKind).
+    pub fn unsubscribe_timeout(
+        self,
+        timeout: Duration,
+    ) -> Result<crate::Unsubscribed, crate::UnsubscribeError> {
+        Unsubscribing::<Blocking>::of_subscription(self.inbox, Some(timeout)).wait()
     }
 }
 

@@ -190,10 +190,10 @@ impl Target {
 }
 
 impl<M: Mode> Unsubscribing<M> {
-    pub(super) fn of_subscription(inbox: Inbox) -> Self {
+    pub(super) fn of_subscription(inbox: Inbox, timeout: Option<Duration>) -> Self {
         Self {
             target: Target::Subscription(inbox),
-            timeout: None,
+            timeout,
             stage: Stage::New,
             room: Room::default(),
             mode: PhantomData,
@@ -207,7 +207,7 @@ impl<M: Mode> Unsubscribing<M> {
     ) -> Poll<Result<Key, UnsubscribeError>> {
         let (shared, request) = match &mut self.target {
             Target::Subscription(inbox) => {
-                return Poll::Ready(inbox.end(&mut None).map_err(Into::into));
+                return Poll::Ready(inbox.end(deadline).map_err(Into::into));
             }
             Target::Filters(shared, request) => (shared, request),
         };

@@ -203,7 +203,8 @@ impl Options {
         offline_qos0: Offline;
         /// Sets what a QoS 1 or 2 publish does without a connection; [`Offline::Wait`] by default.
         offline_qos12: Offline;
-        /// Sets what a subscribe or unsubscribe does without a connection; [`Offline::Wait`] by default.
+        /// Sets what a subscribe or unsubscribe does without a connection; [`Offline::Wait`] by default. The end of a
+        /// [`Subscription`](crate::Subscription) is told to the server in any case.
         offline_subscribe: Offline;
         /// Bounds the messages that wait for a connection: 10,000 messages and 64 MiB by default, none of them zero.
         offline_queue: Bound;

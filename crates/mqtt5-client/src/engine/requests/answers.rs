@@ -163,11 +163,12 @@ impl Engine {
         });
     }
 
+    /// What the server has granted for a filter that need not be asked for, or is not any more.
     pub(super) fn granted(&self, filter: Key) -> ReasonCode {
-        self.registry
-            .wanted(filter)
-            .and_then(|wanted| wanted.granted)
-            .unwrap_or(ReasonCode::SUCCESS)
+        match self.registry.wanted(filter) {
+            Some(wanted) => wanted.granted.unwrap_or(ReasonCode::SUCCESS),
+            None => ReasonCode::NO_SUBSCRIPTION_EXISTED,
+        }
     }
 
     pub(super) fn settle_filter(

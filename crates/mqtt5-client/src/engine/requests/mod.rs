@@ -153,36 +153,53 @@ impl Engine {
         &mut self,
         now: Instant,
         local: Key,
-        waker: &mut Option<Waker>,
+        deadline: Option<Instant>,
     ) -> Result<Key, UnsubscribeErrorKind> {
         if self.is_closed() {
             return Err(UnsubscribeErrorKind::Closed);
         }
         let (kept, gone) = self.leave_filters(now, local);
         self.forget_call(local);
-        let slot = self.open_timed(Stage::Unsubscribe, None, waker.take());
-        if gone.is_empty() {
+        let result = if gone.is_empty() {
             let results = kept
                 .into_iter()
                 .map(|name| (name.into(), ReasonCode::SUCCESS))
                 .collect();
-            self.operations
-                .finish(slot, Outcome::Unsubscribed(Ok(results)), &mut self.wakes);
+            let slot = self.open_timed(Stage::Unsubscribe, None, None);
+            let outcome = Outcome::Unsubscribed(Ok(results));
+            self.operations.finish(slot, outcome, &mut self.wakes);
+            Ok(slot)
         } else {
-            let names = gone.into_iter().map(|filter| filter.name.into()).collect();
-            let call = UnsubscribeCall {
-                turn: self.requests.next_turn(),
-                names,
-                properties: PropertyList::default(),
-                slot: Some(slot),
-            };
-            self.requests.put(Request::Unsubscribe(call));
-            self.pump_requests(now);
-        }
+            self.tell_end(now, gone, deadline)
+        };
         // Nobody will take what is left: it must not keep the answer from being read.
         let left = self.registry.local_mut(local);
         let left = left.map(|local| core::mem::take(&mut local.queue));
         self.release(now, local, &left.unwrap_or_default());
+        result
+    }
+
+    /// Unsubscribes what nobody wants any more. Whoever does not want to wait for a connection need not, but the server is told.
+    fn tell_end(
+        &mut self,
+        now: Instant,
+        gone: Vec<Abandoned>,
+        deadline: Option<Instant>,
+    ) -> Result<Key, UnsubscribeErrorKind> {
+        if self.fails_offline() {
+            self.give_up(now, gone);
+            return Err(UnsubscribeErrorKind::NotConnected);
+        }
+        let slot = self.open_timed(Stage::Unsubscribe, deadline, None);
+        let names = gone.into_iter().map(|filter| filter.name.into()).collect();
+        let call = UnsubscribeCall {
+            turn: self.requests.next_turn(),
+            names,
+            properties: PropertyList::default(),
+            slot: Some(slot),
+        };
+        self.requests.put(Request::Unsubscribe(call));
+        self.pump_requests(now);
         Ok(slot)
     }
 
@@ -260,10 +277,14 @@ impl Engine {
         if self.is_closed() {
             return Err(closed);
         }
-        if self.state() != State::Online && self.config.offline_subscribe == Offline::Fail {
+        if self.fails_offline() {
             return Err(not_connected);
         }
         Ok(self.requests.len() < self.config.offline_queue.messages)
+    }
+
+    fn fails_offline(&self) -> bool {
+        self.state() != State::Online && self.config.offline_subscribe == Offline::Fail
     }
 
     /// Takes a subscription out of its filters; gives the names that others still want, and what nobody wants.

@@ -42,6 +42,7 @@ mod subscriptions_model;
 mod told;
 mod transmit;
 mod unanswered_subscribes;
+mod unsubscribing;
 mod waking;
 
 use crate::driver::{Action, Attempt, Driver, Host};
