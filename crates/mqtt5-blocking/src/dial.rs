@@ -4,8 +4,8 @@ use crate::link::NO_SIGNAL;
 use crate::threads::{Threads, spawn};
 use core::time::Duration;
 use mqtt5_client::{DialError, DialErrorKind, Endpoint};
-use mqtt5_transport::{DialReport, SharedPipe, Stack, TcpSettings, dial};
-use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use mqtt5_transport::{DialReport, SharedPipe, Stack, dial};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
@@ -45,35 +45,29 @@ pub(crate) fn open(
     Ok(pipe.map(|pipe| (socket, pipe)))
 }
 
-/// Starts a thread that connects a socket to the address and reports.
+/// Starts a thread that connects a socket to the peer and reports.
 fn connect(
-    address: SocketAddr,
+    peer: SocketAddr,
     stack: &Stack,
     all: &mut Vec<Arc<Socket>>,
     to: Sender<DialReport>,
 ) -> io::Result<()> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    let socket = Arc::new(socket);
-    set_options(&SockRef::from(&*socket), stack.tcp())?;
+    let socket = Arc::new(Socket::new(Domain::for_address(peer), Type::STREAM, None)?);
+    socket.set_tcp_nodelay(stack.tcp().nodelay)?;
+    if let Some(time) = stack.tcp().keepalive {
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time))?;
+    }
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    socket.set_tcp_user_timeout(stack.tcp().user_timeout)?;
     let (connecting, number) = (socket.clone(), all.len());
     spawn("mqtt5-dial", move || {
-        let connected = connecting.connect_timeout(&address.into(), LIMIT);
+        let connected = connecting.connect_timeout(&peer.into(), LIMIT);
         drop(connecting);
         let report = connected.map(|()| number).map_err(|error| error.kind());
         // Another address may have been faster.
         let _ = to.send(Some(report));
     })?;
     all.push(socket);
-    Ok(())
-}
-
-fn set_options(socket: &SockRef<'_>, settings: &TcpSettings) -> io::Result<()> {
-    socket.set_tcp_nodelay(settings.nodelay)?;
-    if let Some(time) = settings.keepalive {
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time))?;
-    }
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    socket.set_tcp_user_timeout(settings.user_timeout)?;
     Ok(())
 }
 
@@ -100,7 +94,7 @@ mod tests {
             tcp.user_timeout = user_timeout.map(Duration::from_secs);
             let mut settings = Settings::default();
             settings.tcp = tcp.clone();
-            let stack = Stack::new(&endpoint, &settings).expect("TCP");
+            let stack = Stack::new(&endpoint, &settings, true).expect("TCP");
             let (mut all, (sender, reports)) = (Vec::new(), mpsc::channel());
             connect(address, &stack, &mut all, sender).expect("a thread");
             assert!(matches!(reports.recv(), Ok(Some(Ok(0)))));
