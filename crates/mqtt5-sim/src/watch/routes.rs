@@ -89,6 +89,8 @@ impl Routes {
             return None;
         }
         self.current = own.cloned();
+        // Where it was sent to failed: that ends the row.
+        self.hops = 0;
         let wrong = self.current.is_none();
         wrong.then(|| format!("dials {host}, and was given {:?}", self.list))
     }
