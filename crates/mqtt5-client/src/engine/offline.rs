@@ -134,7 +134,12 @@ impl Waiting {
     }
 
     /// The number of the retained message that this one makes needless: the last of its topic, unless that is surer to arrive.
-    pub(super) fn superseded_by(&self, now: Instant, draft: &Draft<'_>) -> Option<u64> {
+    pub(super) fn superseded_by(
+        &self,
+        now: Instant,
+        draft: &Draft<'_>,
+        is_droppable: bool,
+    ) -> Option<u64> {
         let outbound = &draft.outbound;
         let number = *self.retained.get(outbound.topic.as_str())?;
         let older = self.get(number)?;
@@ -143,7 +148,8 @@ impl Waiting {
             (Some(_), None) => false,
             (Some(newer), Some(older)) => newer >= older,
         };
-        (outbound.qos >= older.qos && outlasts).then_some(number)
+        let stays = older.is_droppable || !is_droppable;
+        (outbound.qos >= older.qos && outlasts && stays).then_some(number)
     }
 
     /// Takes the number of the next message.
@@ -153,22 +159,10 @@ impl Waiting {
     }
 
     /// Takes out the oldest message that may be dropped; `None` when not even all of those would make room for so many bytes.
-    pub(super) fn drop_oldest(
-        &mut self,
-        bytes: usize,
-        bound: Bound,
-        superseded: Option<u64>,
-    ) -> Option<Kept> {
+    pub(super) fn drop_oldest(&mut self, bytes: usize, bound: Bound) -> Option<Kept> {
         let oldest = *self.droppable.first()?;
         let mut rest = self.load;
         rest.remove(self.droppable_load);
-        if let Some(older) = superseded.and_then(|number| self.get(number)) {
-            rest.remove(if older.is_droppable {
-                Load::default()
-            } else {
-                older.load()
-            });
-        }
         if rest.is_full_for(bytes, bound) {
             return None;
         }

@@ -288,9 +288,10 @@ impl Engine {
         if bytes > bound.bytes {
             return Err(PublishErrorKind::TooLarge.into());
         }
+        let is_droppable = policy == Offline::Queue(QueueFull::DropOldest);
         let compacts = outbound.retain && self.config.compact_retained;
         let superseded = if compacts {
-            self.waiting.superseded_by(now, draft)
+            self.waiting.superseded_by(now, draft, is_droppable)
         } else {
             None
         };
@@ -301,7 +302,7 @@ impl Engine {
                     return Err(PublishErrorKind::QueueFull.into());
                 }
                 Offline::Queue(QueueFull::DropOldest) => {
-                    let oldest = self.waiting.drop_oldest(bytes, bound, superseded);
+                    let oldest = self.waiting.drop_oldest(bytes, bound);
                     let Some(oldest) = oldest else {
                         return Err(PublishErrorKind::QueueFull.into());
                     };
@@ -315,7 +316,7 @@ impl Engine {
         let stage = Stage::Waiting(self.waiting.next_number());
         let slot = self.open_timed(stage, draft.deadline, waker.take());
         let mut kept = Kept::new(now, draft, properties, slot);
-        kept.is_droppable = policy == Offline::Queue(QueueFull::DropOldest);
+        kept.is_droppable = is_droppable;
         if compacts {
             self.waiting.push_last_of_topic(kept);
         } else {

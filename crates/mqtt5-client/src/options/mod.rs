@@ -209,8 +209,8 @@ impl Options {
         /// Bounds the messages that wait for a connection: 10,000 messages and 64 MiB by default, none of them zero.
         offline_queue: Bound;
         /// Sets whether a retained message that waits for a connection makes an older one for the same topic needless, which then ends as
-        /// `Superseded`; no by default. One that has a lower QoS, or expires or times out earlier, does not: it might be gone before it is
-        /// sent. Whoever withdraws the newer one leaves neither.
+        /// `Superseded`; no by default. One that has a lower QoS, or expires or times out earlier, or may be dropped where the older one may
+        /// not, does not: it might be gone before it is sent. Whoever withdraws the newer one leaves neither.
         compact_retained: bool;
         /// Sets what a QoS 0 publish does on a connection that cannot take it at once; [`Congestion::Wait`] by default.
         congestion_qos0: Congestion;

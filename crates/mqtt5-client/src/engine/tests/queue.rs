@@ -246,6 +246,32 @@ fn a_message_is_superseded_only_by_one_that_outlasts_it() {
     }
 }
 
+/// N19: one that makes room for others when the queue is full makes none needless that does not.
+#[test]
+fn what_stays_is_not_superseded_by_what_may_be_dropped() {
+    let bound = Bound {
+        messages: 2,
+        bytes: 1 << 20,
+    };
+    let options = patient()
+        .compact_retained(true)
+        .offline_queue(bound)
+        .offline_qos0(Offline::Wait)
+        .offline_qos12(Offline::Queue(QueueFull::DropOldest));
+    let (client, mut link) = offline(options);
+    let mut stays = Task::new(client.publish("t", "1").retain(true));
+    assert!(stays.is_pending());
+    let droppable = |topic, payload| client.publish(topic, payload).qos(QoS::AtLeastOnce);
+    let mut newer = Task::new(droppable("t", "2").retain(true));
+    assert!(newer.is_pending());
+    assert_eq!(ended(&mut stays), None);
+    let mut other = Task::new(droppable("u", "3"));
+    assert!(other.is_pending());
+    assert_eq!(ended(&mut newer), Some(PublishErrorKind::Dropped));
+    connect(&mut link);
+    assert_eq!(sent(&mut link, 2), ["1", "3"]);
+}
+
 /// S42, D35: what waits can be taken back, whatever its place.
 #[test]
 fn what_waits_can_be_withdrawn() {
