@@ -134,11 +134,7 @@ impl Engine {
         }
         self.release_awaited(now);
         self.discard_abandoned(now);
-        let clean_start = match self.config.resume {
-            Resume::Never => true,
-            Resume::AssumeSession => false,
-            Resume::WhenKnown => !self.machine.has_session(),
-        };
+        let clean_start = self.clean_start();
         let Connecting {
             client_id,
             credentials,
@@ -160,6 +156,20 @@ impl Engine {
         self.connecting.is_session_in_doubt |= self.connecting.is_unanswered;
         self.connecting.is_unanswered = true;
         self.change(Input::Dialed)
+    }
+
+    /// Whether the next CONNECT resumes the session that there was.
+    pub(super) fn resumes(&self) -> bool {
+        !self.clean_start() && self.machine.has_session()
+    }
+
+    /// The Clean Start of the next CONNECT.
+    fn clean_start(&self) -> bool {
+        match self.config.resume {
+            Resume::Never => true,
+            Resume::AssumeSession => false,
+            Resume::WhenKnown => !self.machine.has_session(),
+        }
     }
 
     /// The transport of this attempt could not be opened.

@@ -207,8 +207,10 @@ impl Engine {
         if !core::mem::take(&mut self.pause.has_stalled) {
             return;
         }
+        let resumes = self.resumes();
         let machine = &mut self.machine;
-        self.held.discard_untouched(|token| machine.forget(token));
+        self.held
+            .discard_untouched(|token| resumes && machine.forget(token));
         let held = &self.held;
         for (_, local) in self.registry.locals_mut() {
             local

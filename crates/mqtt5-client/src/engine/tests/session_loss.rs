@@ -339,6 +339,26 @@ fn full_of_a_lost_session() -> (crate::Client, Subscription, Link) {
     (client, subscription, link)
 }
 
+/// Nor is anything discarded where the next CONNECT ends the session.
+#[test]
+fn a_stall_discards_nothing_that_a_clean_start_gives_up() {
+    let options = reconnecting()
+        .clean_start(true)
+        .inbound_bytes(100)
+        .stall_timeout(Duration::from_secs(3));
+    let (_client, mut subscription, mut link) = subscribed(options);
+    for id in 1..=2 {
+        link.send(publish("a", QoS::AtLeastOnce, id, &[b'0' + id as u8; 60]));
+    }
+    link.pass(Duration::from_secs(4));
+    link.reconnect();
+    assert_eq!(link.sent_types(), ["DISCONNECT", "CONNECT"]);
+    link.send(accepted(false));
+    for payload in [b'1', b'2'] {
+        assert_eq!(take(&mut subscription).payload(), [payload; 60]);
+    }
+}
+
 /// After a lost session, too: what it has lost will not come again, so it is not discarded by a stall on the next one.
 #[test]
 fn a_stall_discards_nothing_of_a_session_that_was_lost_before() {
