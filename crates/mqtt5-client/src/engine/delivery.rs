@@ -161,6 +161,13 @@ impl Held {
         true
     }
 
+    /// Notes that a subscription has a message to take again that it had taken.
+    pub(super) fn put_back(&mut self, key: Key) {
+        if let Some(message) = self.messages.get_mut(key) {
+            message.waiting += 1;
+        }
+    }
+
     /// Whether one subscription has a message, and has not taken it.
     pub(super) fn is_untaken_by_one(&self, key: Key) -> bool {
         let message = self.messages.get(key);

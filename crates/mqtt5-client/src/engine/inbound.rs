@@ -120,6 +120,11 @@ impl Engine {
         self.held.hand_over(hold)
     }
 
+    /// A message that was taken is to be taken again.
+    pub(crate) fn put_back(&mut self, hold: Key) {
+        self.held.put_back(hold);
+    }
+
     /// Takes a message and answers for it at once; `false` when it must not be handed over any more.
     pub(crate) fn take_and_answer(&mut self, now: Instant, subscription: Key, hold: Key) -> bool {
         self.take_held(hold) && self.answer(now, subscription, hold, None)

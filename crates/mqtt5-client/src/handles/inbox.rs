@@ -132,6 +132,7 @@ impl Inbox {
     /// Gives a message back that was lent and has not been answered for: it is the next one again.
     pub(super) fn put_back(&mut self, mut message: Message) {
         if let Some(answer) = message.take_answer() {
+            self.shared.lock().put_back(answer.hold);
             self.batch.push_front(Entry {
                 message: message.content(),
                 hold: Some(answer.hold),

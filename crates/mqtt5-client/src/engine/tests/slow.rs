@@ -2,8 +2,9 @@
 
 use super::consumers::{OK, answers, subscribed, take};
 use super::executor::{Flag, Task, now};
-use super::{acknowledgement, options, publish};
+use super::{accepted, acknowledgement, options, publish, reconnecting};
 use crate::{Bound, ConnectionErrorKind, Event, Overflow, QoS, ReasonCode};
+use core::future::pending;
 use core::time::Duration;
 use mqtt5_proto::Packet;
 
@@ -391,4 +392,38 @@ fn a_queue_that_pins_more_than_it_holds_copies_its_small_messages() {
     }
     assert!(blocks.len() < 32, "spread over {} chunks", blocks.len());
     assert_eq!(client.statistics().messages_unmatched, 64);
+}
+
+/// E1: a handler that was cancelled and begins again has taken its message once: the other subscription has still to take it, and gets
+/// what came before it first.
+#[test]
+fn a_handler_that_begins_again_does_not_change_the_order_of_others() {
+    let options = reconnecting()
+        .inbound_bytes(190)
+        .stall_timeout(Duration::from_secs(3));
+    let (client, mut slow, mut link) = subscribed(options);
+    let message = |id: u16| publish("a", QoS::AtLeastOnce, id, &[0; 60]);
+    link.send(message(1));
+    let mut task = Task::new(client.subscribe("a").qos(QoS::AtLeastOnce));
+    assert!(task.is_pending());
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+    super::subscribe::suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_1]);
+    let mut handled = task.woken().expect("granted");
+    for id in 2..=3 {
+        link.send(message(id));
+    }
+    for _ in 1..=2 {
+        assert!(Task::new(handled.handle_each(|_| pending::<()>())).is_pending());
+    }
+    let mut task = Task::new(handled.handle_each(|_| pending::<()>()));
+    assert!(task.is_pending());
+    link.send(message(4));
+    link.pass(Duration::from_secs(4));
+    link.reconnect();
+    link.sent_types();
+    link.send(accepted(true));
+    for _ in 1..=2 {
+        drop(take(&mut slow));
+    }
+    assert!(matches!(slow.try_recv(), Ok(None)));
 }
