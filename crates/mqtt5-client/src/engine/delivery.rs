@@ -2,7 +2,7 @@
 
 use crate::slab::{Key, Slab};
 use mqtt5_proto::{AckToken, Instant, RejectReason};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// One message that is held, however many subscriptions have it.
 #[derive(Debug)]
@@ -168,12 +168,6 @@ impl Held {
         }
     }
 
-    /// Whether one subscription has a message, and has not taken it.
-    pub(super) fn is_untaken_by_one(&self, key: Key) -> bool {
-        let message = self.messages.get(key);
-        message.is_some_and(|message| message.others.is_empty() && !message.touched)
-    }
-
     /// Notes that somebody has taken a message and will not answer for it.
     pub(super) fn abandon(&mut self, key: Key) {
         if let Some(message) = self.messages.get_mut(key) {
@@ -195,6 +189,46 @@ impl Held {
         self.take(first, |message| {
             !message.touched && comes_again(message.token)
         });
+    }
+
+    /// Takes out what nobody has taken and only those have who are `awaited`, where `comes_again` says that it may go.
+    pub(super) fn discard_awaited(
+        &mut self,
+        awaited: impl Fn(Key) -> bool,
+        mut comes_again: impl FnMut(AckToken) -> bool,
+    ) {
+        self.take(0, |message| {
+            !message.touched && message.waits_only_for(&awaited) && comes_again(message.token)
+        });
+    }
+
+    /// What those who are `awaited` must let go: where the session is resumed, what others have or have had, whose answer counts; and then
+    /// the newest, until no more than `bound` bytes are held.
+    pub(super) fn surplus(
+        &self,
+        awaited: impl Fn(Key) -> bool,
+        is_resumed: bool,
+        bound: usize,
+    ) -> HashSet<Key> {
+        let mut surplus = HashSet::new();
+        let mut bytes = self.bytes;
+        let newest = || {
+            let keys = self.order.iter().rev();
+            keys.filter_map(|key| Some((*key, self.messages.get(*key)?)))
+        };
+        for (key, message) in newest().filter(|_| is_resumed) {
+            let is_left = message.waits_only_for(&awaited);
+            if message.touched || !is_left {
+                surplus.insert(key);
+                bytes -= if is_left { message.bytes } else { 0 };
+            }
+        }
+        for (key, message) in newest() {
+            if bytes > bound && message.waits_only_for(&awaited) && surplus.insert(key) {
+                bytes -= message.bytes;
+            }
+        }
+        surplus
     }
 
     /// Takes out what somebody has taken who will not answer. Whoever else has it gets it again, too.
@@ -235,6 +269,13 @@ impl Held {
             let messages = &self.messages;
             self.order.retain(|key| messages.get(*key).is_some());
         }
+    }
+}
+
+impl HeldMessage {
+    /// Whether nobody has still to answer but those of whom `which` says so.
+    fn waits_only_for(&self, which: impl Fn(Key) -> bool) -> bool {
+        which(self.subscription) && self.others.iter().all(|other| which(*other))
     }
 }
 

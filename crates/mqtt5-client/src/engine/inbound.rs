@@ -152,22 +152,27 @@ impl Engine {
     }
 
     /// What arrived for subscriptions that the application does not have yet is let go before the next connection: nobody can take it, and
-    /// it might keep their SUBACK from being read again. What nobody else has comes again.
+    /// it might keep their SUBACK from being read again. What nobody else has comes again. Where nothing does, as much stays as leaves room
+    /// for another message before SUBACK.
     pub(super) fn release_awaited(&mut self, now: Instant) {
-        let awaited = self.registry.locals_mut();
-        let awaited = awaited.filter(|(_, local)| local.awaited);
-        let holds: Vec<_> = awaited
+        let resumes = self.resumes();
+        let (registry, machine) = (&self.registry, &mut self.machine);
+        let is_awaited = |key| registry.local(key).is_some_and(|local| local.awaited);
+        self.held
+            .discard_awaited(is_awaited, |token| resumes && machine.forget(token));
+        let bound = self.config.inbound_bytes;
+        let surplus = self.held.surplus(is_awaited, resumes, bound);
+        let held = &self.held;
+        let locals = self.registry.locals_mut();
+        let released: Vec<_> = locals
+            .filter(|(_, local)| local.awaited)
             .flat_map(|(key, local)| {
-                let holds = local.take_held().into_iter();
-                holds.map(move |hold| (key, hold))
+                let holds = local.take_held(|hold| surplus.contains(&hold) || !held.contains(hold));
+                holds.into_iter().map(move |hold| (key, hold))
             })
             .collect();
-        for (subscription, hold) in holds {
-            if self.held.is_untaken_by_one(hold) {
-                self.held.abandon(hold);
-            } else {
-                self.take_and_answer(now, subscription, hold);
-            }
+        for (subscription, hold) in released {
+            self.take_and_answer(now, subscription, hold);
         }
     }
 
@@ -450,10 +455,14 @@ impl Local {
         }
     }
 
-    /// Takes out every message that an acknowledgement waits for.
-    fn take_held(&mut self) -> Vec<Key> {
-        let holds = self.queue.iter().filter_map(|entry| entry.hold).collect();
-        self.queue.retain(|entry| entry.hold.is_none());
+    /// Takes out those messages that an acknowledgement waits for of which `which` says so.
+    fn take_held(&mut self, which: impl Fn(Key) -> bool) -> Vec<Key> {
+        let mut holds = Vec::new();
+        self.queue.retain(|entry| {
+            let hold = entry.hold.filter(|hold| which(*hold));
+            holds.extend(hold);
+            hold.is_none()
+        });
         self.chunks.detached = 0;
         holds
     }

@@ -107,6 +107,71 @@ fn what_nobody_else_has_comes_again() {
     }
 }
 
+/// Nor what two new subscriptions share.
+#[test]
+fn what_only_new_subscriptions_have_comes_again_to_each() {
+    let (client, mut link) = scripted(small(), Properties::EMPTY);
+    let subscribe = |filter| Task::new(client.subscribe(filter).qos(QoS::AtLeastOnce));
+    let mut tasks = ["a/#", "a/b"].map(subscribe);
+    assert!(tasks.iter_mut().all(Task::is_pending));
+    link.send(publish("a/b", QoS::AtLeastOnce, 1, &[b'x'; 60]));
+    link.resume(true);
+    assert_eq!(link.sent_types(), ["SUBSCRIBE", "SUBSCRIBE"]);
+    send_again(&mut link, "a/b", 1);
+    for packet_id in 3..=4 {
+        suback(&mut link, packet_id, &[ReasonCode::GRANTED_QOS_1]);
+    }
+    let mut subscriptions = tasks.map(|mut task| task.woken().expect("granted"));
+    for subscription in &mut subscriptions {
+        drop(take(subscription));
+        assert!(matches!(subscription.try_recv(), Ok(None)));
+    }
+    assert_eq!(link.sent_types(), ["PUBACK"]);
+}
+
+/// What does not come again stays for the subscription, as far as it leaves room for what may be before SUBACK.
+#[test]
+fn what_does_not_come_again_waits_for_suback() {
+    let ways: [fn(Options) -> Options; 2] = [
+        |options| options.clean_start(true),
+        |options| options.session_expiry_interval(0),
+    ];
+    for way in ways {
+        for (bytes, count, stalls, stays) in
+            [(40, 2, false, 2), (40, 4, false, 2), (60, 3, true, 1)]
+        {
+            let (client, mut link) = scripted(way(small()), Properties::EMPTY);
+            let mut task = Task::new(client.subscribe("a").qos(QoS::AtLeastOnce));
+            assert!(task.is_pending());
+            for packet_id in 1..=count {
+                let payload = vec![packet_id as u8; bytes];
+                link.send(publish("a", QoS::AtLeastOnce, packet_id, &payload));
+            }
+            assert_eq!(link.reading, !stalls);
+            if stalls {
+                link.pass(Duration::from_secs(4));
+                link.reconnect();
+                link.sent_types();
+                link.send(accepted(false));
+            } else {
+                link.resume(false);
+            }
+            assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+            link.send(publish("a", QoS::AtLeastOnce, 9, &[9; 60]));
+            assert!(link.reading);
+            suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_1]);
+            let mut subscription = task.woken().expect("granted");
+            let taken: Vec<_> = (0..=stays)
+                .map(|_| take(&mut subscription).payload()[0])
+                .collect();
+            let expected: Vec<_> = (1..=stays).chain([9]).collect();
+            assert_eq!(taken, expected, "{bytes} {count}");
+            assert!(matches!(subscription.try_recv(), Ok(None)));
+            assert_eq!(client.statistics().held_messages, 0);
+        }
+    }
+}
+
 /// A queue that nobody can empty before SUBACK does not stop the reading.
 #[test]
 fn a_full_queue_does_not_pause_before_suback() {
