@@ -160,7 +160,10 @@ impl Seat {
     ) -> Judged {
         let id = answer.packet_id.value();
         let front = take_due(&mut self.due.pubcomp, id, scene.troubled);
-        scene.memory.inbound.remove(&id);
+        // To a server it ended with PUBREL: one that is repeated on purpose must not end another under the identifier.
+        if self.role == Role::Client {
+            scene.memory.inbound.remove(&id);
+        }
         rule(Invariant::AcknowledgementOrder, front == Some(id), || {
             format!("PUBCOMP {id}, but {front:?} is due")
         })
