@@ -192,12 +192,16 @@ impl Seat {
             .get_mut(&id)
             .filter(|known| known.released)
         else {
+            // PUBREC was repeated on purpose, and PUBCOMP is here before the PUBREL that answers the repetition.
+            let repeated = scene.troubled && self.due.pubrel.contains(&id);
             self.due.pubrel.retain(|due| *due != id);
             let unknown = answer.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
             let clears = scene.memory.clear.is_some() && !scene.memory.outbound.contains_key(&id);
-            return rule(Invariant::Identifiers, unknown || clears, || {
-                format!("PUBREL {id} without PUBREC")
-            });
+            return rule(
+                Invariant::Identifiers,
+                unknown || clears || repeated,
+                || format!("PUBREL {id} without PUBREC"),
+            );
         };
         let again = known.connection != self.connection && !self.due.pubrel.contains(&id);
         known.connection = self.connection;
