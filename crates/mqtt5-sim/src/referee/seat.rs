@@ -123,6 +123,11 @@ impl Seat {
         }
     }
 
+    /// Whether the other side has said who it is.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.peer.is_some()
+    }
+
     pub(crate) fn is_accepted(&self) -> bool {
         self.accepted
     }
