@@ -193,14 +193,17 @@ impl Connection {
         self.up.finish(now, self.quality);
     }
 
-    /// The broker's end: writes what fits.
+    /// The broker's end: writes what fits. Nothing may follow what was lost when the connection broke.
     pub(crate) fn broker_write(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        if self.broken {
+            return 0;
+        }
         self.down.write(now, self.quality, bytes)
     }
 
     /// The broker's end: writes all of it, whether it fits or not, and closes.
     pub(crate) fn broker_finish(&mut self, now: Instant, bytes: &[u8]) {
-        if !bytes.is_empty() && !self.down.is_cut() {
+        if !bytes.is_empty() && !self.down.is_cut() && !self.broken {
             self.down.send(now, self.quality, bytes);
         }
         self.down.finish(now, self.quality);
