@@ -62,7 +62,7 @@ impl Seat {
     fn is_repeated_on_purpose(&self, scene: &Scene<'_>, id: u16) -> bool {
         let known = scene.memory.outbound.get(&id);
         let is_of_here = known.is_some_and(|known| known.connection == self.connection);
-        self.role == Role::Server && scene.troubled && is_of_here
+        self.may_be_lost(scene) && is_of_here
     }
 
     fn check_limits(&mut self, publish: &Publish<'_>) -> Judged {
@@ -181,7 +181,7 @@ impl Seat {
             .outbound
             .get(&id)
             .is_some_and(|known| known.connection != connection);
-        let may_be_lost = self.role == Role::Server && scene.troubled;
+        let may_be_lost = self.may_be_lost(scene);
         let in_order = !resumes || earlier.is_none() || may_be_lost;
         rule(Invariant::Order, in_order, || {
             format!("PUBREL {id} is sent again before {earlier:?}")
@@ -205,7 +205,7 @@ impl Seat {
             return Ok(());
         }
         // [MQTT-4.6.0-4]
-        let front = take_due(&mut self.due.pubrel, id, scene.troubled);
+        let front = take_due(&mut self.due.pubrel, id, may_be_lost);
         rule(Invariant::AcknowledgementOrder, front == Some(id), || {
             format!("PUBREL {id}, but {front:?} is due")
         })
