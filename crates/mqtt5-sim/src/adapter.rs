@@ -227,9 +227,9 @@ impl Adapter {
             Action::Dial {
                 attempt,
                 ref endpoint,
-                ..
+                is_trusted,
             } => {
-                self.judge_dial(outside, endpoint.host());
+                self.judge_dial(outside, endpoint.host(), is_trusted);
                 let (dialed, time) = outside.dial(self.process, endpoint.host());
                 self.link = Link::Dialing(attempt, dialed, outside.now() + time);
             }
@@ -247,7 +247,7 @@ impl Adapter {
         }
     }
 
-    fn judge_dial(&mut self, outside: &Outside, host: &str) {
+    fn judge_dial(&mut self, outside: &Outside, host: &str, is_trusted: bool) {
         let transcript = &outside.hub.transcript;
         let hurries = self.pacing.begin(outside.now(), host);
         // Attempts that were declined count for the client, and are not seen here.
@@ -256,7 +256,7 @@ impl Adapter {
         }
         let mut routes = outside.hub.watch.routes.borrow_mut();
         let route = routes.get_mut(&self.process);
-        if let Some(text) = route.and_then(|route| route.dial(host)) {
+        if let Some(text) = route.and_then(|route| route.dial(host, is_trusted)) {
             transcript.fail(Invariant::Servers, format!("{} {text}", self.process));
         }
     }

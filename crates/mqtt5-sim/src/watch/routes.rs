@@ -72,7 +72,15 @@ impl Routes {
     /// An attempt begins; tells what is wrong with its server, if anything is.
     ///
     /// Whether the client has looked at what it was told is seen from where it goes: it may have stopped reading before.
-    pub(crate) fn dial(&mut self, host: &str) -> Option<String> {
+    pub(crate) fn dial(&mut self, host: &str, is_trusted: bool) -> Option<String> {
+        let wrong = self.go(host);
+        let current = self.current.as_ref().filter(|_| !self.is_lost);
+        let mistrusted = current.filter(|server| server.is_trusted != is_trusted);
+        wrong
+            .or_else(|| mistrusted.map(|server| format!("dials {server:?}, trusted: {is_trusted}")))
+    }
+
+    fn go(&mut self, host: &str) -> Option<String> {
         let told = self
             .told
             .take()
