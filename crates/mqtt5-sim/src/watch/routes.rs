@@ -1,5 +1,7 @@
 //! Servers (4.11): a client asks those that it was given, and others only when it was to follow whoever names them.
 
+use std::collections::BTreeSet;
+
 use mqtt5_client::{ReasonCode, Retry};
 
 /// What one process may dial.
@@ -11,6 +13,8 @@ pub(crate) struct Routes {
     hops: usize,
     /// Another server that the present one has named.
     told: Option<Told>,
+    /// All that were ever named.
+    named: BTreeSet<String>,
     current: Option<Server>,
     is_asked: bool,
     /// It is not clear any more where it is.
@@ -44,6 +48,7 @@ impl Routes {
             follows,
             hops: 0,
             told: None,
+            named: BTreeSet::new(),
             current: None,
             is_asked,
             is_lost: false,
@@ -55,9 +60,11 @@ impl Routes {
     pub(crate) fn told(&mut self, reason: ReasonCode, retry: Retry, named: Option<&str>) {
         self.is_unwelcome |= retry == Retry::Stop;
         let Some(reference) = named else { return };
-        self.is_lost |= self.is_asked;
+        self.is_lost |= self.is_asked && self.follows;
+        let hosts: Vec<String> = reference.split(' ').map(str::to_owned).collect();
+        self.named.extend(hosts.iter().cloned());
         self.told = Some(Told {
-            hosts: reference.split(' ').map(str::to_owned).collect(),
+            hosts,
             is_permanent: reason == ReasonCode::SERVER_MOVED,
         });
     }
@@ -90,7 +97,8 @@ impl Routes {
         // It may have followed, or gone on with its list.
         self.is_lost |= told.is_some() && own.is_some();
         if self.is_lost {
-            return None;
+            let is_known = own.is_some() || self.named.contains(host);
+            return (!is_known).then(|| format!("dials {host}, which nobody named"));
         }
         if let Some(told) = told {
             self.follow(told);
