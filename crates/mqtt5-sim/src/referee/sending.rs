@@ -194,8 +194,10 @@ impl Seat {
         else {
             self.due.pubrel.retain(|due| *due != id);
             let unknown = answer.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
-            let clears = scene.memory.clear.is_some() && !scene.memory.outbound.contains_key(&id);
-            return rule(Invariant::Identifiers, unknown || clears, || {
+            let may_clear =
+                scene.memory.clear.is_some() && !scene.memory.outbound.contains_key(&id);
+            let is_right = unknown || may_clear && self.cleared.insert(id);
+            return rule(Invariant::Identifiers, is_right, || {
                 format!("PUBREL {id} without PUBREC")
             });
         };
