@@ -132,6 +132,11 @@ impl Routes {
         self.is_unwelcome
     }
 
+    /// Whether it was told of another server, so that it is not clear which of its attempts were declined where.
+    pub(crate) fn is_lost_by_asking(&self) -> bool {
+        self.is_lost && self.is_asked
+    }
+
     /// Whether the server that is asked now may know the user name, if that is certain.
     pub(crate) fn is_trusted(&self) -> Option<bool> {
         let current = self.current.as_ref();
