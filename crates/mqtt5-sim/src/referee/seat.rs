@@ -63,6 +63,8 @@ pub(crate) struct Seat {
     pub(crate) window: BTreeSet<u16>,
     /// What this side has still to answer, in order.
     pub(crate) due: Due,
+    /// Identifiers of an assumed session for which this side has sent PUBREL here without PUBREC.
+    pub(crate) cleared: BTreeSet<u16>,
     /// SUBSCRIBE and UNSUBSCRIBE that are not answered: what they name.
     pub(crate) requests: BTreeMap<u16, Vec<String>>,
     /// What was answered by packets that were read and perhaps not looked at.
@@ -108,6 +110,7 @@ impl Seat {
             aliases: BTreeSet::new(),
             window: BTreeSet::new(),
             due: Due::default(),
+            cleared: BTreeSet::new(),
             requests: BTreeMap::new(),
             unseen: Vec::new(),
             has_asked: false,

@@ -62,7 +62,7 @@ impl Seat {
     fn is_repeated_on_purpose(&self, scene: &Scene<'_>, id: u16) -> bool {
         let known = scene.memory.outbound.get(&id);
         let is_of_here = known.is_some_and(|known| known.connection == self.connection);
-        self.role == Role::Server && scene.troubled && is_of_here
+        self.may_be_lost(scene) && is_of_here
     }
 
     fn check_limits(&mut self, publish: &Publish<'_>) -> Judged {
@@ -181,7 +181,7 @@ impl Seat {
             .outbound
             .get(&id)
             .is_some_and(|known| known.connection != connection);
-        let may_be_lost = self.role == Role::Server && scene.troubled;
+        let may_be_lost = self.may_be_lost(scene);
         let in_order = !resumes || earlier.is_none() || may_be_lost;
         rule(Invariant::Order, in_order, || {
             format!("PUBREL {id} is sent again before {earlier:?}")
@@ -196,12 +196,12 @@ impl Seat {
             let repeated = scene.troubled && self.due.pubrel.contains(&id);
             self.due.pubrel.retain(|due| *due != id);
             let unknown = answer.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
-            let clears = scene.memory.clear.is_some() && !scene.memory.outbound.contains_key(&id);
-            return rule(
-                Invariant::Identifiers,
-                unknown || clears || repeated,
-                || format!("PUBREL {id} without PUBREC"),
-            );
+            let may_clear =
+                scene.memory.clear.is_some() && !scene.memory.outbound.contains_key(&id);
+            let is_right = unknown || repeated || may_clear && self.cleared.insert(id);
+            return rule(Invariant::Identifiers, is_right, || {
+                format!("PUBREL {id} without PUBREC")
+            });
         };
         let again = known.connection != self.connection && !self.due.pubrel.contains(&id);
         known.connection = self.connection;
@@ -209,7 +209,7 @@ impl Seat {
             return Ok(());
         }
         // [MQTT-4.6.0-4]
-        let front = take_due(&mut self.due.pubrel, id, scene.troubled);
+        let front = take_due(&mut self.due.pubrel, id, may_be_lost);
         rule(Invariant::AcknowledgementOrder, front == Some(id), || {
             format!("PUBREL {id}, but {front:?} is due")
         })
