@@ -61,6 +61,8 @@ pub(crate) struct Seat {
     pub(crate) aliases: BTreeSet<u16>,
     /// Identifiers of messages that this side has sent here and that are unfinished.
     pub(crate) window: BTreeSet<u16>,
+    /// What this side has last sent here under each identifier.
+    pub(crate) published: BTreeMap<u16, Option<usize>>,
     /// What this side has still to answer, in order.
     pub(crate) due: Due,
     /// SUBSCRIBE and UNSUBSCRIBE that are not answered: what they name.
@@ -107,6 +109,7 @@ impl Seat {
             peer: None,
             aliases: BTreeSet::new(),
             window: BTreeSet::new(),
+            published: BTreeMap::new(),
             due: Due::default(),
             requests: BTreeMap::new(),
             unseen: Vec::new(),
