@@ -104,6 +104,9 @@ impl World<'_> {
             {
                 return drain(format!("{} waits for an answer", process.id));
             }
+            if process.is_leaving() {
+                return drain(format!("{} has a subscription to leave", process.id));
+            }
             let statistics = process.statistics();
             if statistics.unacknowledged_publishes
                 + statistics.waiting_publishes
