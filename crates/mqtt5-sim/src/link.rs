@@ -340,6 +340,12 @@ impl Network {
         self.connections.get_mut(&number)
     }
 
+    /// Whether a connection is over for the broker. A client that does not read may not know.
+    pub(crate) fn has_lost(&self, number: u64) -> bool {
+        let connection = self.connections.get(&number);
+        connection.is_some_and(|connection| connection.broken || connection.broker_left)
+    }
+
     /// The connection that a client uses now.
     pub(crate) fn of_client(&mut self, client: usize) -> Option<(u64, &mut Connection)> {
         let mut all = self.connections.iter_mut().rev();

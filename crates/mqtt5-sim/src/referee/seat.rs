@@ -61,6 +61,8 @@ pub(crate) struct Seat {
     pub(crate) aliases: BTreeSet<u16>,
     /// Identifiers of messages that this side has sent here and that are unfinished.
     pub(crate) window: BTreeSet<u16>,
+    /// What this side has last sent here under each identifier.
+    pub(crate) published: BTreeMap<u16, Option<usize>>,
     /// What this side has still to answer, in order.
     pub(crate) due: Due,
     /// Identifiers of an assumed session for which this side has sent PUBREL here without PUBREC.
@@ -109,6 +111,7 @@ impl Seat {
             peer: None,
             aliases: BTreeSet::new(),
             window: BTreeSet::new(),
+            published: BTreeMap::new(),
             due: Due::default(),
             cleared: BTreeSet::new(),
             requests: BTreeMap::new(),

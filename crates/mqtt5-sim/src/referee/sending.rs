@@ -20,7 +20,7 @@ impl Seat {
         };
         let number = number_of(publish.payload);
         let qos = publish.delivery.qos() as u8;
-        if dup && self.is_repeated_on_purpose(scene, id) {
+        if dup && self.is_repeated_on_purpose(scene, id, number) {
             return Ok(());
         }
         if dup {
@@ -44,6 +44,7 @@ impl Seat {
         };
         scene.memory.outbound.insert(id, outbound);
         self.window.insert(id);
+        self.published.insert(id, number);
         // [MQTT-3.3.4-7], [MQTT-3.3.4-9]
         let allowed = self.peer.map_or(0, |peer| peer.receive_maximum);
         rule(
@@ -58,11 +59,10 @@ impl Seat {
         )
     }
 
-    /// The broker was told to send it twice on this connection; it may be answered by now.
-    fn is_repeated_on_purpose(&self, scene: &Scene<'_>, id: u16) -> bool {
-        let known = scene.memory.outbound.get(&id);
-        let is_of_here = known.is_some_and(|known| known.connection == self.connection);
-        self.may_be_lost(scene) && is_of_here
+    /// The broker was told to send it twice on this connection; while that waited for the transport, it may have been answered.
+    fn is_repeated_on_purpose(&self, scene: &Scene<'_>, id: u16, number: Option<usize>) -> bool {
+        let is_of_here = self.published.get(&id) == Some(&number);
+        self.role == Role::Server && scene.troubled && is_of_here
     }
 
     fn check_limits(&mut self, publish: &Publish<'_>) -> Judged {
