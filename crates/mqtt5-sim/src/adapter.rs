@@ -39,7 +39,6 @@ pub(crate) struct Adapter {
     pacing: Pacing,
     pub(crate) finished: bool,
     two_threads: bool,
-    is_prepared: bool,
     reader: Arc<Alarm>,
     writer: Arc<Alarm>,
     reader_waker: Waker,
@@ -80,7 +79,10 @@ impl Adapter {
         options: &ClientOptions,
         sides: [usize; 2],
     ) -> Self {
-        let pacing = Pacing::new(options.longest_backoff, options.stable_after);
+        let pacing = {
+            let prepared = options.preparing.is_some().then_some(options.servers.len());
+            Pacing::new(options.longest_backoff, options.stable_after, prepared)
+        };
         let [reader, writer] = sides.map(|side| Alarm::new(side, &hub.ready));
         reader.ring();
         writer.ring();
@@ -100,7 +102,6 @@ impl Adapter {
             pacing,
             finished: false,
             two_threads: options.two_threads,
-            is_prepared: options.preparing.is_some(),
             reader_waker: reader.clone().into(),
             writer_waker: writer.clone().into(),
             reader,
@@ -227,9 +228,9 @@ impl Adapter {
             Action::Dial {
                 attempt,
                 ref endpoint,
-                ..
+                is_trusted,
             } => {
-                self.judge_dial(outside, endpoint.host());
+                self.judge_dial(outside, endpoint.host(), is_trusted);
                 let (dialed, time) = outside.dial(self.process, endpoint.host());
                 self.link = Link::Dialing(attempt, dialed, outside.now() + time);
             }
@@ -247,16 +248,19 @@ impl Adapter {
         }
     }
 
-    fn judge_dial(&mut self, outside: &Outside, host: &str) {
+    fn judge_dial(&mut self, outside: &Outside, host: &str, is_trusted: bool) {
         let transcript = &outside.hub.transcript;
         let hurries = self.pacing.begin(outside.now(), host);
-        // Attempts that were declined count for the client, and are not seen here.
-        if let Some(text) = hurries.filter(|_| !self.is_prepared) {
-            transcript.fail(Invariant::Pacing, format!("{} {text}", self.process));
-        }
         let mut routes = outside.hub.watch.routes.borrow_mut();
         let route = routes.get_mut(&self.process);
-        if let Some(text) = route.and_then(|route| route.dial(host)) {
+        // Where a redirect leads is asked at once, and an attempt there that is declined is not seen here.
+        let is_lost = route
+            .as_ref()
+            .is_some_and(|route| route.is_lost_by_asking());
+        if let Some(text) = hurries.filter(|_| !is_lost) {
+            transcript.fail(Invariant::Pacing, format!("{} {text}", self.process));
+        }
+        if let Some(text) = route.and_then(|route| route.dial(host, is_trusted)) {
             transcript.fail(Invariant::Servers, format!("{} {text}", self.process));
         }
     }

@@ -215,6 +215,11 @@ impl<T> Letter<T> {
         }
     }
 
+    /// Whether it was left and not taken.
+    pub(crate) fn lies(&self) -> bool {
+        self.value.borrow().is_some()
+    }
+
     pub(crate) async fn take(&self) -> T {
         poll_fn(|context| match self.value.take() {
             Some(value) => Poll::Ready(value),

@@ -193,14 +193,17 @@ impl Connection {
         self.up.finish(now, self.quality);
     }
 
-    /// The broker's end: writes what fits.
+    /// The broker's end: writes what fits. Nothing may follow what was lost when the connection broke.
     pub(crate) fn broker_write(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        if self.broken {
+            return 0;
+        }
         self.down.write(now, self.quality, bytes)
     }
 
     /// The broker's end: writes all of it, whether it fits or not, and closes.
     pub(crate) fn broker_finish(&mut self, now: Instant, bytes: &[u8]) {
-        if !bytes.is_empty() && !self.down.is_cut() {
+        if !bytes.is_empty() && !self.down.is_cut() && !self.broken {
             self.down.send(now, self.quality, bytes);
         }
         self.down.finish(now, self.quality);
@@ -335,6 +338,12 @@ impl Network {
 
     pub(crate) fn get(&mut self, number: u64) -> Option<&mut Connection> {
         self.connections.get_mut(&number)
+    }
+
+    /// Whether a connection is over for the broker. A client that does not read may not know.
+    pub(crate) fn has_lost(&self, number: u64) -> bool {
+        let connection = self.connections.get(&number);
+        connection.is_some_and(|connection| connection.broken || connection.broker_left)
     }
 
     /// The connection that a client uses now.

@@ -12,6 +12,9 @@ use crate::options::FIRST_BACKOFF;
 pub(crate) struct Pacing {
     longest: Duration,
     stable_after: Duration,
+    /// How many servers there are, if the application prepares each attempt: it adds to the waits, and attempts that it declines are
+    /// not seen here.
+    prepared: Option<usize>,
     /// When the last attempt or connection ended.
     ended: Option<Instant>,
     waits: Vec<Duration>,
@@ -20,10 +23,11 @@ pub(crate) struct Pacing {
 }
 
 impl Pacing {
-    pub(crate) fn new(longest: Duration, stable_after: Duration) -> Self {
+    pub(crate) fn new(longest: Duration, stable_after: Duration, prepared: Option<usize>) -> Self {
         Self {
             longest,
             stable_after,
+            prepared,
             ended: None,
             waits: Vec::new(),
             tried: BTreeSet::new(),
@@ -44,6 +48,11 @@ impl Pacing {
     pub(crate) fn begin(&mut self, now: Instant, host: &str) -> Option<String> {
         let is_another = self.tried.insert(host.to_owned());
         let wait = now.saturating_duration_since(self.ended.take()?);
+        if let Some(servers) = self.prepared {
+            self.waits.push(wait);
+            // After each server was asked once the client must wait.
+            return self.hurry(self.waits.len() / servers.max(1));
+        }
         if is_another && wait.is_zero() {
             return None;
         }
@@ -56,8 +65,14 @@ impl Pacing {
                 "waits {wait:?} before attempt {count}, at most {most:?} is allowed"
             ));
         }
-        let (total, mean) = (self.waits.iter().sum::<Duration>(), self.mean());
-        (count >= ENOUGH && total < mean / 8).then(|| {
+        self.hurry(count)
+    }
+
+    /// Tells whether all waits are too short together for so many failures.
+    fn hurry(&self, failures: usize) -> Option<String> {
+        let count = self.waits.len();
+        let (total, mean) = (self.waits.iter().sum::<Duration>(), self.mean(failures));
+        (failures >= ENOUGH && total < mean / 8).then(|| {
             format!("makes {count} attempts with {total:?} of waiting, {mean:?} are to be expected")
         })
     }
@@ -68,10 +83,8 @@ impl Pacing {
     }
 
     /// Full jitter takes half of each time on average.
-    fn mean(&self) -> Duration {
-        (0..self.waits.len())
-            .map(|failures| self.most(failures) / 2)
-            .sum()
+    fn mean(&self, failures: usize) -> Duration {
+        (0..failures).map(|failures| self.most(failures) / 2).sum()
     }
 }
 
@@ -82,8 +95,12 @@ const ENOUGH: usize = 12;
 mod tests {
     use super::*;
 
-    fn wrong(waits: impl Iterator<Item = Duration>, accepted: bool) -> bool {
-        let mut pacing = Pacing::new(Duration::from_secs(60), Duration::from_secs(30));
+    fn wrong(
+        waits: impl Iterator<Item = Duration>,
+        accepted: bool,
+        prepared: Option<usize>,
+    ) -> bool {
+        let mut pacing = Pacing::new(Duration::from_secs(60), Duration::from_secs(30), prepared);
         let mut now = Instant::ZERO;
         waits.into_iter().any(|wait| {
             pacing.end(now, accepted.then_some(now));
@@ -99,8 +116,13 @@ mod tests {
                 .saturating_mul(1 << n)
                 .min(Duration::from_secs(30))
         });
-        assert!(!wrong(doubling, true));
-        assert!(wrong((0..20).map(|_| Duration::from_millis(250)), true));
-        assert!(wrong((0..2).map(|_| Duration::from_secs(2)), false));
+        assert!(!wrong(doubling, true, None));
+        let short = || (0..20).map(|_| Duration::from_millis(250));
+        assert!(wrong(short(), true, None));
+        assert!(wrong((0..2).map(|_| Duration::from_secs(2)), false, None));
+        assert!(wrong(short(), true, Some(1)));
+        assert!(!wrong(short(), true, Some(2)), "too few to tell");
+        let long = (0..20).map(|_| Duration::from_secs(90));
+        assert!(!wrong(long, true, Some(1)), "preparing takes its time");
     }
 }

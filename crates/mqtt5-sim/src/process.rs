@@ -4,7 +4,7 @@ use core::future::Future;
 use core::task::Poll;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use mqtt5_client::driver::Driver;
 use mqtt5_client::{Client, Instant, Resubscribe, State, Statistics};
@@ -31,6 +31,8 @@ pub(crate) struct Process {
     tasks: BTreeMap<usize, Task>,
     /// How its subscriptions are told to end, the oldest first.
     pub(crate) handles: Handles,
+    /// Those who were told.
+    told: Vec<Weak<Letter<Leaving>>>,
     pub(crate) requesters: Requesters,
     /// Where its tasks run; gone after `Abandon`.
     pub(crate) place: Option<Place>,
@@ -108,6 +110,7 @@ impl Process {
             writer,
             tasks: BTreeMap::new(),
             handles: Handles::default(),
+            told: Vec::new(),
             ending: None,
             reads_on: false,
             emptied: 1,
@@ -167,6 +170,23 @@ impl Process {
 
     pub(crate) fn has_tasks(&self) -> bool {
         !self.tasks.is_empty()
+    }
+
+    /// The oldest subscription is to end.
+    pub(crate) fn leave(&mut self, leaving: Leaving) {
+        let oldest = self.handles.borrow_mut().pop_front();
+        if let Some(letter) = oldest {
+            letter.leave(leaving);
+            self.told.push(Rc::downgrade(&letter));
+        }
+    }
+
+    /// Whether a subscription is to end and its consumer does not know, since it is at work.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.told
+            .iter()
+            .filter_map(Weak::upgrade)
+            .any(|letter| letter.lies())
     }
 
     /// Every handle goes away; the driver lives on until it has finished.

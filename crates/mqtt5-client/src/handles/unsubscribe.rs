@@ -138,7 +138,8 @@ impl<M: Mode> fmt::Debug for Unsubscribe<'_, M> {
 /// An unsubscribe under way, also of [`Subscription::unsubscribe`](crate::Subscription::unsubscribe): a future that resolves when the
 /// server has answered, and in blocking mode something to wait for.
 ///
-/// Dropping it does not take the unsubscribe back. It does not keep the connection alive.
+/// Dropping it does not take the unsubscribe back. That of a subscription keeps the connection alive as the subscription did, others do
+/// not.
 #[must_use = "futures do nothing unless polled"]
 pub struct Unsubscribing<M: Mode = Async> {
     target: Target,

@@ -25,7 +25,8 @@ impl Ledger {
             let Some(client) = options.clients.get(to.process.client) else {
                 continue;
             };
-            let Some(at_broker) = self.at_broker.get(&to.process.client) else {
+            // Who had the filter with QoS 1 or 2 may have left since: then it is subscribed again with less.
+            let Some(kept) = self.kept_by_broker.get(&to.process.client) else {
                 continue;
             };
             for filter in to
@@ -33,7 +34,7 @@ impl Ledger {
                 .iter()
                 .filter(|filter| !filter.left && !filter.is_shared())
             {
-                let Some(since) = at_broker.get(filter.name) else {
+                let Some(since) = kept.get(filter.name) else {
                     continue;
                 };
                 let since = (*since).max(to.opened);

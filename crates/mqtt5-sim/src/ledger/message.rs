@@ -25,8 +25,6 @@ pub(crate) struct Note {
     session: Option<u64>,
     /// The broker refused it.
     pub(crate) refused: bool,
-    /// The broker took it for a message of an earlier process.
-    swallowed: bool,
     /// Processes that dropped it unanswered: it comes again.
     pub(crate) held_back: Vec<ProcessId>,
     /// How often the publisher had lost its session when it was begun.
@@ -88,7 +86,6 @@ impl Ledger {
             taken: Vec::new(),
             session: None,
             refused: false,
-            swallowed: false,
             held_back: Vec::new(),
             losses,
         });
@@ -113,9 +110,7 @@ impl Ledger {
         let taken = !note.taken.is_empty();
         let wrong = match ending {
             Ending::Accepted => note.qos != QoS::AtMostOnce,
-            Ending::Acknowledged => {
-                !(taken || note.swallowed) || note.refused || note.qos == QoS::AtMostOnce
-            }
+            Ending::Acknowledged => !taken || note.refused || note.qos == QoS::AtMostOnce,
             Ending::Failed(PublishErrorKind::Rejected) => !note.refused,
             Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
             Ending::Failed(PublishErrorKind::SessionLost) => losses == note.losses,
@@ -170,19 +165,11 @@ impl Ledger {
             });
     }
 
-    /// The broker took a PUBLISH of QoS 2 for a repetition of `before`, whose identifier it has.
-    ///
-    /// A process that takes over a session without what its predecessor knew cannot know which identifiers are in use.
-    pub(crate) fn broker_repeated(&mut self, number: usize, before: usize) {
-        let (Some(note), Some(first)) = (self.messages.get(number), self.messages.get(before))
-        else {
-            return;
-        };
-        let inherited = note.publisher != first.publisher;
-        self.transcript.check(Invariant::Identifiers, number == before || inherited, || {
+    /// The broker took a PUBLISH of QoS 2 for a repetition of `before`, whose identifier it has, of whichever process.
+    pub(crate) fn broker_repeated(&self, number: usize, before: usize) {
+        self.transcript.check(Invariant::Identifiers, number == before, || {
             format!("m{number} was published under the identifier of m{before}, which is not finished")
         });
-        self.messages[number].swallowed |= inherited;
     }
 
     /// Whether the broker refuses a message, and so keeps nothing of it.

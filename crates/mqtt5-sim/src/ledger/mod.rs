@@ -7,6 +7,8 @@ mod subscription;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use mqtt5_client::QoS;
+
 use crate::hub::ProcessId;
 use crate::intercepting::{Changed, sees};
 use crate::transcript::Transcript;
@@ -28,6 +30,8 @@ pub(crate) struct Ledger {
     losses: BTreeMap<ProcessId, usize>,
     /// What the broker holds for each client: filters, each with when it was subscribed in this session.
     pub(crate) at_broker: BTreeMap<usize, BTreeMap<String, u64>>,
+    /// Of these, those that it holds with more than QoS 0, each with when it began to.
+    pub(crate) kept_by_broker: BTreeMap<usize, BTreeMap<String, u64>>,
     /// What it was asked for, answered or not.
     pub(crate) asked_of_broker: BTreeMap<usize, BTreeSet<String>>,
     /// Filters that were unsubscribed whoever held them, and when.
@@ -56,6 +60,7 @@ impl Ledger {
             operations: BTreeMap::new(),
             losses: BTreeMap::new(),
             at_broker: BTreeMap::new(),
+            kept_by_broker: BTreeMap::new(),
             asked_of_broker: BTreeMap::new(),
             unsubscribed: Vec::new(),
             reasons: BTreeMap::new(),
@@ -139,6 +144,7 @@ impl Ledger {
     pub(crate) fn session_begun(&mut self, client: usize) {
         let moment = self.moment();
         self.at_broker.remove(&client);
+        self.kept_by_broker.remove(&client);
         self.asked_of_broker.remove(&client);
         self.sessions.insert(client, moment);
     }
@@ -149,14 +155,24 @@ impl Ledger {
     }
 
     /// The broker has read a SUBSCRIBE: it has the filter, though the answer may come late or never.
-    pub(crate) fn broker_asked(&mut self, client: usize, filter: &str) {
+    pub(crate) fn broker_asked(&mut self, client: usize, filter: &str, qos: QoS) {
         let filters = self.asked_of_broker.entry(client).or_default();
         filters.insert(filter.to_owned());
+        let kept = self.kept_by_broker.get_mut(&client);
+        if let Some(kept) = kept.filter(|_| qos == QoS::AtMostOnce) {
+            kept.remove(filter);
+        }
     }
 
     /// The broker has subscribed a client.
-    pub(crate) fn broker_subscribed(&mut self, client: usize, filter: &str) {
+    pub(crate) fn broker_subscribed(&mut self, client: usize, filter: &str, granted: QoS) {
         let moment = self.moment();
+        let kept = self.kept_by_broker.entry(client).or_default();
+        if granted == QoS::AtMostOnce {
+            kept.remove(filter);
+        } else {
+            kept.entry(filter.to_owned()).or_insert(moment);
+        }
         self.at_broker
             .entry(client)
             .or_default()
@@ -165,8 +181,10 @@ impl Ledger {
     }
 
     pub(crate) fn broker_unsubscribed(&mut self, client: usize, filter: &str) {
-        if let Some(filters) = self.at_broker.get_mut(&client) {
-            filters.remove(filter);
+        for held in [&mut self.at_broker, &mut self.kept_by_broker] {
+            if let Some(filters) = held.get_mut(&client) {
+                filters.remove(filter);
+            }
         }
         if let Some(filters) = self.asked_of_broker.get_mut(&client) {
             filters.remove(filter);

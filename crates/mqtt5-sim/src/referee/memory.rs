@@ -76,7 +76,10 @@ impl Memory {
             .into_iter()
             .filter(|(id, was)| !same(id, was));
         self.doubtful.extend(doubted);
-        self.held_before.extend(before.held);
+        // What was held first may be so still, however many connections have ended before its identifier was looked at.
+        for (id, was) in before.held {
+            self.held_before.entry(id).or_insert(was);
+        }
     }
 
     /// The exchange under this identifier, or how it may still be.

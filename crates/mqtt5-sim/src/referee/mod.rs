@@ -33,6 +33,8 @@ pub(crate) struct Referees {
     processes: BTreeMap<ProcessId, Memory>,
     /// The same, as the broker sees it, for each Client Identifier.
     clients: BTreeMap<usize, Memory>,
+    /// And as it saw it before it began the last session: for what it had still to write on connections that were taken over.
+    former: BTreeMap<usize, Memory>,
     /// Clients to which the broker loses or repeats packets on purpose.
     pub(crate) troubled: BTreeSet<usize>,
 }
@@ -43,6 +45,8 @@ struct Connection {
     process: ProcessId,
     client: Seat,
     broker: Seat,
+    /// It belongs to a session that another connection has ended.
+    is_former: bool,
     /// When the client has last finished writing.
     wrote: Instant,
     /// When the client read a successful CONNACK.
@@ -58,6 +62,7 @@ impl Referees {
             connections: BTreeMap::new(),
             processes: BTreeMap::new(),
             clients: BTreeMap::new(),
+            former: BTreeMap::new(),
             troubled: BTreeSet::new(),
         }
     }
@@ -67,6 +72,7 @@ impl Referees {
             process,
             client: Seat::new(Role::Client, number),
             broker: Seat::new(Role::Server, number),
+            is_former: false,
             wrote: self.hub.clock.now(),
             accepted: None,
             before: None,
@@ -123,7 +129,13 @@ impl Referees {
             return;
         };
         let process = connection.process;
-        self.clients.entry(process.client).or_default().forget();
+        let memory = self.clients.entry(process.client).or_default();
+        self.former.insert(process.client, memory.clone());
+        memory.forget();
+        for (other, connection) in &mut self.connections {
+            let is_other = connection.process.client == process.client && *other != number;
+            connection.is_former |= is_other && connection.broker.has_begun();
+        }
         self.hub.ledger.borrow_mut().session_begun(process.client);
         let text = || format!("#{number} broker begins a session");
         self.hub.transcript.say(process, text);
@@ -239,10 +251,15 @@ impl Referees {
                 &mut connection.client,
                 self.processes.entry(process).or_default(),
             ),
-            Role::Server => (
-                &mut connection.broker,
-                self.clients.entry(process.client).or_default(),
-            ),
+            Role::Server => {
+                let memories = if connection.is_former {
+                    &mut self.former
+                } else {
+                    &mut self.clients
+                };
+                let memory = memories.entry(process.client).or_default();
+                (&mut connection.broker, memory)
+            }
         };
         let frames = match seat.frames(sent).push(bytes) {
             Ok(frames) => frames,

@@ -1,7 +1,7 @@
 //! The rules for SUBSCRIBE and UNSUBSCRIBE, and what the broker then has.
 
-use mqtt5_proto::Role;
 use mqtt5_proto::packet::{Subscribe, SubscribeAcknowledgement, Unsubscribe};
+use mqtt5_proto::{QoS, Role};
 
 use super::seat::{Judged, Scene, Seat, rule};
 use crate::transcript::Invariant;
@@ -70,20 +70,19 @@ impl Seat {
             .remove(&answer.packet_id.value())
             .unwrap_or_default();
         for (name, reason) in names.iter().zip(answer.reasons.iter()) {
-            if !reason.is_error() {
-                scene.ledger.broker_subscribed(scene.process.client, name);
+            if let Ok(granted) = QoS::try_from(reason.value()) {
+                let client = scene.process.client;
+                scene.ledger.broker_subscribed(client, name, granted);
             }
         }
     }
 
     pub(crate) fn reads_subscribe(&mut self, scene: &mut Scene<'_>, subscribe: &Subscribe<'_>) {
-        let names = subscribe
-            .filters
-            .iter()
-            .map(|filter| filter.filter.as_str());
-        let names: Vec<String> = names.map(str::to_owned).collect();
-        for name in &names {
-            scene.ledger.broker_asked(scene.process.client, name);
+        let mut names = Vec::new();
+        for filter in subscribe.filters.iter() {
+            let (name, qos) = (filter.filter.as_str(), filter.qos);
+            scene.ledger.broker_asked(scene.process.client, name, qos);
+            names.push(name.to_owned());
         }
         self.requests.insert(subscribe.packet_id.value(), names);
     }

@@ -61,8 +61,12 @@ pub(crate) struct Seat {
     pub(crate) aliases: BTreeSet<u16>,
     /// Identifiers of messages that this side has sent here and that are unfinished.
     pub(crate) window: BTreeSet<u16>,
+    /// What this side has last sent here under each identifier.
+    pub(crate) published: BTreeMap<u16, Option<usize>>,
     /// What this side has still to answer, in order.
     pub(crate) due: Due,
+    /// Identifiers of an assumed session for which this side has sent PUBREL here without PUBREC.
+    pub(crate) cleared: BTreeSet<u16>,
     /// SUBSCRIBE and UNSUBSCRIBE that are not answered: what they name.
     pub(crate) requests: BTreeMap<u16, Vec<String>>,
     /// What was answered by packets that were read and perhaps not looked at.
@@ -107,7 +111,9 @@ impl Seat {
             peer: None,
             aliases: BTreeSet::new(),
             window: BTreeSet::new(),
+            published: BTreeMap::new(),
             due: Due::default(),
+            cleared: BTreeSet::new(),
             requests: BTreeMap::new(),
             unseen: Vec::new(),
             has_asked: false,
@@ -121,6 +127,11 @@ impl Seat {
         } else {
             &mut self.received
         }
+    }
+
+    /// Whether the other side has said who it is.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.peer.is_some()
     }
 
     pub(crate) fn is_accepted(&self) -> bool {

@@ -20,7 +20,7 @@ impl Seat {
         };
         let number = number_of(publish.payload);
         let qos = publish.delivery.qos() as u8;
-        if dup && self.is_repeated_on_purpose(scene, id) {
+        if dup && self.is_repeated_on_purpose(scene, id, number) {
             return Ok(());
         }
         if dup {
@@ -44,6 +44,7 @@ impl Seat {
         };
         scene.memory.outbound.insert(id, outbound);
         self.window.insert(id);
+        self.published.insert(id, number);
         // [MQTT-3.3.4-7], [MQTT-3.3.4-9]
         let allowed = self.peer.map_or(0, |peer| peer.receive_maximum);
         rule(
@@ -58,10 +59,9 @@ impl Seat {
         )
     }
 
-    /// The broker was told to send it twice on this connection; it may be answered by now.
-    fn is_repeated_on_purpose(&self, scene: &Scene<'_>, id: u16) -> bool {
-        let known = scene.memory.outbound.get(&id);
-        let is_of_here = known.is_some_and(|known| known.connection == self.connection);
+    /// The broker was told to send it twice on this connection; while that waited for the transport, it may have been answered.
+    fn is_repeated_on_purpose(&self, scene: &Scene<'_>, id: u16, number: Option<usize>) -> bool {
+        let is_of_here = self.published.get(&id) == Some(&number);
         self.role == Role::Server && scene.troubled && is_of_here
     }
 
@@ -181,7 +181,7 @@ impl Seat {
             .outbound
             .get(&id)
             .is_some_and(|known| known.connection != connection);
-        let may_be_lost = self.role == Role::Server && scene.troubled;
+        let may_be_lost = self.may_be_lost(scene);
         let in_order = !resumes || earlier.is_none() || may_be_lost;
         rule(Invariant::Order, in_order, || {
             format!("PUBREL {id} is sent again before {earlier:?}")
@@ -192,10 +192,14 @@ impl Seat {
             .get_mut(&id)
             .filter(|known| known.released)
         else {
+            // PUBREC was repeated on purpose, and PUBCOMP is here before the PUBREL that answers the repetition.
+            let repeated = scene.troubled && self.due.pubrel.contains(&id);
             self.due.pubrel.retain(|due| *due != id);
             let unknown = answer.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
-            let clears = scene.memory.clear.is_some() && !scene.memory.outbound.contains_key(&id);
-            return rule(Invariant::Identifiers, unknown || clears, || {
+            let may_clear =
+                scene.memory.clear.is_some() && !scene.memory.outbound.contains_key(&id);
+            let is_right = unknown || repeated || may_clear && self.cleared.insert(id);
+            return rule(Invariant::Identifiers, is_right, || {
                 format!("PUBREL {id} without PUBREC")
             });
         };
@@ -205,7 +209,7 @@ impl Seat {
             return Ok(());
         }
         // [MQTT-4.6.0-4]
-        let front = take_due(&mut self.due.pubrel, id, scene.troubled);
+        let front = take_due(&mut self.due.pubrel, id, may_be_lost);
         rule(Invariant::AcknowledgementOrder, front == Some(id), || {
             format!("PUBREL {id}, but {front:?} is due")
         })

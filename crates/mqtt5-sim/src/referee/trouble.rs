@@ -2,10 +2,23 @@
 
 use std::collections::VecDeque;
 
-/// Takes `id` from the front of what is due; gives what stood there. With `troubled`, what stands before it was lost, and what
+use mqtt5_proto::Role;
+
+use super::seat::{Scene, Seat};
+
+impl Seat {
+    /// Whether what the side at this seat read or sent may have been lost or repeated on its way to the other.
+    ///
+    /// Only the broker's: what it hands over is seen before that happens to it, and what the client owes is seen after.
+    pub(crate) fn may_be_lost(&self, scene: &Scene<'_>) -> bool {
+        self.role == Role::Server && scene.troubled
+    }
+}
+
+/// Takes `id` from the front of what is due; gives what stood there. With `may_be_lost`, what stands before it was lost, and what
 /// does not stand there at all was repeated.
-pub(crate) fn take_due(due: &mut VecDeque<u16>, id: u16, troubled: bool) -> Option<u16> {
-    if troubled {
+pub(crate) fn take_due(due: &mut VecDeque<u16>, id: u16, may_be_lost: bool) -> Option<u16> {
+    if may_be_lost {
         let lost = due.iter().position(|due| *due == id);
         let Some(lost) = lost else { return Some(id) };
         due.drain(..lost);

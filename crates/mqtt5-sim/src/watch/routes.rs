@@ -1,5 +1,7 @@
 //! Servers (4.11): a client asks those that it was given, and others only when it was to follow whoever names them.
 
+use std::collections::BTreeSet;
+
 use mqtt5_client::{ReasonCode, Retry};
 
 /// What one process may dial.
@@ -11,6 +13,8 @@ pub(crate) struct Routes {
     hops: usize,
     /// Another server that the present one has named.
     told: Option<Told>,
+    /// All that were ever named.
+    named: BTreeSet<String>,
     current: Option<Server>,
     is_asked: bool,
     /// It is not clear any more where it is.
@@ -44,6 +48,7 @@ impl Routes {
             follows,
             hops: 0,
             told: None,
+            named: BTreeSet::new(),
             current: None,
             is_asked,
             is_lost: false,
@@ -55,9 +60,11 @@ impl Routes {
     pub(crate) fn told(&mut self, reason: ReasonCode, retry: Retry, named: Option<&str>) {
         self.is_unwelcome |= retry == Retry::Stop;
         let Some(reference) = named else { return };
-        self.is_lost |= self.is_asked;
+        self.is_lost |= self.is_asked && self.follows;
+        let hosts: Vec<String> = reference.split(' ').map(str::to_owned).collect();
+        self.named.extend(hosts.iter().cloned());
         self.told = Some(Told {
-            hosts: reference.split(' ').map(str::to_owned).collect(),
+            hosts,
             is_permanent: reason == ReasonCode::SERVER_MOVED,
         });
     }
@@ -72,7 +79,15 @@ impl Routes {
     /// An attempt begins; tells what is wrong with its server, if anything is.
     ///
     /// Whether the client has looked at what it was told is seen from where it goes: it may have stopped reading before.
-    pub(crate) fn dial(&mut self, host: &str) -> Option<String> {
+    pub(crate) fn dial(&mut self, host: &str, is_trusted: bool) -> Option<String> {
+        let wrong = self.go(host);
+        let current = self.current.as_ref().filter(|_| !self.is_lost);
+        let mistrusted = current.filter(|server| server.is_trusted != is_trusted);
+        wrong
+            .or_else(|| mistrusted.map(|server| format!("dials {server:?}, trusted: {is_trusted}")))
+    }
+
+    fn go(&mut self, host: &str) -> Option<String> {
         let told = self
             .told
             .take()
@@ -82,7 +97,8 @@ impl Routes {
         // It may have followed, or gone on with its list.
         self.is_lost |= told.is_some() && own.is_some();
         if self.is_lost {
-            return None;
+            let is_known = own.is_some() || self.named.contains(host);
+            return (!is_known).then(|| format!("dials {host}, which nobody named"));
         }
         if let Some(told) = told {
             self.follow(told);
@@ -114,6 +130,11 @@ impl Routes {
     /// Whether the broker may be one that it does not ask any more, though another server never answers.
     pub(crate) fn is_unwelcome(&self) -> bool {
         self.is_unwelcome
+    }
+
+    /// Whether it was told of another server, so that it is not clear which of its attempts were declined where.
+    pub(crate) fn is_lost_by_asking(&self) -> bool {
+        self.is_lost && self.is_asked
     }
 
     /// Whether the server that is asked now may know the user name, if that is certain.

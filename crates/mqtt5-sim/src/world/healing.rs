@@ -93,10 +93,19 @@ impl World<'_> {
                 ));
             }
             let number = process.adapter.connection();
+            if number.is_some_and(|number| self.outside.network.has_lost(number)) {
+                return drain(format!(
+                    "{} does not know that its connection is over",
+                    process.id
+                ));
+            }
             if process.adapter.is_writing()
                 || number.is_some_and(|number| self.outside.referees.has_requests(number))
             {
                 return drain(format!("{} waits for an answer", process.id));
+            }
+            if process.is_leaving() {
+                return drain(format!("{} has a subscription to leave", process.id));
             }
             let statistics = process.statistics();
             if statistics.unacknowledged_publishes

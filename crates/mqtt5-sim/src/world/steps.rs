@@ -104,12 +104,7 @@ impl World<'_> {
             }
             Act::Serve(together) => process.spawn(asking::serve(place, *together)),
             Act::Unsubscribe(filter) => process.spawn(application::unsubscribe(place, filter)),
-            Act::Leave(leaving) => {
-                let oldest = process.handles.borrow_mut().pop_front();
-                if let Some(letter) = oldest {
-                    letter.leave(*leaving);
-                }
-            }
+            Act::Leave(leaving) => process.leave(*leaving),
             Act::Will(will) => application::set_will(&place, will.as_ref()),
             Act::Disconnect {
                 back_after,

@@ -2,12 +2,14 @@
 
 use super::consumers::{OK, subscribed, take};
 use super::executor::{Task, now};
+use super::requests::{answer, asked, requesting};
 use super::waking::without_deadlock;
 use super::{Link, Peer, acknowledgement, options, publish, reconnecting, scripted};
 use crate::{
     Blocking, Client, Interception, Interceptor, Progress, PublishDraft, PublishErrorKind, QoS,
     ReasonCode,
 };
+use core::time::Duration;
 use mqtt5_proto::{Packet, Properties};
 use std::sync::{Arc, Mutex};
 
@@ -231,4 +233,28 @@ fn blocking_publishes_tell_on_the_thread_that_waits() {
     assert!(taken(&log).is_empty());
     started.expect("room").wait().expect("delivered");
     assert_eq!(taken(&log), ["1 acknowledged"]);
+}
+
+/// A request whose acknowledgement and answer arrive together, and one that is not sent before its time is over.
+#[test]
+fn the_publish_of_a_request_is_told_of_too() {
+    let log = Log::default();
+    let options = reconnecting().intercept_publish(observe(&log));
+    let (client, requester, mut link) = requesting(options);
+    let mut task = Task::new(requester.request("t", "?").qos(QoS::AtLeastOnce));
+    assert!(task.is_pending());
+    let request = asked(&mut link);
+    link.send(Packet::Puback(acknowledgement(2, OK)));
+    answer(&mut link, &request, b"!");
+    assert_eq!(task.woken().expect("answered").payload(), b"!");
+    assert_eq!(taken(&log), ["t acknowledged"]);
+    link.cut();
+    let second = Duration::from_secs(1);
+    let late = requester.request("t", "?").qos(QoS::AtLeastOnce);
+    let mut task = Task::new(late.timeout(second));
+    assert!(task.is_pending());
+    link.pass(second);
+    assert!(task.woken().is_err());
+    assert_eq!(taken(&log).len(), 1);
+    assert_eq!(client.statistics().waiting_publishes, 0);
 }

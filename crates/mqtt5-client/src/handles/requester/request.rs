@@ -170,6 +170,8 @@ impl<M: Mode> Requesting<'_, M> {
                     let answer = poll_answer(&mut delivery, &mut ticket, context, M::PARKS);
                     if answer.is_pending() {
                         self.stage = Stage::Waiting(delivery, ticket);
+                    } else if let Some(delivery) = delivery {
+                        leave(delivery);
                     }
                     return answer;
                 }
@@ -192,8 +194,7 @@ impl<M: Mode> Drop for Requesting<'_, M> {
     fn drop(&mut self) {
         if let Stage::Waiting(Some(delivery), _) = core::mem::replace(&mut self.stage, Stage::Over)
         {
-            // It may be too late for that: then it goes its way.
-            drop(delivery.withdraw());
+            leave(delivery);
         }
     }
 }
@@ -228,6 +229,13 @@ fn poll_answer(
     let result = core::task::ready!(Pin::new(published).poll(context));
     *delivery = None;
     failure(result).map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
+}
+
+/// The request is over: how its publish ended is told if that is known, and it is taken back if it was not sent.
+fn leave(mut delivery: Delivery) {
+    if delivery.try_outcome().is_none() {
+        drop(delivery.withdraw());
+    }
 }
 
 /// Why no answer will come to a request that was published like this.
