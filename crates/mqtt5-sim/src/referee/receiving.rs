@@ -34,6 +34,8 @@ impl Seat {
     ) {
         if !self.due.puback.contains(&id) {
             self.due.puback.push_back(id);
+        } else if scene.troubled {
+            self.due.again.push(id);
         }
         let arrived = arrival(scene, number);
         // What an earlier session left under this identifier with the other QoS cannot be meant.
@@ -118,7 +120,11 @@ impl Seat {
     ) -> Judged {
         let id = answer.packet_id.value();
         let may_be_lost = self.may_be_lost(scene);
-        let front = take_due(&mut self.due.puback, id, may_be_lost);
+        let again = self.due.again.iter().position(|again| *again == id);
+        let front = match again.filter(|_| self.due.puback.front() != Some(&id)) {
+            Some(again) => Some(self.due.again.swap_remove(again)),
+            None => take_due(&mut self.due.puback, id, may_be_lost),
+        };
         rule(Invariant::AcknowledgementOrder, front == Some(id), || {
             format!("PUBACK {id}, but {front:?} is due")
         })?;
