@@ -31,6 +31,7 @@ every_storage!(
     pubrec_that_crosses_pubrel,
     answers_that_come_twice,
     a_known_session_is_assumed_no_more,
+    what_was_given_up_is_not_cleared,
     a_record_stands_between_clear_and_use,
     a_restart_while_identifiers_are_cleared,
     a_restart_after_identifiers_were_cleared,
@@ -289,6 +290,26 @@ fn a_known_session_is_assumed_no_more<F: Face>() {
     assert!(!bed.client.has_session());
     take_over(&mut bed, &[]);
     bed.expect_sent(&[again(ExactlyOnce, 1, "a")]);
+    bed.publish(ExactlyOnce, "b").unwrap();
+    bed.expect_sent(&[publish(ExactlyOnce, 2, "b")]);
+}
+
+/// PUBREL would deliver what was told to have failed.
+fn what_was_given_up_is_not_cleared<F: Face>() {
+    let mut bed = Bed::<F>::keeping_with(config());
+    bed.publish(ExactlyOnce, "a").unwrap();
+    bed.expect_sent(&[publish(ExactlyOnce, 1, "a")]);
+    bed.lose();
+    let told = bed.resume(true, &[MaximumQoS(1)]);
+    assert!(matches!(
+        told[..],
+        [Told::Completed(_, End::LimitExceeded(_))]
+    ));
+    bed.lose();
+    bed.reopen_with(true, 3_600);
+    bed.lose();
+    assert!(!bed.client.has_session());
+    take_over(&mut bed, &[]);
     bed.publish(ExactlyOnce, "b").unwrap();
     bed.expect_sent(&[publish(ExactlyOnce, 2, "b")]);
 }

@@ -53,7 +53,8 @@ impl Clearing {
 impl<S: Storage> Session<S> {
     /// Whether something is open that the server has in this session, or the session is known otherwise.
     pub(crate) fn is_known(&self) -> bool {
-        self.exists || self.sender.iter().any(|(_, exchange)| exchange.handed)
+        let in_doubt = self.doubted.len() > 0;
+        self.exists || in_doubt || self.sender.iter().any(|(_, exchange)| exchange.handed)
     }
 
     /// The server has a session of which nothing is known.
