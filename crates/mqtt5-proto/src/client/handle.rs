@@ -323,7 +323,7 @@ impl<S: Storage> Machine<S> {
         if self.session.requests.get(id).is_some() {
             return Err(Violation::WrongAcknowledgement(packet));
         }
-        if self.session.note_cleared(packet, id) {
+        if self.session.note_cleared(packet, id, reason.is_error()) {
             return Ok(None);
         }
         let step = if self.session.is_queued(id) {

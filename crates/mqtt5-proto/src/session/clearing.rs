@@ -6,6 +6,8 @@ use crate::{PacketId, PacketType};
 
 /// So many PUBRELs may be unanswered: one bit of `answered` for each.
 const WINDOW: u16 = 128;
+/// While one PUBREL and its PUBCOMP are under way, clearing asks for no identifier further above `clear`.
+const NEAR: u16 = 2 * WINDOW;
 /// Requests have the identifiers above this one, to which clearing hardly ever comes.
 const HALF: u16 = u16::MAX / 2;
 /// So many are cleared beyond those that are needed, so that an identifier rests before it is used again.
@@ -176,8 +178,9 @@ impl<S: Storage> Session<S> {
         }
     }
 
-    /// Takes note of an acknowledgement, if it is about an identifier that PUBREL was sent for to clear it: whether it is.
-    pub(crate) fn note_cleared(&mut self, packet: PacketType, id: PacketId) -> bool {
+    /// Takes note of an acknowledgement, if it is about an identifier that PUBREL was or will be sent for to clear it: whether it
+    /// is.
+    pub(crate) fn note_cleared(&mut self, packet: PacketType, id: PacketId, refused: bool) -> bool {
         let Some(clearing) = &mut self.clearing else {
             return false;
         };
@@ -186,7 +189,13 @@ impl<S: Storage> Session<S> {
             return false;
         };
         if id.value() > clearing.asked {
-            return false;
+            // The PUBREL that clears it is to answer it: a second PUBCOMP would meet the next message. What is further away
+            // is answered at once: its PUBCOMP is here before clearing comes to it.
+            let soon = packet == PacketType::Pubrec && !refused && place < NEAR;
+            if soon {
+                clearing.wanted = clearing.wanted.max(id.value());
+            }
+            return soon;
         }
         if packet == PacketType::Pubcomp {
             let bit = 1_u128.checked_shl(u32::from(place)).unwrap_or(0);
