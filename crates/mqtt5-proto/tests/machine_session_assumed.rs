@@ -354,6 +354,7 @@ fn a_record_stands_between_clear_and_use<F: Face>() {
     assert_eq!(store.write(&mut bed), [Kind::Assumed(2)]);
     bed.expect_sent(&[]);
     assert_eq!(store.sync(&mut bed), []);
+    // What has become clear since waits for its own record only.
     assert_eq!(store.write(&mut bed), [Kind::Assumed(3)]);
     bed.expect_sent(&[publish(ExactlyOnce, 1, "x")]);
 }

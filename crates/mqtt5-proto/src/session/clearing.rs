@@ -20,6 +20,8 @@ const SPARE: usize = 16;
 pub(crate) struct Clearing {
     /// Up to this one all are clear.
     clear: u16,
+    /// Up to this one they are clear by a durable record.
+    usable: u16,
     /// Up to this one PUBREL was sent on the current connection.
     asked: u16,
     /// Up to this one they are needed.
@@ -78,6 +80,7 @@ impl<S: Storage> Session<S> {
         }
         self.clearing = Some(Clearing {
             clear,
+            usable: 0,
             asked: clear,
             wanted,
             answered: 0,
@@ -167,6 +170,7 @@ impl<S: Storage> Session<S> {
         if !self.journal.is_durable(clearing.record) {
             return;
         }
+        clearing.usable = clearing.clear;
         if clearing.clear == u16::MAX {
             self.clearing = None;
         } else if clearing.advance() {
@@ -209,7 +213,8 @@ impl<S: Storage> Session<S> {
     /// Whether the server holds nothing under this identifier.
     pub(crate) fn is_clear(&self, id: PacketId) -> bool {
         self.clearing.as_ref().is_none_or(|clearing| {
-            id.value() <= clearing.clear && self.journal.is_durable(clearing.record)
+            let is_durable = self.journal.is_durable(clearing.record);
+            id.value() <= clearing.usable || (id.value() <= clearing.clear && is_durable)
         })
     }
 
