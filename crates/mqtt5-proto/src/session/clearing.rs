@@ -1,7 +1,7 @@
 //! The Packet Identifiers of a session that was taken over from a process of which nothing is known.
 
 use super::{Entry, Session};
-use crate::storage::{Queue, Storage, Table};
+use crate::storage::{Storage, Table};
 use crate::{PacketId, PacketType};
 
 /// So many PUBRELs may be unanswered: one bit of `answered` for each.
@@ -142,7 +142,7 @@ impl<S: Storage> Session<S> {
     /// The next identifier that PUBREL is to be sent for, where so many publishes may be in flight.
     pub(crate) fn next_to_clear(&mut self, in_flight: u16) -> Option<PacketId> {
         self.note_clear();
-        let waiting = self.pending.len();
+        let waiting = self.pending_ids;
         let publishes = self.sender.in_flight().saturating_add(waiting);
         let publishes = publishes.min(usize::from(in_flight));
         // Publishes that are recorded have taken theirs.

@@ -90,6 +90,13 @@ pub(crate) struct Pending<B> {
     pub(crate) message: Kept<B>,
 }
 
+impl<B> Pending<B> {
+    /// How many Packet Identifiers it needs.
+    fn ids(&self) -> usize {
+        usize::from(self.message.qos != QoS::AtMostOnce)
+    }
+}
+
 /// What a SUBSCRIBE or UNSUBSCRIBE waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestKind {
@@ -145,6 +152,8 @@ pub(crate) struct Session<S: Storage> {
     /// Which identifiers are clear, in a session that was assumed.
     clearing: Option<Clearing>,
     pending: S::Pending,
+    /// How many in `pending` need a Packet Identifier.
+    pending_ids: usize,
     /// Sum of the lengths in `pending`, in bytes.
     pending_bytes: usize,
     /// No Message Expiry Interval in `pending` ends before this.
@@ -195,6 +204,7 @@ impl<S: Storage> Session<S> {
             doubted: S::Doubted::default(),
             clearing: None,
             pending: S::Pending::default(),
+            pending_ids: 0,
             pending_bytes: 0,
             next_expiry: None,
             examining: false,
