@@ -4,15 +4,16 @@
 
 mod machine;
 
+use mqtt5_proto::packet::Publish;
 use mqtt5_proto::{
-    Config, Op, Outbound, PacketType, Properties, Property, QoS, ReasonCode, TopicName,
+    Config, Op, Outbound, PacketType, Properties, Property, QoS, ReasonCode, Record, TopicName,
 };
 
 use machine::packets::{
-    ack_with, again, filter, puback, pubcomp, publish, pubrec, pubrel, suback, subscribe,
+    ack_with, again, delivery, filter, puback, pubcomp, publish, pubrec, pubrel, suback, subscribe,
 };
 use machine::store::{Kind, Store, kinds, restarted, write_ahead};
-use machine::{Bed, End, Face, Told, every_storage, secs};
+use machine::{Bed, End, Face, Told, every_storage, parse, secs};
 
 use PacketType::Pubcomp;
 use Property::{MaximumQoS, ReceiveMaximum};
@@ -28,6 +29,7 @@ every_storage!(
     what_waits_is_withdrawn_and_expires,
     a_new_session_holds_nothing,
     requests_do_not_wait,
+    requests_find_an_identifier_where_publishes_have_the_last,
     pubrec_that_crosses_pubrel,
     pubrec_that_comes_before_pubrel,
     answers_that_come_twice,
@@ -256,6 +258,46 @@ fn requests_do_not_wait<F: Face>() {
     bed.expect_sent(&[subscribe(32_770, &filters)]);
 }
 
+/// A publish of an earlier process may have it, and waits for many others to become clear.
+fn requests_find_an_identifier_where_publishes_have_the_last<F: Face>() {
+    let mut earlier = Bed::<F>::keeping_with(write_ahead());
+    earlier.publish(ExactlyOnce, "x").unwrap();
+    let mut records = machine::bytes(&Record::SessionLost);
+    for record in parse(&earlier.client.records()) {
+        if let Record::Publish {
+            op,
+            publish,
+            expires,
+            alias,
+            waiting,
+        } = record
+        {
+            let delivery = delivery(ExactlyOnce, u16::MAX, false);
+            let publish = Publish {
+                delivery,
+                ..publish
+            };
+            let record = Record::Publish {
+                op,
+                publish,
+                expires,
+                alias,
+                waiting,
+            };
+            records.extend(machine::bytes(&record));
+        }
+    }
+    let mut bed = restarted::<F>(recording(), &records);
+    take_over(&mut bed, &[]);
+    Store::default().save(&mut bed);
+    expect_pubrels(&mut bed, 1..=128);
+    let filters = [filter("f")];
+    for id in [65_534, 65_533] {
+        bed.subscribe(&["f"]).unwrap();
+        bed.expect_sent(&[subscribe(id, &filters)]);
+    }
+}
+
 /// It is what PUBREL answers, whichever came first.
 fn pubrec_that_crosses_pubrel<F: Face>() {
     let mut bed = assumed::<F>();
@@ -427,7 +469,7 @@ fn what_was_recorded_before_is_cleared_too<F: Face>() {
     let op = bed.publish(ExactlyOnce, "x").unwrap();
     store.save(&mut bed);
     let records: Vec<u8> = store.log[2..].iter().flat_map(|(_, r)| r.clone()).collect();
-    let lost = machine::bytes(&mqtt5_proto::Record::SessionLost);
+    let lost = machine::bytes(&Record::SessionLost);
     let mut bed = restarted::<F>(recording(), &[lost, records].concat());
     assert!(bed.client.is_pending(op));
     take_over(&mut bed, &[]);
