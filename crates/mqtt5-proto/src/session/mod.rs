@@ -15,7 +15,7 @@ use core::time::Duration;
 
 use crate::client::{Op, Refused};
 use crate::planted::planted;
-use crate::qos::{Answer, Exchange, Phase, Receiver, Sender};
+use crate::qos::{Answer, Arrival, Exchange, Phase, Receiver, Sender};
 use crate::storage::{Body, Queue, Storage, Table};
 use crate::{Instant, PacketId, PacketType, QoS};
 
@@ -282,6 +282,16 @@ impl<S: Storage> Session<S> {
             self.retained_bytes = self.retained_bytes.saturating_add(occupied);
             self.sender.note_start(id, start);
         }
+    }
+
+    /// Handles a PUBLISH of QoS 1 or 2. What gives way to it is finished in the records, too.
+    pub(crate) fn receive(&mut self, id: PacketId, qos: QoS, dup: bool, maximum: usize) -> Arrival {
+        let was_unreleased = self.receiver.is_unreleased(id);
+        let arrival = self.receiver.publish(id, qos, dup, maximum);
+        if was_unreleased && !self.receiver.is_unreleased(id) {
+            self.record(Entry::Finished { id });
+        }
+        arrival
     }
 
     /// Ends an exchange, whatever it waits for; gives its operation.
