@@ -9,7 +9,7 @@ use mqtt5_proto::{
 };
 
 use machine::packets::{ack_with, again, disconnect, puback, pubcomp, publish, pubrec, pubrel};
-use machine::store::{Kind, Store, kinds, recording, recording_with, write_ahead};
+use machine::store::{Kind, Store, kinds, recording, recording_with, restarted, write_ahead};
 use machine::{Bed, End, Face, Told, WINDOW, every_storage};
 
 use QoS::{AtLeastOnce, ExactlyOnce};
@@ -368,6 +368,12 @@ fn what_the_server_has_given_up_gives_way_once_it_is_recorded<F: Face>() {
             let token = bed.token(&publish(AtLeastOnce, 7, "new"));
             bed.ack(token);
             bed.expect_sent(&[puback(7)]);
+            // A restart does not take another message for the one that is given up.
+            assert_eq!(store.write(&mut bed), [Kind::Finished(7)]);
+            store.sync(&mut bed);
+            let mut bed = restarted::<F>(write_ahead(), &store.durable());
+            bed.resume(true, &[]);
+            bed.message(&publish(ExactlyOnce, 7, "another"));
         } else {
             bed.feed(&publish(AtLeastOnce, 7, "wrong"));
             assert_eq!(bed.events(), []);

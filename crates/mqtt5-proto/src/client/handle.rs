@@ -263,7 +263,7 @@ impl<S: Storage> Machine<S> {
         let announced = usize::from(self.connection.announced.receive_maximum);
         let margin = usize::from(self.config.inbound_margin);
         let maximum = announced.saturating_add(margin);
-        match self.session.receiver.publish(id, qos, dup, maximum) {
+        match self.session.receive(id, qos, dup, maximum) {
             Arrival::New(arrival) => {
                 if self.session.receiver.held() > announced {
                     Statistics::add(&mut self.statistics.receive_maximum_overshoot, 1);
@@ -323,7 +323,7 @@ impl<S: Storage> Machine<S> {
         if self.session.requests.get(id).is_some() {
             return Err(Violation::WrongAcknowledgement(packet));
         }
-        if self.session.note_cleared(packet, id) {
+        if self.session.note_cleared(packet, id, reason.is_error()) {
             return Ok(None);
         }
         let step = if self.session.is_queued(id) {

@@ -317,6 +317,11 @@ impl<T: Table<Held>> Receiver<T> {
         Ok(())
     }
 
+    /// Whether PUBREC may have been sent for this one and PUBREL has not arrived.
+    pub(crate) fn is_unreleased(&self, id: PacketId) -> bool {
+        self.released.get(id).is_some()
+    }
+
     /// Those of which PUBREC may have been sent and PUBREL has not arrived.
     pub fn unreleased(&self) -> impl Iterator<Item = PacketId> {
         let first = self.released.front().map(|(id, _)| id);

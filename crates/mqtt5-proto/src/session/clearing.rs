@@ -1,11 +1,13 @@
 //! The Packet Identifiers of a session that was taken over from a process of which nothing is known.
 
 use super::{Entry, Session};
-use crate::storage::{Queue, Storage, Table};
+use crate::storage::{Storage, Table};
 use crate::{PacketId, PacketType};
 
 /// So many PUBRELs may be unanswered: one bit of `answered` for each.
 const WINDOW: u16 = 128;
+/// While one PUBREL and its PUBCOMP are under way, clearing asks for no identifier further above `clear`.
+const NEAR: u16 = 2 * WINDOW;
 /// Requests have the identifiers above this one, to which clearing hardly ever comes.
 const HALF: u16 = u16::MAX / 2;
 /// So many are cleared beyond those that are needed, so that an identifier rests before it is used again.
@@ -18,6 +20,8 @@ const SPARE: usize = 16;
 pub(crate) struct Clearing {
     /// Up to this one all are clear.
     clear: u16,
+    /// Up to this one they are clear by a durable record.
+    usable: u16,
     /// Up to this one PUBREL was sent on the current connection.
     asked: u16,
     /// Up to this one they are needed.
@@ -53,7 +57,8 @@ impl Clearing {
 impl<S: Storage> Session<S> {
     /// Whether something is open that the server has in this session, or the session is known otherwise.
     pub(crate) fn is_known(&self) -> bool {
-        self.exists || self.sender.iter().any(|(_, exchange)| exchange.handed)
+        let in_doubt = self.doubted.len() > 0;
+        self.exists || in_doubt || self.sender.iter().any(|(_, exchange)| exchange.handed)
     }
 
     /// The server has a session of which nothing is known.
@@ -75,6 +80,7 @@ impl<S: Storage> Session<S> {
         }
         self.clearing = Some(Clearing {
             clear,
+            usable: 0,
             asked: clear,
             wanted,
             answered: 0,
@@ -118,9 +124,19 @@ impl<S: Storage> Session<S> {
         let Some(clearing) = &mut self.clearing else {
             return self.allocate_id();
         };
-        let first = clearing.wanted.max(HALF).checked_add(1)?;
-        let is_free = |id| self.requests.get(id).is_none() && self.doubted.get(id).is_none();
-        let id = go_round(clearing.last_request, first, u16::MAX, is_free)?;
+        let first = clearing.wanted.max(HALF).saturating_add(1);
+        let is_free = |id| {
+            self.requests.get(id).is_none()
+                && self.doubted.get(id).is_none()
+                && self.sender.get(id).is_none()
+        };
+        let id = go_round(clearing.last_request, first, u16::MAX, is_free).or_else(|| {
+            // Publishes have taken those: one that no PUBCOMP is expected for.
+            let settled =
+                |id: &PacketId| id.value() > clearing.asked || id.value() <= clearing.clear;
+            let mut ids = (1..=u16::MAX).rev().filter_map(PacketId::new);
+            ids.find(|id| settled(id) && is_free(*id))
+        })?;
         clearing.last_request = id.value();
         Some(id)
     }
@@ -136,7 +152,7 @@ impl<S: Storage> Session<S> {
     /// The next identifier that PUBREL is to be sent for, where so many publishes may be in flight.
     pub(crate) fn next_to_clear(&mut self, in_flight: u16) -> Option<PacketId> {
         self.note_clear();
-        let waiting = self.pending.len();
+        let waiting = self.pending_ids;
         let publishes = self.sender.in_flight().saturating_add(waiting);
         let publishes = publishes.min(usize::from(in_flight));
         // Publishes that are recorded have taken theirs.
@@ -164,6 +180,7 @@ impl<S: Storage> Session<S> {
         if !self.journal.is_durable(clearing.record) {
             return;
         }
+        clearing.usable = clearing.clear;
         if clearing.clear == u16::MAX {
             self.clearing = None;
         } else if clearing.advance() {
@@ -175,8 +192,9 @@ impl<S: Storage> Session<S> {
         }
     }
 
-    /// Takes note of an acknowledgement, if it is about an identifier that PUBREL was sent for to clear it: whether it is.
-    pub(crate) fn note_cleared(&mut self, packet: PacketType, id: PacketId) -> bool {
+    /// Takes note of an acknowledgement, if it is about an identifier that PUBREL was or will be sent for to clear it: whether it
+    /// is.
+    pub(crate) fn note_cleared(&mut self, packet: PacketType, id: PacketId, refused: bool) -> bool {
         let Some(clearing) = &mut self.clearing else {
             return false;
         };
@@ -185,7 +203,13 @@ impl<S: Storage> Session<S> {
             return false;
         };
         if id.value() > clearing.asked {
-            return false;
+            // The PUBREL that clears it is to answer it: a second PUBCOMP would meet the next message. What is further away
+            // is answered at once: its PUBCOMP is here before clearing comes to it.
+            let soon = packet == PacketType::Pubrec && !refused && place < NEAR;
+            if soon {
+                clearing.wanted = clearing.wanted.max(id.value());
+            }
+            return soon;
         }
         if packet == PacketType::Pubcomp {
             let bit = 1_u128.checked_shl(u32::from(place)).unwrap_or(0);
@@ -199,7 +223,8 @@ impl<S: Storage> Session<S> {
     /// Whether the server holds nothing under this identifier.
     pub(crate) fn is_clear(&self, id: PacketId) -> bool {
         self.clearing.as_ref().is_none_or(|clearing| {
-            id.value() <= clearing.clear && self.journal.is_durable(clearing.record)
+            let is_durable = self.journal.is_durable(clearing.record);
+            id.value() <= clearing.usable || (id.value() <= clearing.clear && is_durable)
         })
     }
 

@@ -15,7 +15,7 @@ use core::time::Duration;
 
 use crate::client::{Op, Refused};
 use crate::planted::planted;
-use crate::qos::{Answer, Exchange, Phase, Receiver, Sender};
+use crate::qos::{Answer, Arrival, Exchange, Phase, Receiver, Sender};
 use crate::storage::{Body, Queue, Storage, Table};
 use crate::{Instant, PacketId, PacketType, QoS};
 
@@ -90,6 +90,13 @@ pub(crate) struct Pending<B> {
     pub(crate) message: Kept<B>,
 }
 
+impl<B> Pending<B> {
+    /// How many Packet Identifiers it needs.
+    fn ids(&self) -> usize {
+        usize::from(self.message.qos != QoS::AtMostOnce)
+    }
+}
+
 /// What a SUBSCRIBE or UNSUBSCRIBE waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestKind {
@@ -145,6 +152,8 @@ pub(crate) struct Session<S: Storage> {
     /// Which identifiers are clear, in a session that was assumed.
     clearing: Option<Clearing>,
     pending: S::Pending,
+    /// How many in `pending` need a Packet Identifier.
+    pending_ids: usize,
     /// Sum of the lengths in `pending`, in bytes.
     pending_bytes: usize,
     /// No Message Expiry Interval in `pending` ends before this.
@@ -195,6 +204,7 @@ impl<S: Storage> Session<S> {
             doubted: S::Doubted::default(),
             clearing: None,
             pending: S::Pending::default(),
+            pending_ids: 0,
             pending_bytes: 0,
             next_expiry: None,
             examining: false,
@@ -272,6 +282,16 @@ impl<S: Storage> Session<S> {
             self.retained_bytes = self.retained_bytes.saturating_add(occupied);
             self.sender.note_start(id, start);
         }
+    }
+
+    /// Handles a PUBLISH of QoS 1 or 2. What gives way to it is finished in the records, too.
+    pub(crate) fn receive(&mut self, id: PacketId, qos: QoS, dup: bool, maximum: usize) -> Arrival {
+        let was_unreleased = self.receiver.is_unreleased(id);
+        let arrival = self.receiver.publish(id, qos, dup, maximum);
+        if was_unreleased && !self.receiver.is_unreleased(id) {
+            self.record(Entry::Finished { id });
+        }
+        arrival
     }
 
     /// Ends an exchange, whatever it waits for; gives its operation.

@@ -62,7 +62,9 @@ impl<S: Storage> Session<S> {
     /// Lets a publish wait; gives it back when there is no room.
     pub(crate) fn push_pending(&mut self, pending: Pending<S::Body>) -> Result<(), ()> {
         let (length, expires) = (pending.message.length, pending.message.expires);
+        let ids = pending.ids();
         self.pending.push_back(pending).map_err(drop)?;
+        self.pending_ids = self.pending_ids.saturating_add(ids);
         self.pending_bytes = self.pending_bytes.saturating_add(length);
         self.note_expiry(expires);
         Ok(())
@@ -86,6 +88,7 @@ impl<S: Storage> Session<S> {
     /// Takes note of one that waits no more.
     fn note_removed(&mut self, pending: &Pending<S::Body>) {
         self.pending_bytes = self.pending_bytes.saturating_sub(pending.message.length);
+        self.pending_ids = self.pending_ids.saturating_sub(pending.ids());
         self.examined = 0;
         if self.pending() == 0 {
             self.next_expiry = None;
