@@ -35,7 +35,7 @@ impl Seat {
         if !self.due.puback.contains(&id) {
             self.due.puback.push_back(id);
         } else if scene.troubled {
-            self.due.again.push(id);
+            self.due.again.push((1, id));
         }
         let arrived = arrival(scene, number);
         // What an earlier session left under this identifier with the other QoS cannot be meant.
@@ -79,6 +79,8 @@ impl Seat {
             self.due.pubrec.push_back(id);
             let resumed = known.is_some() && !self.arrivals.contains_key(&(2, id));
             self.due.resumed.extend(resumed.then_some(id));
+        } else if scene.troubled {
+            self.due.again.push((2, id));
         }
         let refused = number.is_some_and(|number| scene.ledger.is_refused(number));
         if self.role == Role::Server && refused {
@@ -120,10 +122,10 @@ impl Seat {
     ) -> Judged {
         let id = answer.packet_id.value();
         let may_be_lost = self.may_be_lost(scene);
-        let again = self.due.again.iter().position(|again| *again == id);
-        let front = match again.filter(|_| self.due.puback.front() != Some(&id)) {
-            Some(again) => Some(self.due.again.swap_remove(again)),
-            None => take_due(&mut self.due.puback, id, may_be_lost),
+        let is_due = self.due.puback.front() == Some(&id);
+        let front = match !is_due && self.due.takes_again(1, id) {
+            true => Some(id),
+            false => take_due(&mut self.due.puback, id, may_be_lost),
         };
         rule(Invariant::AcknowledgementOrder, front == Some(id), || {
             format!("PUBACK {id}, but {front:?} is due")
@@ -144,7 +146,10 @@ impl Seat {
         if !self.due.repeated.remove(&id) {
             let front = self.due.pubrec.front().copied();
             let resumed = self.due.resumed.contains(&id);
-            let in_order = front == Some(id) || resumed || self.may_be_lost(scene);
+            let in_order = front == Some(id)
+                || resumed
+                || self.may_be_lost(scene)
+                || self.due.takes_again(2, id);
             rule(Invariant::AcknowledgementOrder, in_order, || {
                 format!("PUBREC {id}, but {front:?} is due")
             })?;

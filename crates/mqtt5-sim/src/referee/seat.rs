@@ -82,7 +82,7 @@ pub(crate) struct Seat {
 pub(crate) struct Due {
     pub(crate) puback: VecDeque<u16>,
     /// Messages that were repeated on purpose while they were due: a client that takes each for a message answers each.
-    pub(crate) again: Vec<u16>,
+    pub(crate) again: Vec<(u8, u16)>,
     pub(crate) pubrec: VecDeque<u16>,
     /// PUBRECs for messages that were answered on an earlier connection: they need not wait.
     pub(crate) repeated: BTreeSet<u16>,

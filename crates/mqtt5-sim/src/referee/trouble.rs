@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use mqtt5_proto::Role;
 
-use super::seat::{Scene, Seat};
+use super::seat::{Due, Scene, Seat};
 
 impl Seat {
     /// Whether what the side at this seat read or sent may have been lost or repeated on its way to the other.
@@ -12,6 +12,14 @@ impl Seat {
     /// Only the broker's: what it hands over is seen before that happens to it, and what the client owes is seen after.
     pub(crate) fn may_be_lost(&self, scene: &Scene<'_>) -> bool {
         self.role == Role::Server && scene.troubled
+    }
+}
+
+impl Due {
+    /// Whether one more answer may leave, since the message was repeated on purpose while its answer was due. It is used up with that.
+    pub(crate) fn takes_again(&mut self, qos: u8, id: u16) -> bool {
+        let again = self.again.iter().position(|again| *again == (qos, id));
+        again.map(|again| self.again.swap_remove(again)).is_some()
     }
 }
 
