@@ -210,12 +210,12 @@ impl Driver {
         let now = self.shared.now();
         let mut engine = self.shared.lock();
         engine.handle_due(now);
-        engine.exchange_outgoing(now, outgoing, written);
+        engine.handle_sent(now, outgoing, written);
         while engine.poll_events(now, EVENTS_PER_LOCK) == Progress::More {
             drop(engine);
             engine = self.shared.lock();
         }
-        engine.exchange_outgoing(now, outgoing, 0);
+        engine.lend_outgoing(outgoing);
         let (action, deadline, unneeded) = engine.end_turn(waker);
         drop(engine);
         drop(unneeded);

@@ -17,6 +17,7 @@ every_storage!(
     nothing_is_sent_again_on_a_live_connection,
     what_was_never_handed_over_goes_out_as_new,
     what_was_never_handed_over_keeps_its_place,
+    what_was_encoded_before_a_disconnect_goes_out_as_new,
     a_publish_handed_over_in_part_counts_as_handed,
     one_shown_byte_counts_as_handed,
     handed_once_is_handed_for_good,
@@ -122,6 +123,27 @@ fn what_was_never_handed_over_keeps_its_place<F: Face>() {
         publish(AtLeastOnce, 5, "encoded 2"),
         publish(AtLeastOnce, 6, "waits"),
     ]);
+}
+
+/// What a received DISCONNECT keeps from leaving was never handed over.
+fn what_was_encoded_before_a_disconnect_goes_out_as_new<F: Face>() {
+    let mut bed = Bed::<F>::keeping();
+    bed.lose();
+    bed.resume(true, &maximum(2));
+    for text in ["a", "b", "c"] {
+        bed.publish(AtLeastOnce, text).unwrap();
+    }
+    bed.sent_bytes();
+    let mut bytes = Vec::new();
+    for id in [1, 2] {
+        bytes.extend(encode(&puback(id)));
+    }
+    bytes.extend([0xE0, 1, 0x8D]);
+    bed.feed_bytes(&bytes);
+    bed.events();
+    bed.lose();
+    bed.resume(true, &[]);
+    bed.expect_sent(&[publish(AtLeastOnce, 4, "c")]);
 }
 
 fn a_publish_handed_over_in_part_counts_as_handed<F: Face>() {

@@ -73,30 +73,29 @@ impl Engine {
         (false, self.driver.reader.replace(waker))
     }
 
-    /// So many bytes were written; more are lent when none are left.
-    pub(crate) fn exchange_outgoing(
-        &mut self,
-        now: Instant,
-        outgoing: &mut Outgoing,
-        written: usize,
-    ) {
+    /// So many bytes were written.
+    pub(crate) fn handle_sent(&mut self, now: Instant, outgoing: &mut Outgoing, written: usize) {
         if written > 0 {
             self.machine.handle_sent(now, outgoing, written);
             self.note_written();
             self.operations.wake(Watch::Room, &mut self.wakes);
         }
+    }
+
+    /// Lends bytes when none are left: behind all events, for what one of them keeps from leaving would count as sent.
+    pub(crate) fn lend_outgoing(&mut self, outgoing: &mut Outgoing) {
         self.machine.take_outgoing(outgoing);
         self.driver.writing = !outgoing.is_empty();
     }
 
-    /// As [`exchange_outgoing`](Self::exchange_outgoing), for a caller that writes while the driver sleeps: what follows is done
-    /// here. It wakes nobody for the deadline of what it takes: whoever cannot write it wakes the driver.
+    /// Both, for a caller that writes while the driver sleeps: what follows is done here. It wakes nobody for the deadline of what it
+    /// takes: whoever cannot write it wakes the driver.
     pub(crate) fn transmit(&mut self, now: Instant, outgoing: &mut Outgoing, written: usize) {
-        self.exchange_outgoing(now, outgoing, written);
+        self.handle_sent(now, outgoing, written);
         if written > 0 {
             self.driver.news |= self.poll_events(now, EVENTS_PER_TRANSMIT) == Progress::More;
-            self.exchange_outgoing(now, outgoing, 0);
         }
+        self.lend_outgoing(outgoing);
     }
 
     /// What is due by now.

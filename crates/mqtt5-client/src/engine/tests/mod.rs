@@ -352,8 +352,8 @@ impl Link {
         acted
     }
 
-    /// What was sent before the transport closed still arrives.
-    fn deliver_rest(&mut self) {
+    /// Turns of the reading side alone.
+    fn read(&mut self) {
         while self.reading && !self.inbound.is_empty() {
             let space = self.incoming.space();
             let count = space.len().min(self.inbound.len());
@@ -362,6 +362,11 @@ impl Link {
             self.inbound.drain(..count);
             self.reading = self.driver.turn_read(&mut self.incoming, &self.waker);
         }
+    }
+
+    /// What was sent before the transport closed still arrives.
+    fn deliver_rest(&mut self) {
+        self.read();
         if let Some(attempt) = self.attempt.take() {
             self.driver.handle_closed(attempt);
         }
