@@ -66,6 +66,8 @@ fn nothing_is_taken_that_cannot_leave_any_more() {
         "the message fills the queue"
     );
     drop(take(&mut subscription));
+    let turn = link.driver.turn_write(&mut link.outgoing, 0, &link.waker);
+    link.act(&turn.action.expect("to hang up"));
     link.run();
     link.reconnect();
     assert_eq!(link.sent_types(), ["CONNECT"]);
