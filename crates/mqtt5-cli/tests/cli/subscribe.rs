@@ -383,7 +383,8 @@ fn what_a_resumed_session_delivers_at_once_is_printed() {
             .skip_packet()
             .send([&connack[..], publish].concat())
             .skip_packet()
-            .send([0x90, 4, 0, 1, 0, 1])
+            // Who takes over a session it knows nothing of asks under an identifier of the upper half.
+            .send([0x90, 4, 0x80, 0, 0, 1])
             .until_closed();
         let peer = ScriptedPeer::start(script);
         let url = peer.url();
