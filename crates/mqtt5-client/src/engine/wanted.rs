@@ -18,8 +18,6 @@ pub(super) struct Wanted {
     pub(super) identifiers: Vec<(u32, Key)>,
     /// What the server last granted.
     pub(super) granted: Option<ReasonCode>,
-    /// The last SUBSCRIBE for it was lost or refused: the server may have it as that said or as one before did.
-    pub(super) unsure: bool,
     /// SUBSCRIBEs on their way that name it.
     pub(super) asked: usize,
     /// A SUBSCRIBE for it has left in this session.
@@ -36,7 +34,6 @@ impl Wanted {
             retain_as_published: filter.retain_as_published,
             sent: QoS::AtMostOnce,
             identifiers: Vec::new(),
-            unsure: false,
             granted: None,
             asked: 0,
             at_server: false,
@@ -58,7 +55,6 @@ impl Wanted {
     /// A SUBSCRIBE that names it was answered. A refusal leaves the server with what it granted before, whatever it was asked for since.
     pub(super) fn answered(&mut self, reason: ReasonCode) {
         self.asked = self.asked.saturating_sub(1);
-        self.unsure = reason.is_error() || (self.unsure && self.asked > 0);
         if !reason.is_error() {
             self.granted = Some(reason);
             self.sent = self.sent.max(self.granted_qos());
@@ -79,7 +75,6 @@ impl Wanted {
         self.sent = QoS::AtMostOnce;
         self.granted = None;
         self.at_server = false;
-        self.unsure = false;
         self.identifiers.clear();
     }
 
@@ -89,22 +84,15 @@ impl Wanted {
     }
 
     /// Notes the identifier of a SUBSCRIBE and whom its retained copies are for.
-    ///
-    /// Those of subscriptions that are gone are forgotten when no message can carry them any more but late ones.
     pub(super) fn subscribed_under(&mut self, identifier: u32, local: Key) {
-        let in_force = self.identifier();
-        if in_force == Some(identifier) {
+        if self.identifier() == Some(identifier) {
             return;
         }
         let known = |(known, _): &(u32, Key)| *known == identifier;
         let earlier = self.identifiers.iter().position(known);
         let entry = earlier.map(|at| self.identifiers.remove(at));
-        if self.asked == 0 && !self.unsure {
-            let locals = &self.locals;
-            self.identifiers
-                .retain(|(known, of)| Some(*known) == in_force || locals.contains(of));
-        }
-        // What the server has queued may carry old ones, but not the oldest of very many.
+        // What the server has queued, or sends again, carries those that were in force when it was published, whoever asked under them;
+        // but not the oldest of very many.
         let excess = (self.identifiers.len() + 1).saturating_sub(IDENTIFIERS);
         self.identifiers.drain(..excess);
         self.identifiers.push(entry.unwrap_or((identifier, local)));

@@ -99,7 +99,6 @@ impl Engine {
             if let Some(wanted) = self.registry.wanted_mut(sent.call.filters[*index].0) {
                 wanted.asked = wanted.asked.saturating_sub(1);
                 wanted.sent = QoS::AtMostOnce;
-                wanted.unsure = true;
             }
         }
         if self.is_closed() {

@@ -374,6 +374,23 @@ fn what_was_queued_for_a_filter_is_its_next_subscriptions() {
     }
 }
 
+/// D12: what the server queued while somebody else's SUBSCRIBE was in force is a copy for that filter, also when they are gone and others
+/// have asked since.
+#[test]
+fn identifiers_outlive_those_who_asked_under_them() {
+    let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
+    let mut wide = granted(&mut link, client.subscribe("a/#"), "a/#");
+    let mut kept = granted(&mut link, client.subscribe("a/b"), "a/b");
+    drop(granted(&mut link, client.subscribe("a/b"), "a/b"));
+    for _ in 0..2 {
+        drop(granted(&mut link, client.subscribe("a/b"), "a/b"));
+    }
+    for identifier in [3, 5] {
+        copy(&mut link, identifier, false);
+    }
+    assert_eq!((topics(&mut wide).len(), topics(&mut kept).len()), (0, 2));
+}
+
 /// T155, E4: what is dropped while there is no connection is unsubscribed if the server still has it, and not sent again if not.
 #[test]
 fn dropped_while_offline() {
