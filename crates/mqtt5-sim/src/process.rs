@@ -220,8 +220,13 @@ impl Process {
     }
 
     /// What is wrong with the size of its queues, if anything is; `reads_on` says whether a SUBSCRIBE may be unanswered or a connection has
-    /// stalled, `sessions` how many sessions it may have had.
-    pub(crate) fn oversize(&mut self, reads_on: bool, sessions: usize) -> Option<String> {
+    /// stalled, `sessions` how many sessions it may have had, `repeats` how many messages may have been repeated on purpose.
+    pub(crate) fn oversize(
+        &mut self,
+        reads_on: bool,
+        sessions: usize,
+        repeats: usize,
+    ) -> Option<String> {
         let statistics = self.statistics();
         let Bounds {
             held,
@@ -233,7 +238,7 @@ impl Process {
         if statistics.held_messages == 0 {
             self.emptied = sessions;
         }
-        let held = held * (1 + sessions - self.emptied.min(sessions));
+        let held = held * (1 + sessions - self.emptied.min(sessions)) + repeats;
         // More may be held then.
         self.reads_on = reads_on || self.reads_on && statistics.held_bytes > held_bytes;
         let beyond = if self.reads_on {

@@ -76,6 +76,7 @@ impl Plan {
         }
         steps.extend(further(&options, &mut Random::fork(seed, 5)));
         steps.extend(overfill(&options, &mut Random::fork(seed, 6)));
+        steps.extend(overtake(&options, &mut Random::fork(seed, 7)));
         steps.sort_by_key(|step| step.at);
         Self {
             seed,
@@ -239,6 +240,50 @@ fn overfill(options: &WorldOptions, random: &mut Random) -> Vec<Step> {
     let steps = acts.map(|(after, act)| Step {
         at: Duration::from_millis((begin + after) as u64),
         client: holder,
+        act,
+    });
+    steps.into()
+}
+
+/// PUBRECs come in another order than the PUBLISHes went, since one of them is lost; its PUBLISH is sent again, and then all PUBRELs are.
+fn overtake(options: &WorldOptions, random: &mut Random) -> Vec<Step> {
+    if !random.chance(20) {
+        return Vec::new();
+    }
+    let publisher = random.below(options.clients.len());
+    let begin = random.between(1_000, 10_000);
+    let lose = |kind, times| {
+        Act::Broker(BrokerFault::Rule {
+            on: On::Sent(kind),
+            mishap: Mishap::Drop,
+            times,
+        })
+    };
+    let cut = Act::Cut {
+        direction: Direction::Up,
+        after: 0,
+    };
+    let messages = Act::Publish(Draft {
+        topic: "b/y",
+        qos: QoS::ExactlyOnce,
+        retain: false,
+        size: 10,
+        expiry: None,
+        timeout: None,
+        how: How::Start,
+        count: 4,
+    });
+    let acts = [
+        (0, lose(PacketType::Pubrec, 1)),
+        (0, lose(PacketType::Pubcomp, 12)),
+        (1, messages),
+        (4_000, cut.clone()),
+        (10_000, cut.clone()),
+        (18_000, cut),
+    ];
+    let steps = acts.map(|(after, act)| Step {
+        at: Duration::from_millis((begin + after) as u64),
+        client: publisher,
         act,
     });
     steps.into()

@@ -37,6 +37,8 @@ pub(crate) struct Referees {
     former: BTreeMap<usize, Memory>,
     /// Clients to which the broker loses or repeats packets on purpose.
     pub(crate) troubled: BTreeSet<usize>,
+    /// How many PUBLISHes to a client the broker was told to repeat: each may be one more message to it.
+    pub(crate) repeats: BTreeMap<usize, usize>,
 }
 
 /// One connection with its two ends.
@@ -64,6 +66,7 @@ impl Referees {
             clients: BTreeMap::new(),
             former: BTreeMap::new(),
             troubled: BTreeSet::new(),
+            repeats: BTreeMap::new(),
         }
     }
 

@@ -246,7 +246,9 @@ impl<'a> World<'a> {
                 .is_none_or(|number| self.outside.referees.is_asking(number));
             let is_asking = is_asking || self.hub.ledger.borrow().is_subscribing(process.id);
             let (sessions, has_stalled) = self.outside.referees.sessions(process.id);
-            if let Some(text) = process.oversize(is_asking || has_stalled, sessions) {
+            let repeats = self.outside.referees.repeats.get(&process.id.client);
+            let repeats = repeats.copied().unwrap_or(0);
+            if let Some(text) = process.oversize(is_asking || has_stalled, sessions, repeats) {
                 transcript.fail(Invariant::Memory, text);
             }
             let connection = process

@@ -3,8 +3,9 @@
 use core::iter;
 use core::time::Duration;
 
-use mqtt5_broker::Mishap;
+use mqtt5_broker::{Mishap, On};
 use mqtt5_client::{Instant, QoS};
+use mqtt5_proto::PacketType;
 
 use super::World;
 use crate::application;
@@ -35,6 +36,14 @@ impl World<'_> {
                 } = fault
                 {
                     self.outside.referees.troubled.insert(client);
+                }
+                if let BrokerFault::Rule {
+                    on: On::Sent(PacketType::Publish),
+                    mishap: Mishap::Repeat(_),
+                    times,
+                } = fault
+                {
+                    *self.outside.referees.repeats.entry(client).or_default() += *times as usize;
                 }
                 self.outside.broker.fault(now, client, fault.clone());
             }
