@@ -251,7 +251,8 @@ fn overtake(options: &WorldOptions, random: &mut Random) -> Vec<Step> {
         return Vec::new();
     }
     let publisher = random.below(options.clients.len());
-    let begin = random.between(1_000, 10_000);
+    let end = options.chaos.as_millis() as usize;
+    let begin = random.between(500, (end - 18_500).min(10_000));
     let lose = |kind, times| {
         Act::Broker(BrokerFault::Rule {
             on: On::Sent(kind),

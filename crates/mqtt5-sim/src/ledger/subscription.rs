@@ -215,12 +215,12 @@ impl Ledger {
         });
         let first = receipt.times.iter().sum::<usize>() == 1;
         // What one of a group did not answer for goes to another, late.
-        let shared = to
-            .filters
-            .iter()
-            .any(|filter| filter.is_shared() && filter.matches(topic));
-        // What came first may be gone: with its session, or as what another message was taken for. What comes again comes late.
-        let is_lost = note.taken.first().is_some_and(|taken| *taken < session);
+        let matching = || to.filters.iter().filter(|filter| filter.matches(topic));
+        let shared = matching().any(FilterNote::is_shared);
+        // What came first may be gone: with its session, with its connection if it had QoS 0, or as what another message was taken for.
+        // What comes again comes late.
+        let is_lost = note.taken.first().is_some_and(|taken| *taken < session)
+            || matching().any(|filter| filter.granted == QoS::AtMostOnce);
         let is_late =
             is_lost && note.taken.len() > 1 || self.mistaken.contains(&(to.process, number));
         let from_the_start = !is_late
