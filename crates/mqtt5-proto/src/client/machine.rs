@@ -391,7 +391,7 @@ impl<S: Storage> Machine<S> {
     /// Sends the acknowledgements that are due.
     pub(super) fn send_answers(&mut self, now: Instant) {
         while self.connection.state == State::Connected && self.connection.has_answer_room() {
-            let Some(answer) = self.session.receiver.poll_answer() else {
+            let Some(answer) = self.session.poll_answer() else {
                 return;
             };
             let acknowledgement = Acknowledgement::new(answer.id, answer.reason);
