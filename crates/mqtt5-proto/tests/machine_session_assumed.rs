@@ -305,26 +305,49 @@ fn clearing_is_paced() {
     assert_eq!(bed.client.in_flight(), 300);
 }
 
-/// Every one is clear in the end, and then the session is like any other.
+/// As many publishes as there are identifiers, of which these are clear, and no more publishes than those are sent.
 #[cfg(feature = "alloc")]
-#[test]
-fn all_identifiers_become_clear() {
+fn all_wanted(clear: u16) -> Bed<machine::Lending> {
     let mut config = config();
     config.maximum_pending = usize::from(u16::MAX);
     let mut bed = assumed_with::<machine::Lending>(config, &[]);
     for _ in 0..u16::MAX {
         bed.publish(AtLeastOnce, "x").unwrap();
     }
-    for id in 1..=u16::MAX {
+    for id in 1..=clear {
         answer(&mut bed, [id]);
         if id % 1_024 == 0 {
             bed.sent_bytes();
         }
     }
     bed.sent_bytes();
-    assert_eq!(bed.client.in_flight(), usize::from(u16::MAX));
+    assert_eq!(bed.client.in_flight(), usize::from(clear));
+    bed
+}
+
+/// Every one is clear in the end, and then the session is like any other.
+#[cfg(feature = "alloc")]
+#[test]
+fn all_identifiers_become_clear() {
+    let mut bed = all_wanted(u16::MAX);
     bed.tell(&puback(40_000));
     bed.subscribe(&["f"]).unwrap();
     let filters = [filter("f")];
     bed.expect_sent(&[subscribe(40_000, &filters)]);
+}
+
+/// PUBCOMP would answer the request.
+#[cfg(feature = "alloc")]
+#[test]
+fn no_request_has_an_identifier_that_is_being_cleared() {
+    let mut bed = all_wanted(u16::MAX - 128);
+    for id in 1..=200 {
+        bed.tell(&puback(id));
+        bed.sent_bytes();
+    }
+    assert_eq!(bed.client.pending(), 0);
+    bed.subscribe(&["f"]).unwrap();
+    let filters = [filter("f")];
+    bed.expect_sent(&[subscribe(200, &filters)]);
+    answer(&mut bed, [u16::MAX]);
 }
