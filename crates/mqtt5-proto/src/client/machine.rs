@@ -198,7 +198,7 @@ impl<S: Storage> Machine<S> {
             // The server knows nothing of the CONNECT.
             self.session.settle_doubt(self.connection.session_before);
         } else if self.has_new_session() {
-            self.session.record_session(0);
+            self.session.lose(self.config.session_loss);
         }
         self.closed = true;
         self.checked = None;
