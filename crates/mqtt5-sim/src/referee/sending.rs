@@ -192,8 +192,9 @@ impl Seat {
             .get_mut(&id)
             .filter(|known| known.released)
         else {
-            // PUBREC was repeated on purpose, and PUBCOMP is here before the PUBREL that answers the repetition.
-            let repeated = scene.troubled && self.due.pubrel.contains(&id);
+            // PUBREC or PUBREL was repeated on purpose, and PUBCOMP is here before the PUBREL that answers the one or repeats the other.
+            let ended_here = self.may_be_lost(scene) && self.published.contains_key(&id);
+            let repeated = scene.troubled && self.due.pubrel.contains(&id) || ended_here;
             self.due.pubrel.retain(|due| *due != id);
             let unknown = answer.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
             let may_clear =
