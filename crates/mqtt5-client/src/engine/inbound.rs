@@ -36,7 +36,7 @@ pub(super) struct Pause {
     /// What the machine was told.
     is_on: bool,
     /// It has lasted too long, and the connection is being closed for it.
-    has_stalled: bool,
+    pub(super) has_stalled: bool,
     /// What stalled did not fit: so many messages may be under way on the next connection.
     window: Option<NonZeroU16>,
 }
@@ -139,40 +139,7 @@ impl Engine {
         self.tell(Event::Unanswered { subscription: id });
         match on_drop {
             OnDrop::Reject(reason) => drop(self.answer(now, subscription, hold, Some(reason))),
-            OnDrop::Hold => self.held.abandon(hold),
-        }
-    }
-
-    /// What was dropped unanswered is held no more: its redelivery hands it over again.
-    pub(super) fn discard_abandoned(&mut self, now: Instant) {
-        for token in self.held.take_abandoned() {
-            self.machine.forget(token);
-        }
-        self.update_pause(now);
-    }
-
-    /// What arrived for subscriptions that the application does not have yet is let go before the next connection: nobody can take it, and
-    /// it might keep their SUBACK from being read again. What nobody else has comes again. Where nothing does, as much stays as leaves room
-    /// for another message before SUBACK.
-    pub(super) fn release_awaited(&mut self, now: Instant) {
-        let resumes = self.resumes();
-        let (registry, machine) = (&self.registry, &mut self.machine);
-        let is_awaited = |key| registry.local(key).is_some_and(|local| local.awaited);
-        self.held
-            .discard_awaited(is_awaited, |token| resumes && machine.forget(token));
-        let bound = self.config.inbound_bytes;
-        let surplus = self.held.surplus(is_awaited, resumes, bound);
-        let held = &self.held;
-        let locals = self.registry.locals_mut();
-        let released: Vec<_> = locals
-            .filter(|(_, local)| local.awaited)
-            .flat_map(|(key, local)| {
-                let holds = local.take_held(|hold| surplus.contains(&hold) || !held.contains(hold));
-                holds.into_iter().map(move |hold| (key, hold))
-            })
-            .collect();
-        for (subscription, hold) in released {
-            self.take_and_answer(now, subscription, hold);
+            OnDrop::Hold => self.held.abandon(hold, subscription),
         }
     }
 
@@ -210,24 +177,6 @@ impl Engine {
         if self.connection.is_some() && !self.pause.has_stalled {
             self.pause.window = None;
         }
-    }
-
-    /// After a stall, what nobody has taken is discarded, since its redelivery hands it over; what will not be redelivered stays.
-    pub(super) fn discard_untaken(&mut self, now: Instant) {
-        if !core::mem::take(&mut self.pause.has_stalled) {
-            return;
-        }
-        let resumes = self.resumes();
-        let machine = &mut self.machine;
-        self.held
-            .discard_untouched(|token| resumes && machine.forget(token));
-        let held = &self.held;
-        for (_, local) in self.registry.locals_mut() {
-            local
-                .queue
-                .retain(|entry| entry.hold.is_none_or(|hold| held.contains(hold)));
-        }
-        self.update_pause(now);
     }
 
     /// A new connection of the machine reads: it must not if we had stopped that.
@@ -456,15 +405,16 @@ impl Local {
     }
 
     /// Takes out those messages that an acknowledgement waits for of which `which` says so.
-    fn take_held(&mut self, which: impl Fn(Key) -> bool) -> Vec<Key> {
-        let mut holds = Vec::new();
-        self.queue.retain(|entry| {
-            let hold = entry.hold.filter(|hold| which(*hold));
-            holds.extend(hold);
-            hold.is_none()
-        });
+    pub(super) fn take_held(&mut self, which: impl Fn(Key) -> bool) -> Vec<(Key, Entry)> {
+        let mut taken = Vec::new();
+        for entry in core::mem::take(&mut self.queue) {
+            match entry.hold.filter(|hold| which(*hold)) {
+                Some(hold) => taken.push((hold, entry)),
+                None => self.queue.push_back(entry),
+            }
+        }
         self.chunks.detached = 0;
-        holds
+        taken
     }
 
     /// Takes the oldest message out that no acknowledgement waits for, if there is one.

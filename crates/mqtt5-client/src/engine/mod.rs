@@ -18,6 +18,7 @@ mod pacing;
 mod publishing;
 mod registry;
 mod requests;
+mod resuming;
 mod servers;
 mod supervisor;
 mod turn;

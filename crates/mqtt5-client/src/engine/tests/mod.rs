@@ -13,6 +13,7 @@ mod failing;
 mod feeder;
 mod given_up;
 mod handlers;
+mod holding;
 mod intercepting;
 mod listening;
 mod lost_subscribes;

@@ -219,41 +219,6 @@ fn pitfall_3_an_acknowledgement_waits_for_the_redelivery() {
     assert_eq!(link.sent_types(), ["PUBACK"]);
 }
 
-/// E2: what was dropped unanswered and stays so comes again after the next resume; after a lost session nothing is left of it.
-#[test]
-fn a_message_that_is_held_when_dropped_comes_again() {
-    let options = || {
-        reconnecting().ack_mode(AckMode::Manual {
-            on_drop: OnDrop::Hold,
-        })
-    };
-    for (session_present, connected) in [(true, true), (true, false), (false, true)] {
-        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let (client, mut subscription, mut link) = subscribed(options());
-            link.send(publish("a", qos, 5, b"m"));
-            if !connected {
-                link.cut();
-            }
-            drop(take(&mut subscription));
-            link.resume(session_present);
-            link.sent_types();
-            assert_eq!(client.statistics().held_messages, 0);
-            assert_eq!(client.statistics().held_bytes, 0);
-            if session_present {
-                let mut again = Vec::new();
-                publish("a", qos, 5, b"m")
-                    .encode_to_vec(mqtt5_proto::ProtocolVersion::V5, &mut again)
-                    .expect("valid");
-                again[0] |= 0x08;
-                link.inbound.extend(again);
-                link.run();
-                take(&mut subscription).ack();
-                assert_eq!(link.sent_types().len(), 1);
-            }
-        }
-    }
-}
-
 /// The CONNACK that tells of a new session is lost with its connection; the next one tells that there is a session, and it is that one.
 #[test]
 fn a_session_that_may_have_begun_unseen_is_subscribed_again() {
@@ -320,6 +285,48 @@ fn after_a_stall_the_redelivery_hands_over_what_was_not_taken() {
         assert_eq!(link.sent_types(), ["PUBACK"]);
     }
     assert!(client.is_connected());
+}
+
+/// Until it is known that it comes again it is there: for whoever takes it meanwhile, and when the session is gone, or may be.
+#[test]
+fn after_a_stall_nothing_is_lost_with_the_session() {
+    for (session_present, in_doubt) in [(false, false), (true, true), (true, false)] {
+        let options = reconnecting()
+            .inbound_bytes(100)
+            .stall_timeout(Duration::from_secs(3));
+        let (client, mut subscription, mut link) = subscribed(options);
+        let message = |id| publish("a", QoS::ExactlyOnce, id, &[b'x'; 60]);
+        for id in 1..=2 {
+            link.send(message(id));
+        }
+        link.pass(Duration::from_secs(4));
+        drop(take(&mut subscription));
+        if in_doubt {
+            link.reconnect();
+            link.cut();
+        }
+        link.reconnect();
+        link.sent_types();
+        link.send(accepted(session_present));
+        assert!(client.is_connected() && link.reading);
+        let comes_again = session_present && !in_doubt;
+        assert_eq!(client.statistics().held_messages, usize::from(!comes_again));
+        if !comes_again {
+            drop(take(&mut subscription));
+        }
+        link.sent_types();
+        if session_present {
+            link.send(message(1));
+            assert_eq!(link.sent_types(), ["PUBREC"]);
+            link.send(message(2));
+        }
+        if comes_again {
+            drop(take(&mut subscription));
+        }
+        let answers: &[&str] = if session_present { &["PUBREC"] } else { &[] };
+        assert_eq!(link.sent_types(), answers);
+        assert!(matches!(subscription.try_recv(), Ok(None)), "once");
+    }
 }
 
 /// A client that holds more than it may, of a session that is lost.
