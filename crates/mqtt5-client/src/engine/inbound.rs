@@ -335,10 +335,9 @@ impl Engine {
                 _ => None,
             };
             match &oldest {
-                Some(oldest) => local.dropped.keep(&oldest.message, oldest.arrived),
-                None => local.dropped.keep(message, now),
+                Some(oldest) => self.count_dropped(now, key, &oldest.message, oldest.arrived),
+                None => self.count_dropped(now, key, message, now),
             }
-            self.count_dropped(now, key);
             if oldest.is_none() {
                 return false;
             }
@@ -346,11 +345,19 @@ impl Engine {
         true
     }
 
-    fn count_dropped(&mut self, now: Instant, subscription: Key) {
+    /// A subscription loses a message: that is counted, told, and shown to who wants to see it.
+    pub(super) fn count_dropped(
+        &mut self,
+        now: Instant,
+        subscription: Key,
+        message: &Message,
+        arrived: Instant,
+    ) {
         self.statistics.messages_dropped += 1;
         let Some(local) = self.registry.local_mut(subscription) else {
             return;
         };
+        local.dropped.keep(message, arrived);
         if local.dropped.count(now) {
             self.tell_slow(subscription);
         }

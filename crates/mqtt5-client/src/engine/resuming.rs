@@ -34,7 +34,7 @@ impl Engine {
 
     /// Lets go what arrived for subscriptions that the application does not have yet: nobody can take it, and it might keep their SUBACK
     /// from being read again. What nobody else has comes again. Where nothing does, as much stays as leaves room for another message before
-    /// SUBACK.
+    /// SUBACK; what does not is lost to them.
     fn release_awaited(&mut self, now: Instant, is_resumed: bool) {
         let (registry, machine) = (&self.registry, &mut self.machine);
         let is_awaited = |key| registry.local(key).is_some_and(|local| local.awaited);
@@ -51,8 +51,10 @@ impl Engine {
                 taken.into_iter().map(move |taken| (key, taken))
             })
             .collect();
-        for (subscription, (hold, _)) in released {
-            self.take_and_answer(now, subscription, hold);
+        for (subscription, (hold, entry)) in released {
+            if self.take_and_answer(now, subscription, hold) {
+                self.count_dropped(now, subscription, &entry.message, entry.arrived);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{AckMode, Bound, Message, Overflow, QoS, Subscription};
 use core::time::Duration;
 use mqtt5_proto::Properties;
 
-fn payloads(messages: &[Message]) -> Vec<u8> {
+pub(super) fn payloads(messages: &[Message]) -> Vec<u8> {
     messages
         .iter()
         .map(|message| message.payload()[0])

@@ -1,11 +1,12 @@
 //! What arrives for subscriptions that the application does not have yet, since their SUBACK was not read.
 
 use super::consumers::{answers, take};
+use super::dropped::payloads;
 use super::executor::Task;
 use super::session_loss::subscribed;
 use super::subscribe::suback;
 use super::{Link, accepted, publish, reconnecting, scripted};
-use crate::{Bound, Options, Overflow, QoS, ReasonCode};
+use crate::{Bound, Event, Options, Overflow, QoS, ReasonCode};
 use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
 use mqtt5_proto::packet::{Delivery, Publish};
@@ -74,6 +75,7 @@ fn what_nobody_can_take_does_not_keep_suback_from_being_read() {
             usize::from(!session_present),
             "what does not come again"
         );
+        assert_eq!(second.dropped(), 3 - kept as u64);
         assert_eq!(client.statistics().held_messages, 0);
     }
 }
@@ -134,7 +136,8 @@ fn what_only_new_subscriptions_have_comes_again_to_each() {
     assert_eq!(link.sent_types(), ["PUBACK"]);
 }
 
-/// What does not come again stays for the subscription, as far as it leaves room for what may be before SUBACK.
+/// What does not come again stays for the subscription, as far as it leaves room for what may be before SUBACK; the rest is counted, told and
+/// shown.
 #[test]
 fn what_does_not_come_again_waits_for_suback() {
     let ways: [fn(Options) -> Options; 3] = [
@@ -147,7 +150,9 @@ fn what_does_not_come_again_waits_for_suback() {
             [(40, 2, false, 2), (40, 4, false, 2), (60, 3, true, 1)]
         {
             let (client, mut link) = scripted(way(small()), Properties::EMPTY);
-            let mut task = Task::new(client.subscribe("a").qos(QoS::AtLeastOnce));
+            let mut events = client.events();
+            let builder = client.subscribe("a").qos(QoS::AtLeastOnce);
+            let mut task = Task::new(builder.observe_drops(9));
             assert!(task.is_pending());
             for packet_id in 1..=count {
                 let payload = vec![packet_id as u8; bytes];
@@ -174,6 +179,12 @@ fn what_does_not_come_again_waits_for_suback() {
             assert_eq!(taken, expected, "{bytes} {count}");
             assert!(matches!(subscription.try_recv(), Ok(None)));
             assert_eq!(client.statistics().held_messages, 0);
+            let lost: Vec<_> = (stays + 1..=count as u8).collect();
+            assert_eq!(payloads(&subscription.take_dropped()), lost);
+            assert_eq!(client.statistics().messages_dropped, lost.len() as u64);
+            let is_told = core::iter::from_fn(|| events.try_recv())
+                .any(|event| matches!(event, Event::SlowConsumer { dropped, .. } if dropped > 0));
+            assert_eq!(is_told, !lost.is_empty());
         }
     }
 }
