@@ -50,7 +50,7 @@ mod unsubscribing;
 mod waking;
 
 use crate::driver::{Action, Attempt, Driver, Host};
-use crate::{Async, Client, DialError, Mode, Options, Reconnect};
+use crate::{Async, Bound, Client, DialError, Mode, Options, Reconnect};
 use core::task::Waker;
 use core::time::Duration;
 use executor::Flag;
@@ -412,6 +412,14 @@ fn connack(properties: Properties<'_>) -> Packet<'_> {
         reason: ReasonCode::SUCCESS,
         properties,
     })
+}
+
+/// Room for so many messages, of any usual size.
+fn room_for(messages: usize) -> Bound {
+    Bound {
+        messages,
+        bytes: 1 << 20,
+    }
 }
 
 /// The server accepts the connection, and has the session or not.

@@ -10,6 +10,14 @@ use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
 use mqtt5_proto::Packet;
 
+/// The connection stalls, and the next one finds its session, or not.
+pub(super) fn stall(link: &mut Link, session_present: bool) {
+    link.pass(Duration::from_secs(4));
+    link.reconnect();
+    assert!(link.sent_types().ends_with(&["DISCONNECT", "CONNECT"]));
+    link.send(accepted(session_present));
+}
+
 /// E1, T113: beyond the bound a stall ends the connection, and the rest is handed over by the redelivery, once.
 #[test]
 fn after_a_stall_the_redelivery_hands_over_what_was_not_taken() {
@@ -18,19 +26,15 @@ fn after_a_stall_the_redelivery_hands_over_what_was_not_taken() {
         .receive_maximum(NonZeroU16::new(10).expect("not zero"))
         .stall_timeout(Duration::from_secs(3));
     let (client, mut subscription, mut link) = subscribed(options);
-    let mut events = client.events();
     for id in 1..=4 {
         link.send(publish("a", QoS::AtLeastOnce, id, &[b'x'; 60]));
     }
+    let mut events = client.events();
     let _taken = take(&mut subscription);
-    link.pass(Duration::from_secs(4));
-    let stalled = core::iter::from_fn(|| events.try_recv()).any(|event| {
+    stall(&mut link, true);
+    assert!(core::iter::from_fn(|| events.try_recv()).any(|event| {
         matches!(event, Event::Disconnected(error) if error.kind() == ConnectionErrorKind::ConsumerStalled)
-    });
-    assert!(stalled);
-    link.reconnect();
-    link.sent_types();
-    link.send(accepted(true));
+    }));
     assert!(
         matches!(subscription.try_recv(), Ok(None)),
         "they come again"
@@ -113,10 +117,7 @@ fn a_stall_discards_nothing_that_a_clean_start_gives_up() {
     for id in 1..=2 {
         link.send(publish("a", QoS::AtLeastOnce, id, &[b'0' + id as u8; 60]));
     }
-    link.pass(Duration::from_secs(4));
-    link.reconnect();
-    assert_eq!(link.sent_types(), ["DISCONNECT", "CONNECT"]);
-    link.send(accepted(false));
+    stall(&mut link, false);
     for payload in [b'1', b'2'] {
         assert_eq!(take(&mut subscription).payload(), [payload; 60]);
     }
@@ -126,10 +127,7 @@ fn a_stall_discards_nothing_that_a_clean_start_gives_up() {
 #[test]
 fn a_stall_discards_nothing_of_a_session_that_was_lost_before() {
     let (client, mut subscription, mut link) = full_of_a_lost_session();
-    link.pass(Duration::from_secs(4));
-    link.reconnect();
-    link.sent_types();
-    link.send(accepted(true));
+    stall(&mut link, true);
     for _ in 1..=2 {
         assert_eq!(take(&mut subscription).payload().len(), 60);
     }
@@ -142,10 +140,7 @@ fn what_stays_after_a_stall_lets_answers_through() {
     let (client, mut subscription, mut link) = full_of_a_lost_session();
     let mut publishing = Task::new(client.publish("b", "x").qos(QoS::AtLeastOnce));
     assert!(publishing.is_pending());
-    link.pass(Duration::from_secs(4));
-    link.reconnect();
-    link.sent_types();
-    link.send(accepted(true));
+    stall(&mut link, true);
     let (id, dup, _) = published(&mut link);
     assert!(dup && link.reading);
     // One message may be before it, no more: that is what the client has asked for.
@@ -178,10 +173,7 @@ fn a_stall_does_not_change_the_order_of_a_subscription() {
         link.send(publish("a", QoS::ExactlyOnce, id, &[b'0' + id as u8; 60]));
     }
     assert_eq!(take(&mut quick).payload(), [b'2'; 60]);
-    link.pass(Duration::from_secs(4));
-    link.reconnect();
-    link.sent_types();
-    link.send(accepted(true));
+    stall(&mut link, true);
     assert_eq!(take(&mut slow).payload(), [b'1'; 60]);
     assert_eq!(take(&mut slow).payload(), [b'2'; 60]);
     assert!(
@@ -217,19 +209,11 @@ fn after_a_stall_nobody_gets_a_message_twice() {
     suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_2]);
     let mut eager = task.woken().expect("granted");
     let message = |id| publish("a", QoS::ExactlyOnce, id, &[b'x'; 60]);
-    let mut events = client.events();
     for id in 1..=2 {
         link.send(message(id));
         drop(take(&mut eager));
     }
-    link.pass(Duration::from_secs(4));
-    let stalled = core::iter::from_fn(|| events.try_recv()).any(|event| {
-        matches!(event, Event::Disconnected(error) if error.kind() == ConnectionErrorKind::ConsumerStalled)
-    });
-    assert!(stalled);
-    link.reconnect();
-    link.sent_types();
-    link.send(accepted(true));
+    stall(&mut link, true);
     drop(take(&mut slow));
     for id in 1..=2 {
         link.send(message(id));

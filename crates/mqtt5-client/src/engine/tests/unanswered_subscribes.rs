@@ -4,9 +4,10 @@ use super::consumers::{answers, take};
 use super::dropped::payloads;
 use super::executor::Task;
 use super::session_loss::subscribed;
+use super::stalls::stall;
 use super::subscribe::suback;
-use super::{Link, accepted, publish, reconnecting, scripted};
-use crate::{Bound, Event, Options, Overflow, QoS, ReasonCode};
+use super::{Link, publish, reconnecting, room_for, scripted};
+use crate::{Event, Options, Overflow, QoS, ReasonCode};
 use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
 use mqtt5_proto::packet::{Delivery, Publish};
@@ -35,6 +36,16 @@ fn send_again(link: &mut Link, topic: &str, packet_id: u16) {
     }));
 }
 
+/// The connection ends before SUBACK, by a stall or otherwise, and the next one asks again.
+fn lose_suback(link: &mut Link, stalls: bool, session_present: bool) {
+    assert_eq!(link.reading, !stalls);
+    match stalls {
+        true => stall(link, session_present),
+        false => link.resume(session_present),
+    }
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+}
+
 /// SUBACK was behind more than may be held: the next connection brings it, whatever a second subscription has taken meanwhile, and whether
 /// or not the server has kept the session.
 #[test]
@@ -49,10 +60,7 @@ fn what_nobody_can_take_does_not_keep_suback_from_being_read() {
             drop(take(&mut first));
         }
         assert!(!link.reading);
-        link.pass(Duration::from_secs(4));
-        link.reconnect();
-        assert_eq!(link.sent_types(), ["DISCONNECT", "CONNECT"]);
-        link.send(accepted(session_present));
+        stall(&mut link, session_present);
         let asked = if session_present { 1 } else { 2 };
         assert_eq!(link.sent_types().len(), asked);
         assert!(link.reading, "{session_present}");
@@ -91,16 +99,7 @@ fn what_nobody_else_has_comes_again() {
         for packet_id in 1..=count {
             link.send(publish("a", QoS::AtLeastOnce, packet_id, &[b'x'; 60]));
         }
-        assert_eq!(link.reading, !stalls);
-        if stalls {
-            link.pass(Duration::from_secs(4));
-            link.reconnect();
-            link.sent_types();
-            link.send(accepted(true));
-        } else {
-            link.resume(true);
-        }
-        assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+        lose_suback(&mut link, stalls, true);
         send_again(&mut link, "a", 1);
         suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_1]);
         let mut subscription = task.woken().expect("granted");
@@ -158,16 +157,7 @@ fn what_does_not_come_again_waits_for_suback() {
                 let payload = vec![packet_id as u8; bytes];
                 link.send(publish("a", QoS::AtLeastOnce, packet_id, &payload));
             }
-            assert_eq!(link.reading, !stalls);
-            if stalls {
-                link.pass(Duration::from_secs(4));
-                link.reconnect();
-                link.sent_types();
-                link.send(accepted(false));
-            } else {
-                link.resume(false);
-            }
-            assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+            lose_suback(&mut link, stalls, false);
             link.send(publish("a", QoS::AtLeastOnce, 9, &[9; 60]));
             assert!(link.reading);
             suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_1]);
@@ -192,10 +182,7 @@ fn what_does_not_come_again_waits_for_suback() {
 /// A queue that nobody can empty before SUBACK does not stop the reading.
 #[test]
 fn a_full_queue_does_not_pause_before_suback() {
-    let bound = Bound {
-        messages: 1,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(1);
     let options = small().subscription_queue(bound).overflow(Overflow::Pause);
     let (client, mut link) = scripted(options, Properties::EMPTY);
     let mut task = Task::new(client.subscribe("a"));
