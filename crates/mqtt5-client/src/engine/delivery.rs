@@ -231,6 +231,12 @@ impl Held {
         surplus
     }
 
+    /// Whether somebody has taken a message and will not answer.
+    pub(super) fn is_any_abandoned(&self) -> bool {
+        let mut messages = self.messages.iter();
+        messages.any(|(_, message)| !message.abandoned.is_empty())
+    }
+
     /// Takes out what somebody has taken who will not answer, where `comes_again` says that it may go. Whoever else has it gets it again,
     /// too. Where it may not, gives it with those who will not answer: it is for the others alone from now on.
     pub(super) fn discard_abandoned(

@@ -6,7 +6,8 @@ use mqtt5_proto::Instant;
 impl Engine {
     /// Lets go what its redelivery hands over. A session that `is_resumed` is the one in which all of it was received.
     pub(super) fn resume_held(&mut self, now: Instant, is_resumed: bool) {
-        if core::mem::take(&mut self.pause.has_stalled) && is_resumed {
+        let has_stalled = core::mem::take(&mut self.pause.has_stalled);
+        if is_resumed && (has_stalled || self.held.is_any_abandoned()) {
             self.discard_untaken();
         }
         self.release_awaited(now, is_resumed);
@@ -20,7 +21,8 @@ impl Engine {
         }
     }
 
-    /// After a stall, what nobody has taken is discarded; what will not be redelivered stays.
+    /// After a stall, what nobody has taken is discarded; what will not be redelivered stays. The same where something else is discarded,
+    /// which would otherwise come again behind it.
     fn discard_untaken(&mut self) {
         let machine = &mut self.machine;
         self.held.discard_untouched(|token| machine.forget(token));

@@ -8,9 +8,9 @@ use super::{Link, publish, reconnecting};
 use crate::{AckMode, Client, OnDrop, Options, QoS, ReasonCode, Subscription};
 
 /// The server sends a message again that it sent on an earlier connection.
-fn send_again(link: &mut Link, qos: QoS, packet_id: u16) {
+fn send_again(link: &mut Link, qos: QoS, packet_id: u16, payload: &[u8]) {
     let mut again = Vec::new();
-    publish("a", qos, packet_id, b"m")
+    publish("a", qos, packet_id, payload)
         .encode_to_vec(mqtt5_proto::ProtocolVersion::V5, &mut again)
         .expect("valid");
     again[0] |= 0x08;
@@ -54,7 +54,7 @@ fn a_message_that_is_held_when_dropped_comes_again() {
             assert_eq!(client.statistics().held_messages, 0);
             assert_eq!(client.statistics().held_bytes, 0);
             if session_present {
-                send_again(&mut link, qos, 5);
+                send_again(&mut link, qos, 5, b"m");
                 take(&mut subscription).ack();
                 assert_eq!(link.sent_types().len(), 1);
             }
@@ -114,7 +114,7 @@ fn who_else_has_it_gets_it_again_from_a_session_that_lives() {
             for subscription in &mut subscriptions {
                 assert!(matches!(subscription.try_recv(), Ok(None)));
             }
-            send_again(&mut link, qos, 5);
+            send_again(&mut link, qos, 5, b"m");
             let [holding, other] = &mut subscriptions;
             take(holding).ack();
             assert!(link.sent_types().is_empty());
@@ -122,4 +122,28 @@ fn who_else_has_it_gets_it_again_from_a_session_that_lives() {
             assert_eq!(link.sent_types().len(), 1);
         }
     }
+}
+
+/// What came after it and nobody has taken comes again behind it, so that nobody gets it in another order.
+#[test]
+fn what_comes_again_is_not_behind_what_came_after_it() {
+    let (client, mut subscriptions, mut link) = sharing(reconnecting());
+    for id in 5..=7 {
+        link.send(publish("a", QoS::AtLeastOnce, id, &[b'0' + id as u8]));
+    }
+    drop(take(&mut subscriptions[0]));
+    link.resume(true);
+    for id in 5..=7 {
+        send_again(&mut link, QoS::AtLeastOnce, id, &[b'0' + id as u8]);
+    }
+    for subscription in &mut subscriptions {
+        for id in 5..=7 {
+            let message = take(subscription);
+            assert_eq!(message.payload(), [b'0' + id]);
+            message.ack();
+        }
+        assert!(matches!(subscription.try_recv(), Ok(None)));
+    }
+    assert_eq!(link.sent_types(), ["PUBACK"; 3]);
+    assert_eq!(client.statistics().held_messages, 0);
 }
