@@ -11,7 +11,7 @@ impl Engine {
             self.discard_untaken();
         }
         self.release_awaited(now, is_resumed);
-        self.discard_abandoned(now);
+        self.discard_abandoned(now, is_resumed);
     }
 
     /// There will be no other connection. What nobody has taken since a stall is left to whoever resumes the session.
@@ -60,11 +60,12 @@ impl Engine {
         }
     }
 
-    /// What was dropped unanswered is held no more: its redelivery hands it over again. Where there is none, it is for the others who have
-    /// it.
-    fn discard_abandoned(&mut self, now: Instant) {
+    /// What was dropped unanswered is held no more: its redelivery hands it over again. Where there is none, or perhaps none, it is for the
+    /// others who have it.
+    fn discard_abandoned(&mut self, now: Instant, is_resumed: bool) {
         let machine = &mut self.machine;
-        let left = self.held.discard_abandoned(|token| machine.forget(token));
+        let comes_again = |token| machine.forget(token) && is_resumed;
+        let left = self.held.discard_abandoned(comes_again);
         for (hold, subscription) in left {
             self.answer(now, subscription, hold, None);
         }

@@ -147,3 +147,29 @@ fn what_comes_again_is_not_behind_what_came_after_it() {
     assert_eq!(link.sent_types(), ["PUBACK"; 3]);
     assert_eq!(client.statistics().held_messages, 0);
 }
+
+/// Where nobody knows whether the session is that one, it comes again if it does, and stays for the others: a duplicate is better than a loss.
+#[test]
+fn in_a_session_in_doubt_it_stays_for_the_others() {
+    for comes_again in [false, true] {
+        let (client, [mut holding, mut other], mut link) = sharing(reconnecting());
+        link.send(publish("a", QoS::AtLeastOnce, 5, b"m"));
+        drop(take(&mut holding));
+        link.cut();
+        link.reconnect();
+        assert_eq!(link.sent_types(), ["CONNECT"]);
+        link.resume(true);
+        drop(take(&mut other));
+        if comes_again {
+            link.sent_types();
+            send_again(&mut link, QoS::AtLeastOnce, 5, b"m");
+            take(&mut holding).ack();
+            drop(take(&mut other));
+            assert_eq!(link.sent_types(), ["PUBACK"]);
+        }
+        for subscription in [&mut holding, &mut other] {
+            assert!(matches!(subscription.try_recv(), Ok(None)));
+        }
+        assert_eq!(client.statistics().held_messages, 0);
+    }
+}
