@@ -31,6 +31,7 @@ mod planting;
 mod process;
 mod random;
 mod referee;
+mod scenes;
 mod transcript;
 mod watch;
 mod workload;

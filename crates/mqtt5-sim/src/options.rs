@@ -197,7 +197,6 @@ impl ClientOptions {
             inbound_bytes: random.pick(&[1_000, 16 << 20]),
             stall_timeout: Duration::from_secs(random.pick(&[3, 30])),
             overflow: random.pick(&[Overflow::DropNewest, Overflow::DropOldest, Overflow::Pause]),
-            queued_messages: QUEUED_MESSAGES,
             reconnects: random.chance(95),
             retries_first: random.chance(80),
             longest_backoff: Duration::from_secs(random.pick(&[2, 30, 60])),
@@ -206,12 +205,7 @@ impl ClientOptions {
             republishes_qos2: random.chance(20),
             resubscribe: random
                 .weigh(&[(8, Resubscribe::WhenSessionLost), (1, Resubscribe::Always)]),
-            will: None,
-            servers: vec![BROKERS[0]],
-            follows_redirects: false,
-            preparing: None,
-            intercepts: false,
-            compacts: false,
+            ..Self::prober()
         }
     }
 

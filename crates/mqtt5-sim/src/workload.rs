@@ -8,11 +8,12 @@ use mqtt5_proto::PacketType;
 
 use crate::link::Direction;
 use crate::options::{
-    Acknowledging, BROKERS, CLOSED, ClientOptions, Dropping, FORBIDDEN, QUEUED_MESSAGES, SILENT,
-    Testament, WorldOptions, choose_quality,
+    Acknowledging, BROKERS, CLOSED, Dropping, FORBIDDEN, SILENT, Testament, WorldOptions,
+    choose_quality,
 };
 use crate::plan::{Act, BrokerFault, Dialing, Draft, How, Leaving, Plan, Question, Step, Wish};
 use crate::random::Random;
+use crate::scenes;
 
 /// What is published to. One is [forbidden](crate::options::FORBIDDEN). The last two are for shared subscriptions alone, since a session gets one copy for each of those.
 const TOPICS: [&str; 9] = [
@@ -72,11 +73,11 @@ impl Plan {
             });
         }
         if random.chance(12) {
-            steps.extend(reuse(&mut random, clients, end));
+            steps.extend(scenes::reuse(&mut random, clients, end));
         }
         steps.extend(further(&options, &mut Random::fork(seed, 5)));
-        steps.extend(overfill(&options, &mut Random::fork(seed, 6)));
-        steps.extend(overtake(&options, &mut Random::fork(seed, 7)));
+        steps.extend(scenes::overfill(&options, &mut Random::fork(seed, 6)));
+        steps.extend(scenes::overtake(&options, &mut Random::fork(seed, 7)));
         steps.sort_by_key(|step| step.at);
         Self {
             seed,
@@ -201,140 +202,6 @@ fn trouble(random: &mut Random) -> BrokerFault {
         mishap,
         times: random.between(1, 3) as u32,
     }
-}
-
-/// A subscription is left while its queue is full and nothing is read.
-fn overfill(options: &WorldOptions, random: &mut Random) -> Vec<Step> {
-    let is_small = |client: &ClientOptions| client.queued_messages < QUEUED_MESSAGES;
-    let Some(holder) = options.clients.iter().position(is_small) else {
-        return Vec::new();
-    };
-    let begin = random.between(3_000, 6_000);
-    let leaving = random.pick(&[Leaving::Drop, Leaving::Unsubscribe]);
-    let acts = [
-        (
-            0,
-            Act::Subscribe(Wish {
-                filters: vec![("b/y", QoS::AtMostOnce)],
-                acknowledging: Acknowledging::OnTake,
-                pace: Duration::from_secs(4),
-                timeout: None,
-            }),
-        ),
-        (
-            1_000,
-            Act::Publish(Draft {
-                topic: "b/y",
-                qos: QoS::AtMostOnce,
-                retain: false,
-                size: 10,
-                expiry: None,
-                timeout: None,
-                how: How::Start,
-                count: 15,
-            }),
-        ),
-        (2_000, Act::Leave(leaving)),
-        (2_000, Act::Leave(leaving)),
-    ];
-    let steps = acts.map(|(after, act)| Step {
-        at: Duration::from_millis((begin + after) as u64),
-        client: holder,
-        act,
-    });
-    steps.into()
-}
-
-/// PUBRECs come in another order than the PUBLISHes went, since one of them is lost; its PUBLISH is sent again, and then all PUBRELs are.
-fn overtake(options: &WorldOptions, random: &mut Random) -> Vec<Step> {
-    if !random.chance(20) {
-        return Vec::new();
-    }
-    let publisher = random.below(options.clients.len());
-    let end = options.chaos.as_millis() as usize;
-    let begin = random.between(500, (end - 18_500).min(10_000));
-    let lose = |kind, times| {
-        Act::Broker(BrokerFault::Rule {
-            on: On::Sent(kind),
-            mishap: Mishap::Drop,
-            times,
-        })
-    };
-    let cut = Act::Cut {
-        direction: Direction::Up,
-        after: 0,
-    };
-    let messages = Act::Publish(Draft {
-        topic: "b/y",
-        qos: QoS::ExactlyOnce,
-        retain: false,
-        size: 10,
-        expiry: None,
-        timeout: None,
-        how: How::Start,
-        count: 4,
-    });
-    let acts = [
-        (0, lose(PacketType::Pubrec, 1)),
-        (0, lose(PacketType::Pubcomp, 12)),
-        (1, messages),
-        (4_000, cut.clone()),
-        (10_000, cut.clone()),
-        (18_000, cut),
-    ];
-    let steps = acts.map(|(after, act)| Step {
-        at: Duration::from_millis((begin + after) as u64),
-        client: publisher,
-        act,
-    });
-    steps.into()
-}
-
-/// Messages are held when their session is lost unseen; messages of the next session have the same identifiers.
-fn reuse(random: &mut Random, clients: usize, end: usize) -> [Step; 4] {
-    let (holder, publisher) = (random.below(clients), random.below(clients));
-    let begin = random.below(end / 2);
-    let at = |after: usize| Duration::from_millis((begin + after) as u64);
-    let messages = |count| {
-        Act::Publish(Draft {
-            topic: "b/y",
-            qos: QoS::AtLeastOnce,
-            retain: false,
-            size: 10,
-            expiry: None,
-            timeout: None,
-            how: How::Start,
-            count,
-        })
-    };
-    let wish = Wish {
-        filters: vec![("b/y", QoS::AtLeastOnce)],
-        acknowledging: Acknowledging::OnTake,
-        pace: Duration::from_secs(4),
-        timeout: None,
-    };
-    [
-        Step {
-            at: at(0),
-            client: holder,
-            act: Act::Subscribe(wish),
-        },
-        Step {
-            at: at(2_000),
-            client: publisher,
-            act: messages(4),
-        },
-        Step {
-            at: at(4_000),
-            client: holder,
-            act: Act::Broker(BrokerFault::ForgetUnseen),
-        },
-        Step {
-            at: at(9_000),
-            client: publisher,
-            act: messages(15),
-        },
-    ]
 }
 
 type Choice = fn(&mut Random) -> Act;

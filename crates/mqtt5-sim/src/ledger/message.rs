@@ -108,8 +108,15 @@ impl Ledger {
         });
         note.ending = Some(ending);
         let taken = !note.taken.is_empty();
+        let astray = self.astray.entry(note.publisher).or_default();
         let wrong = match ending {
             Ending::Accepted => note.qos != QoS::AtMostOnce,
+            Ending::Acknowledged | Ending::Failed(PublishErrorKind::Rejected)
+                if !taken && !note.refused && note.qos != QoS::AtMostOnce && *astray > 0 =>
+            {
+                *astray -= 1;
+                false
+            }
             Ending::Acknowledged => !taken || note.refused || note.qos == QoS::AtMostOnce,
             Ending::Failed(PublishErrorKind::Rejected) => !note.refused,
             Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
@@ -184,5 +191,16 @@ impl Ledger {
         if let Some(note) = self.messages.get_mut(number) {
             note.refused |= is_error;
         }
+    }
+
+    /// Whether the broker took or refused a message.
+    pub(crate) fn is_with_broker(&self, number: Option<usize>) -> bool {
+        let note = number.and_then(|number| self.messages.get(number));
+        note.is_some_and(|note| !note.taken.is_empty() || note.refused)
+    }
+
+    /// The process read an answer that was repeated on purpose and answers nothing.
+    pub(crate) fn led_astray(&mut self, process: ProcessId) {
+        *self.astray.entry(process).or_default() += 1;
     }
 }

@@ -42,6 +42,9 @@ pub(crate) struct Ledger {
     sessions: BTreeMap<usize, u64>,
     /// What arrived at a process and had to be taken for another message, of a session that was lost unseen.
     mistaken: BTreeSet<(ProcessId, usize)>,
+    /// How many answers a process has read that were repeated on purpose and answer nothing: each may have ended a message whose bytes were
+    /// still waiting.
+    astray: BTreeMap<ProcessId, usize>,
     /// Processes that were told to subscribe again at every connection.
     pub(crate) eager: BTreeSet<ProcessId>,
     /// Processes with interceptors.
@@ -66,6 +69,7 @@ impl Ledger {
             reasons: BTreeMap::new(),
             sessions: BTreeMap::new(),
             mistaken: BTreeSet::new(),
+            astray: BTreeMap::new(),
             eager: BTreeSet::new(),
             intercepting: BTreeSet::new(),
             republishers: BTreeSet::new(),

@@ -47,16 +47,10 @@ impl Seat {
         self.published.insert(id, number);
         // [MQTT-3.3.4-7], [MQTT-3.3.4-9]
         let allowed = self.peer.map_or(0, |peer| peer.receive_maximum);
-        rule(
-            Invariant::ReceiveMaximum,
-            self.window.len() <= allowed,
-            || {
-                format!(
-                    "{} messages are unfinished, Receive Maximum is {allowed}",
-                    self.window.len()
-                )
-            },
-        )
+        let unfinished = self.window.difference(&scene.memory.astray).count();
+        rule(Invariant::ReceiveMaximum, unfinished <= allowed, || {
+            format!("{unfinished} messages are unfinished, Receive Maximum is {allowed}")
+        })
     }
 
     /// The broker was told to send it twice on this connection; while that waited for the transport, it may have been answered.
@@ -102,7 +96,8 @@ impl Seat {
     /// The first time [MQTT-3.3.1-2], [MQTT-2.2.1-3].
     fn check_new(&self, scene: &Scene<'_>, id: u16) -> Judged {
         let known = scene.memory.outbound.get(&id);
-        rule(Invariant::Identifiers, known.is_none(), || {
+        let is_free = known.is_none() || scene.memory.astray.contains(&id);
+        rule(Invariant::Identifiers, is_free, || {
             format!("PUBLISH {id} without DUP, while that identifier is used by {known:?}")
         })?;
         rule(
