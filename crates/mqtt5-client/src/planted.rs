@@ -48,6 +48,10 @@ mqtt5_proto::faults! {
     WithdrawEncoded,
     /// What waits for a connection is lost when one ends.
     LoseWaiting,
+    /// The server is not told that a subscription was dropped.
+    KeepDropped,
+    /// Filters that were left are subscribed again with the others of their call when the session is lost.
+    ResubscribeLeft,
     /// A SUBSCRIBE that was lost with its connection is not sent again.
     LoseSubscribe,
     /// CONNECT carries no will (3.1.2.5).

@@ -197,6 +197,10 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
                 format!("subscribe failed: {:?}", error.kind())
             });
             debug_assert_ne!(error.kind(), SubscribeErrorKind::InvalidFilter);
+            let mut ledger = place.hub.ledger.borrow_mut();
+            wish.filters
+                .iter()
+                .for_each(|(filter, _)| ledger.subscribe_over(place.process, filter));
             return;
         }
     };
@@ -354,23 +358,17 @@ impl Consumer {
 
 /// Unsubscribes from a filter, whoever holds it.
 pub(crate) async fn unsubscribe(place: Place, filter: &'static str) {
-    place
-        .hub
-        .ledger
-        .borrow_mut()
-        .unsubscribing(place.process, filter);
+    let ledger = &place.hub.ledger;
+    let began = ledger.borrow_mut().unsubscribing(place.process, filter);
     let answered = place
         .operation(
             format!("unsubscribe {filter}"),
             place.client.unsubscribe(filter).into_future(),
         )
         .await;
-    // It may have waited for room, and been overtaken by a subscribe meanwhile.
-    place
-        .hub
-        .ledger
+    ledger
         .borrow_mut()
-        .unsubscribing(place.process, filter);
+        .unsubscribe_over(place.process, filter, began);
     place.hub.transcript.say(place.process, || {
         format!("unsubscribed {filter}: {}", answered.is_ok())
     });

@@ -33,6 +33,8 @@ pub enum Invariant {
     KeepAlive,
     /// Subscriptions are sent when the session has none of them, and only then.
     Resubscribe,
+    /// The server is told of each filter that nobody wants any more.
+    Unsubscribe,
     /// Every queue keeps its bound.
     Memory,
     /// A request gets the answer that is meant for it, or ends in time.

@@ -8,6 +8,7 @@ use super::requests::SubscribeRequest;
 use super::wanted::Wanted;
 use crate::filter::Filter;
 use crate::options::{AckMode, Bound, Overflow};
+use crate::planted::planted;
 use crate::properties::PropertyList;
 use crate::slab::{Key, Slab};
 use crate::trie::Trie;
@@ -160,7 +161,7 @@ impl Registry {
         let local = self.locals.get(local)?;
         let key_of = |filter: &Filter| {
             let key = self.key_of(&filter.name);
-            key.filter(|key| local.filters.contains(key))
+            key.filter(|key| local.filters.contains(key) || planted!(ResubscribeLeft))
         };
         let filters: Vec<_> = local
             .asked

@@ -3,6 +3,7 @@
 use mqtt5_client::QoS;
 
 use super::Ledger;
+use crate::hub::ProcessId;
 use crate::options::{Acknowledging, WorldOptions};
 
 /// A message that has not arrived where it must.
@@ -107,7 +108,7 @@ impl Ledger {
         let members = self
             .asked_of_broker
             .iter()
-            .filter(|(_, filters)| filters.contains(filter));
+            .filter(|(_, filters)| filters.contains_key(filter));
         members.into_iter().any(|(client, _)| {
             let own = self
                 .subscriptions
@@ -137,6 +138,15 @@ impl Ledger {
             }
         }
         None
+    }
+
+    /// A filter that this process has asked the broker for and that nobody in it wants.
+    pub(crate) fn unwanted_at_broker(&self, process: ProcessId) -> Option<&str> {
+        let asked = self.asked_of_broker.get(&process.client)?;
+        asked
+            .iter()
+            .find(|(filter, by)| **by == process && self.wishes(process, filter) == 0)
+            .map(|(filter, _)| filter.as_str())
     }
 }
 

@@ -32,8 +32,8 @@ pub(crate) struct Ledger {
     pub(crate) at_broker: BTreeMap<usize, BTreeMap<String, u64>>,
     /// Of these, those that it holds with more than QoS 0, each with when it began to.
     pub(crate) kept_by_broker: BTreeMap<usize, BTreeMap<String, u64>>,
-    /// What it was asked for, answered or not.
-    pub(crate) asked_of_broker: BTreeMap<usize, BTreeSet<String>>,
+    /// What it was asked for, answered or not, and by whom last.
+    pub(crate) asked_of_broker: BTreeMap<usize, BTreeMap<String, ProcessId>>,
     /// Filters that were unsubscribed whoever held them, and when.
     unsubscribed: Vec<(ProcessId, &'static str, u64)>,
     /// Why a process may ask for a filter.
@@ -155,10 +155,10 @@ impl Ledger {
     }
 
     /// The broker has read a SUBSCRIBE: it has the filter, though the answer may come late or never.
-    pub(crate) fn broker_asked(&mut self, client: usize, filter: &str, qos: QoS) {
-        let filters = self.asked_of_broker.entry(client).or_default();
-        filters.insert(filter.to_owned());
-        let kept = self.kept_by_broker.get_mut(&client);
+    pub(crate) fn broker_asked(&mut self, process: ProcessId, filter: &str, qos: QoS) {
+        let filters = self.asked_of_broker.entry(process.client).or_default();
+        filters.insert(filter.to_owned(), process);
+        let kept = self.kept_by_broker.get_mut(&process.client);
         if let Some(kept) = kept.filter(|_| qos == QoS::AtMostOnce) {
             kept.remove(filter);
         }

@@ -1,6 +1,6 @@
 //! A subscription from when it was granted, and what it received.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mqtt5_client::{QoS, TopicFilter, TopicName};
 
@@ -21,6 +21,8 @@ pub(crate) struct SubscriptionNote {
     pub(crate) over: bool,
     /// What it received: by message, how often with each QoS, and whether the application has answered.
     pub(crate) receipts: BTreeMap<usize, Receipt>,
+    /// Filters from which somebody has unsubscribed, and was told that it is done.
+    gone: BTreeSet<&'static str>,
     /// The last message received first of each publisher, topic, QoS and QoS of arrival: its moment of acceptance.
     last: BTreeMap<(ProcessId, &'static str, u8, u8), (u64, usize)>,
 }
@@ -40,7 +42,7 @@ pub(crate) struct Receipt {
     pub(crate) answered: bool,
 }
 
-/// How often a filter was asked for by the application, and how often it may still be asked for on the wire.
+/// How many calls for a filter have given no subscription yet, and how often it may still be asked for on the wire.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reasons {
     calls: usize,
@@ -89,6 +91,7 @@ impl Ledger {
     ) -> usize {
         let opened = self.moment();
         for filter in &mut filters {
+            self.subscribe_over(process, filter.name);
             filter.left = self
                 .unsubscribed
                 .iter()
@@ -101,6 +104,7 @@ impl Ledger {
             opened,
             over: false,
             receipts: BTreeMap::new(),
+            gone: BTreeSet::new(),
             last: BTreeMap::new(),
         });
         self.subscriptions.len() - 1
@@ -116,6 +120,25 @@ impl Ledger {
         reasons.left += 1;
     }
 
+    /// A call for a filter has ended, with a subscription or without one.
+    pub(crate) fn subscribe_over(&mut self, process: ProcessId, filter: &str) {
+        let reasons = self.reasons.get_mut(&(process, filter.to_owned()));
+        reasons
+            .into_iter()
+            .for_each(|reasons| reasons.calls = reasons.calls.saturating_sub(1));
+    }
+
+    /// How many want a filter: calls that have not ended, and subscriptions that live. What a requester wants it wants for good.
+    pub(super) fn wishes(&self, process: ProcessId, filter: &str) -> usize {
+        let reasons = self.reasons.get(&(process, filter.to_owned()));
+        let own = self
+            .subscriptions
+            .iter()
+            .filter(|s| s.process == process && !s.over && !s.gone.contains(filter));
+        let own = own.flat_map(|s| &s.filters);
+        reasons.map_or(0, |reasons| reasons.calls) + own.filter(|own| own.name == filter).count()
+    }
+
     /// Another reason: the answer was lost with the connection.
     pub(crate) fn may_subscribe(&mut self, process: ProcessId, filter: &str) {
         self.reasons
@@ -124,14 +147,19 @@ impl Ledger {
             .left += 1;
     }
 
-    /// Another reason for each call there ever was: the session is gone.
-    pub(crate) fn may_resubscribe(&mut self, process: ProcessId) {
-        for (_, reasons) in self
-            .reasons
-            .iter_mut()
-            .filter(|((of, _), _)| *of == process)
-        {
-            reasons.left = reasons.calls;
+    /// A connection begins: there are no more reasons than there are wishes, and one for each when `anew`, since the session is gone.
+    pub(crate) fn may_resubscribe(&mut self, process: ProcessId, anew: bool) {
+        let own = self.reasons.keys().filter(|(of, _)| *of == process);
+        let wishes: Vec<_> = own
+            .map(|key| (key.clone(), self.wishes(process, &key.1)))
+            .collect();
+        for (key, wishes) in wishes {
+            let reasons = self.reasons.entry(key).or_default();
+            reasons.left = if anew {
+                wishes
+            } else {
+                reasons.left.min(wishes)
+            };
         }
     }
 
@@ -155,8 +183,8 @@ impl Ledger {
         self.subscriptions[subscription].over = true;
     }
 
-    /// The application unsubscribes from a filter, whoever holds it.
-    pub(crate) fn unsubscribing(&mut self, process: ProcessId, name: &'static str) {
+    /// The application unsubscribes from a filter, whoever holds it; gives when.
+    pub(crate) fn unsubscribing(&mut self, process: ProcessId, name: &'static str) -> u64 {
         let moment = self.moment();
         self.unsubscribed.push((process, name, moment));
         let own = self
@@ -168,6 +196,16 @@ impl Ledger {
             .filter(|filter| filter.name == name)
         {
             filter.left = true;
+        }
+        moment
+    }
+
+    /// What began then is done. It may have waited for room, and been overtaken by a subscribe meanwhile.
+    pub(crate) fn unsubscribe_over(&mut self, process: ProcessId, name: &'static str, began: u64) {
+        self.unsubscribing(process, name);
+        let before = |s: &&mut SubscriptionNote| s.process == process && s.opened < began;
+        for subscription in self.subscriptions.iter_mut().filter(before) {
+            subscription.gone.insert(name);
         }
     }
 

@@ -81,7 +81,7 @@ impl Seat {
         let mut names = Vec::new();
         for filter in subscribe.filters.iter() {
             let (name, qos) = (filter.filter.as_str(), filter.qos);
-            scene.ledger.broker_asked(scene.process.client, name, qos);
+            scene.ledger.broker_asked(scene.process, name, qos);
             names.push(name.to_owned());
         }
         self.requests.insert(subscribe.packet_id.value(), names);

@@ -250,13 +250,11 @@ impl Seat {
         let unseen = scene.memory.asked > 1;
         let is_new = !connack.session_present || unseen || scene.memory.connections == 0;
         scene.memory.sessions += usize::from(is_new);
-        if scene.memory.connections > 0
+        let anew = scene.memory.connections > 0
             && (!connack.session_present
                 || unseen
-                || scene.ledger.always_resubscribes(scene.process))
-        {
-            scene.ledger.may_resubscribe(scene.process);
-        }
+                || scene.ledger.always_resubscribes(scene.process));
+        scene.ledger.may_resubscribe(scene.process, anew);
         scene.memory.connections += 1;
         scene.memory.asked = 0;
     }

@@ -123,6 +123,15 @@ impl World<'_> {
         if let Some(text) = ledger.missing_at_broker() {
             return Some((Invariant::Resubscribe, text));
         }
+        for process in self.processes() {
+            if let Some(filter) = ledger.unwanted_at_broker(process.id) {
+                let text = format!(
+                    "the broker has {filter}, which {} does not want",
+                    process.id
+                );
+                return Some((Invariant::Unsubscribe, text));
+            }
+        }
         if let Some(missing) = ledger.unreceived(&self.plan.options) {
             return Some((
                 Invariant::AtLeastOnce,

@@ -13,6 +13,7 @@ use super::{Engine, State};
 use crate::error::{SubscribeErrorKind, UnsubscribeErrorKind};
 use crate::filter::Filter;
 use crate::options::Offline;
+use crate::planted::planted;
 use crate::properties::PropertyList;
 use crate::slab::Key;
 use core::task::Waker;
@@ -229,7 +230,7 @@ impl Engine {
             self.release(now, local, &removed.queue);
         }
         self.update_pause(now);
-        if !keep && !is_closed {
+        if !keep && !is_closed && !planted!(KeepDropped) {
             self.give_up(now, gone);
         }
         removed.waker
