@@ -34,6 +34,10 @@ mqtt5_proto::faults! {
     ForgetDriverWaker,
     /// The driver is not woken for an earlier deadline.
     ForgetDeadline,
+    /// The driver is not woken for a message of QoS 0.
+    ForgetQos0Waker,
+    /// Messages of QoS 0 are accepted and never sent.
+    LoseQos0,
     /// Whoever waits for an operation is not woken when it ends.
     ForgetOperationWaker,
     /// Whoever waits for a message is not woken when one arrives.

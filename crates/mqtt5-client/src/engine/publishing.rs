@@ -80,6 +80,10 @@ impl Engine {
         if must_not_wait && (is_congested || !is_next || self.machine.pending() > 0) {
             return Err(PublishErrorKind::WouldBlock.into());
         }
+        let is_lost = planted!(LoseQos0) && outbound.qos == QoS::AtMostOnce;
+        if is_open && is_lost {
+            return Ok(Accepted::Done);
+        }
         if is_open && is_next {
             // The caller keeps its message until it can be encoded at once: a copy would cost an allocation. Behind
             // others that wait it takes its place, so that they cannot hold it back for ever.
@@ -98,6 +102,9 @@ impl Engine {
                 return Err(PublishErrorKind::WouldBlock.into());
             }
             if outbound.qos == QoS::AtMostOnce && encoded && !draft.until_written {
+                if planted!(ForgetQos0Waker) {
+                    self.driver.writer = None;
+                }
                 return Ok(Accepted::Done);
             }
             let slot = self.open_timed(Stage::InMachine(op), deadline, waker.take());

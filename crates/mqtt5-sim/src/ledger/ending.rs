@@ -70,9 +70,12 @@ impl Ledger {
             .any(|own| own.name == filter && !own.left)
     }
 
-    /// A filter to which none of the messages from `first` on has come that it should have got.
+    /// What became of a message from `first` on that the broker has not, or that has not come where it should have.
     pub(crate) fn unprobed(&self, first: usize) -> Option<String> {
         let probes = || (first..self.messages.len()).map(|number| (number, &self.messages[number]));
+        if let Some((number, _)) = probes().find(|(_, note)| note.taken.is_empty()) {
+            return Some(format!("the broker has not got m{number}"));
+        }
         for (number, to) in self
             .subscriptions
             .iter()

@@ -147,43 +147,60 @@ impl World<'_> {
         }
     }
 
-    /// Sends one message to every filter that somebody wants.
+    /// Everybody publishes once more with each QoS, and one message is sent to every filter that somebody wants. QoS 0 goes first: what wakes
+    /// the others must not wake it.
     fn probe(&mut self) -> bool {
         let prober = self.plan.options.clients.len();
-        let before = self.hub.ledger.borrow().messages.len();
+        let first = self.hub.ledger.borrow().messages.len();
+        self.publish_all(QoS::AtMostOnce);
+        if !self.has_arrived(first, AT_ONCE) {
+            return false;
+        }
         for (filter, topic) in PROBES {
             if self.hub.ledger.borrow().is_wanted(filter) {
-                let draft = Draft {
-                    topic,
-                    qos: QoS::AtLeastOnce,
-                    retain: false,
-                    size: 0,
-                    expiry: None,
-                    timeout: None,
-                    how: How::Start,
-                    count: 1,
-                };
-                self.publish_as(prober, draft);
+                self.publish_as(prober, probe(topic, QoS::AtLeastOnce));
             }
         }
+        self.publish_all(QoS::AtLeastOnce);
+        self.publish_all(QoS::ExactlyOnce);
         self.ask_all();
-        let end = self.now() + PROBE;
-        let arrived = |world: &Self| {
-            world.hub.ledger.borrow().unprobed(before).is_none() && world.undrained().is_none()
+        self.has_arrived(first, PROBE)
+    }
+
+    /// Every client publishes with this QoS, as far as the broker lets it, on topics that somebody wants, if there are any.
+    fn publish_all(&mut self, qos: QoS) {
+        if qos > self.plan.options.broker.maximum_qos {
+            return;
+        }
+        let ledger = self.hub.ledger.borrow();
+        let wanted = PROBES.iter().filter(|(filter, _)| ledger.is_wanted(filter));
+        let mut topics: Vec<_> = wanted.map(|(_, topic)| *topic).collect();
+        drop(ledger);
+        if topics.is_empty() {
+            topics.push(PROBES[0].1);
+        }
+        for client in 0..self.plan.options.clients.len() {
+            let topic = topics[client % topics.len()];
+            self.publish_as(client, probe(topic, qos));
+        }
+    }
+
+    /// Waits until the messages from `first` on are where they belong.
+    fn has_arrived(&mut self, first: usize, time: Duration) -> bool {
+        let missing = |world: &Self| {
+            let unprobed = world.hub.ledger.borrow().unprobed(first);
+            let unprobed = unprobed.map(|text| (Invariant::Probe, text));
+            unprobed.or_else(|| world.undrained())
         };
-        if self.pass_until(end, arrived) {
+        let end = self.now() + time;
+        if self.pass_until(end, |world| missing(world).is_none()) {
             return true;
         }
-        let missing = self
-            .hub
-            .ledger
-            .borrow()
-            .unprobed(before)
-            .map(|text| (Invariant::Probe, text));
-        let missing = missing
-            .or_else(|| self.undrained())
-            .unwrap_or_else(|| (Invariant::Probe, "too late".to_owned()));
-        self.hub.transcript.fail(missing.0, missing.1);
+        let (which, text) =
+            missing(self).unwrap_or_else(|| (Invariant::Probe, "too late".to_owned()));
+        self.hub
+            .transcript
+            .fail(which, format!("{text}, {time:?} later"));
         false
     }
 
@@ -216,8 +233,23 @@ impl World<'_> {
     }
 }
 
+fn probe(topic: &'static str, qos: QoS) -> Draft {
+    Draft {
+        topic,
+        qos,
+        retain: false,
+        size: 0,
+        expiry: None,
+        timeout: None,
+        how: How::Start,
+        count: 1,
+    }
+}
+
 /// How long everything may take to come right: the longest backoff, and what waits behind it.
 const DRAIN: Duration = Duration::from_secs(600);
+/// How long a message may take that needs no answer.
+const AT_ONCE: Duration = Duration::from_secs(5);
 /// How long one message may take when nothing is wrong.
 const PROBE: Duration = Duration::from_secs(60);
 /// How long a client may take to stop, and its application to notice.
