@@ -16,7 +16,7 @@ pub(crate) struct Unreceived {
 impl Ledger {
     /// What the broker took after a subscription was made in the session that still lives, and what has not arrived there.
     ///
-    /// Left out is what may be missing: QoS 0, what expires, what is retained, what is larger than the receiver accepts, what one of
+    /// Left out is what may be missing: QoS 0, what expires, what is larger than the receiver accepts, what one of
     /// a group gets, and what an application that is told of messages before it takes them may lose.
     pub(crate) fn unreceived(&self, options: &WorldOptions) -> Option<Unreceived> {
         for (subscription, to) in self.subscriptions.iter().enumerate() {
@@ -45,7 +45,6 @@ impl Ledger {
                         && !note.refused
                         && !self.mistaken.contains(&(to.process, message))
                         && !note.expires
-                        && !note.retain
                         && fits
                         && note.taken.last().is_some_and(|taken| *taken > since)
                         && self.seen(to.process, &note.payload).is_some()

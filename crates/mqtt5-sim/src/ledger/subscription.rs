@@ -239,12 +239,16 @@ impl Ledger {
         transcript.check(Invariant::Content, intact && wanted, || {
             format!("s{subscription} received m{number} on {topic} with {qos:?}, published on {} with {:?}", note.topic, note.qos)
         });
+        // What answers a SUBSCRIBE is none of the copies that each message makes.
+        if message.retain() {
+            transcript.check(Invariant::Content, note.retain, || {
+                format!("s{subscription} received m{number} with RETAIN, which nobody asked for")
+            });
+            return Some(number);
+        }
         let receipt = to.receipts.entry(number).or_default();
         receipt.times[qos as usize] += 1;
         receipt.answered |= matches!(to.acknowledging, Acknowledging::OnTake);
-        if note.retain {
-            return Some(number);
-        }
         // Each time that the broker took it makes one copy; QoS 1 may repeat each copy.
         let copies = receipt.times[0] + receipt.times[2];
         let comes_again = note.held_back.contains(&to.process);
@@ -288,12 +292,15 @@ impl Ledger {
         let process = note.process;
         self.transcript
             .say(process, || format!("s{subscription} answers m{number}"));
-        note.receipts.entry(number).or_default().answered = true;
+        // Unless it is a retained message that answers a SUBSCRIBE.
+        if let Some(receipt) = note.receipts.get_mut(&number) {
+            receipt.answered = true;
+        }
     }
 
     /// The client acknowledges a message: everybody who was subscribed when the broker took it must have answered.
     pub(crate) fn acknowledging(&self, process: ProcessId, number: usize) {
-        let Some(note) = self.messages.get(number).filter(|note| !note.retain) else {
+        let Some(note) = self.messages.get(number) else {
             return;
         };
         let Some(taken) = note.taken.first() else {

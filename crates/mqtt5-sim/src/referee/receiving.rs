@@ -11,6 +11,8 @@ use crate::transcript::Invariant;
 
 impl Seat {
     pub(crate) fn reads_publish(&mut self, scene: &mut Scene<'_>, publish: &Publish<'_>) {
+        // A retained message that answers a SUBSCRIBE is not the one that its publisher waits for.
+        let is_live = self.role == Role::Server || !publish.retain;
         let number = number_of(publish.payload);
         let is_new = match publish.delivery {
             Delivery::AtMostOnce => true,
@@ -22,6 +24,10 @@ impl Seat {
         };
         if let (Role::Server, true, Some(number)) = (self.role, is_new, number) {
             scene.ledger.broker_took(number);
+        }
+        if let (false, Some(id)) = (is_live, publish.delivery.packet_id()) {
+            let qos = publish.delivery.qos() as u8;
+            self.arrivals.insert((qos, id.value()), None);
         }
     }
 
