@@ -192,12 +192,25 @@ impl Engine {
         }
     }
 
+    /// Somebody can take from a queue from now on: a full one may stop the reading.
+    pub(super) fn pause_if_full(&mut self, now: Instant, key: Key) {
+        let is_full = self.registry.local(key).is_some_and(|local| {
+            let pauses = local.overflow() == Overflow::Pause && !local.ended;
+            pauses && local.load.is_full_for(0, local.behaviour.bound)
+        });
+        if is_full {
+            self.registry.set_pausing(key, true);
+            self.update_pause(now);
+        }
+    }
+
     /// Sees to it that a message fits into a full queue, as its subscription says; `false` when the message itself was dropped. A queue
     /// that is empty takes every message.
     fn make_room(&mut self, now: Instant, key: Key, message: &Message) -> bool {
         let bytes = message.encoded_len();
         while let Some(local) = self.registry.local_mut(key) {
-            let is_full = local.load.is_full_for(bytes, local.behaviour.bound);
+            let is_full =
+                local.load.is_full_for(bytes, local.behaviour.bound) && !planted!(IgnoreQueueBound);
             if !is_full || local.load.messages == 0 || local.overflow() == Overflow::Pause {
                 return true;
             }

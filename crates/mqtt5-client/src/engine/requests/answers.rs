@@ -59,7 +59,10 @@ impl Engine {
                     Err(SubscribeError::new(SubscribeErrorKind::Rejected, answer)),
                 );
             }
-            _ => self.finish_subscribe(call.slot, Ok(results)),
+            _ => {
+                self.pause_if_full(now, call.local);
+                self.finish_subscribe(call.slot, Ok(results));
+            }
         }
     }
 
