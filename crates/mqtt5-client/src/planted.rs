@@ -48,6 +48,12 @@ mqtt5_proto::faults! {
     DeliverToOne,
     /// What the application holds never stops reading.
     IgnoreInboundBound,
+    /// What waits for a connection has no bound.
+    IgnoreOfflineBound,
+    /// The queue of a subscription has no bound, unless it stops the reading.
+    IgnoreQueueBound,
+    /// Nobody is told of a message that a full queue loses.
+    DropUntold,
     /// A publish that has left can be withdrawn.
     WithdrawEncoded,
     /// What waits for a connection is lost when one ends.

@@ -23,6 +23,8 @@ pub(crate) struct Place {
     pub(crate) hub: Rc<Hub>,
     pub(crate) process: ProcessId,
     pub(crate) client: Client,
+    /// The bound of the queue of a subscription.
+    pub(crate) queued_messages: usize,
     /// Of two retained messages that wait for a connection the newer may take the place of the older.
     pub(crate) compacts: bool,
     /// Interceptors are asked.
@@ -71,6 +73,8 @@ pub(crate) async fn publish(place: Place, draft: Draft) {
         let number = ledger.draft(place.process, draft.topic, draft.qos, draft.size);
         ledger.messages[number].retain = draft.retain;
         ledger.messages[number].expires = draft.expiry.is_some();
+        ledger.messages[number].is_fleeting =
+            draft.expiry.is_some() || draft.timeout.is_some() || draft.retain;
         number
     };
     let original = place.hub.ledger.borrow().messages[number].payload.clone();
@@ -184,7 +188,8 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
     let mut builder = place
         .client
         .subscribe_all(filters)
-        .ack_mode(wish.acknowledging.mode());
+        .ack_mode(wish.acknowledging.mode())
+        .observe_drops(usize::MAX);
     if let Some(timeout) = wish.timeout {
         builder = builder.timeout(timeout);
     }
@@ -223,6 +228,7 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
         number,
         kept: Vec::new(),
         taken: 0,
+        dropped: 0,
     };
     consumer.run(subscription, &letter).await;
 }
@@ -249,6 +255,8 @@ struct Consumer {
     /// Messages that are to be answered together.
     kept: Vec<(usize, Message)>,
     taken: usize,
+    /// How many messages it has told to have lost.
+    dropped: u64,
 }
 
 impl Consumer {
@@ -256,12 +264,12 @@ impl Consumer {
         let hub = self.place.hub.clone();
         loop {
             let received = async {
-                // Only who keeps messages back looks after them from time to time. The others wait to be woken.
-                match self.wish.acknowledging {
-                    Acknowledging::Manual { .. } => {
-                        subscription.recv_timeout(PATIENCE).await.map_err(drop)
-                    }
-                    _ => subscription.recv().await.map(Some).ok_or(()),
+                // Only who keeps messages back looks after them from time to time, and who hears of no message that was lost, since an
+                // interceptor discards what comes after it. The others wait to be woken.
+                let is_manual = matches!(self.wish.acknowledging, Acknowledging::Manual { .. });
+                match is_manual || self.place.intercepts {
+                    true => subscription.recv_timeout(PATIENCE).await.map_err(drop),
+                    false => subscription.recv().await.map(Some).ok_or(()),
                 }
             };
             match either(letter.take(), received).await {
@@ -279,8 +287,11 @@ impl Consumer {
                         }
                     };
                 }
-                Either::Right(Ok(Some(message))) => self.take(message),
-                Either::Right(Ok(None)) => self.answer(),
+                Either::Right(Ok(Some(message))) => self.take_all(message, &mut subscription),
+                Either::Right(Ok(None)) => {
+                    self.answer();
+                    self.note_dropped(&mut subscription);
+                }
                 Either::Right(Err(_)) => {
                     self.answer();
                     hub.ledger.borrow_mut().subscription_over(self.number);
@@ -293,6 +304,44 @@ impl Consumer {
                 hub.timers.sleep(&hub.clock, self.wish.pace).await;
             }
         }
+    }
+
+    /// Takes a message, and when the faults are over all that its queue has, which is no more than it may.
+    fn take_all(&mut self, message: Message, subscription: &mut Subscription) {
+        let hub = self.place.hub.clone();
+        let mut queued = 0;
+        let mut next = Some(message);
+        while let Some(message) = next {
+            queued += usize::from(
+                message.qos() == QoS::AtMostOnce
+                    || self.wish.acknowledging == Acknowledging::OnArrival,
+            );
+            self.take(message);
+            let more = || subscription.try_recv().ok().flatten();
+            next = hub.healing.get().then(more).flatten();
+        }
+        let bound = self.place.queued_messages;
+        hub.transcript
+            .check(Invariant::Memory, queued <= bound, || {
+                format!("s{} had {queued} messages queued", self.number)
+            });
+        self.note_dropped(subscription);
+    }
+
+    /// Looks at what was lost since the queue was full.
+    fn note_dropped(&mut self, subscription: &mut Subscription) {
+        let hub = &self.place.hub;
+        let dropped = subscription.take_dropped();
+        self.dropped += dropped.len() as u64;
+        let told = subscription.dropped();
+        hub.transcript
+            .check(Invariant::Memory, told == self.dropped, || {
+                format!("s{} has dropped {}, not {told}", self.number, self.dropped)
+            });
+        let mut ledger = hub.ledger.borrow_mut();
+        dropped
+            .iter()
+            .for_each(|message| ledger.dropped(self.number, message));
     }
 
     fn take(&mut self, message: Message) {

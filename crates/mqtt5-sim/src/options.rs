@@ -42,6 +42,7 @@ pub(crate) struct ClientOptions {
     pub(crate) qos0_waits: bool,
     pub(crate) qos12_waits: bool,
     pub(crate) offline_messages: usize,
+    pub(crate) offline_bytes: usize,
     pub(crate) inbound_bytes: usize,
     pub(crate) stall_timeout: Duration,
     pub(crate) overflow: Overflow,
@@ -162,8 +163,11 @@ impl WorldOptions {
             client.preparing = random.chance(25).then(|| Preparing::choose(random));
             client.intercepts = random.chance(25);
             client.compacts = random.chance(30);
-            if client.overflow == Overflow::Pause {
-                client.queued_messages = random.pick(&[1, 2, 5, QUEUED_MESSAGES]);
+            client.queued_messages = random.pick(&[1, 2, 5, QUEUED_MESSAGES]);
+            client.offline_bytes = random.pick(&[1_500, 1 << 20]);
+            // Otherwise one packet alone is more than the bound of what is received.
+            if client.inbound_bytes < MAXIMUM_PACKET_SIZE && random.chance(70) {
+                client.maximum_packet_size = 600;
             }
         }
     }
@@ -189,7 +193,7 @@ impl ClientOptions {
             keep_alive: random.weigh(&[(1, 0), (2, 2), (3, 10), (3, 60)]),
             receive_maximum,
             margin: random.pick(&[Some(0), None]),
-            maximum_packet_size: random.weigh(&[(1, 600), (4, 1 << 20)]),
+            maximum_packet_size: random.weigh(&[(1, 600), (4, MAXIMUM_PACKET_SIZE as u32)]),
             connect_timeout: random.millis(2_000, 10_000),
             qos0_waits: random.chance(50),
             qos12_waits: random.chance(85),
@@ -229,6 +233,7 @@ impl ClientOptions {
             qos0_waits: true,
             qos12_waits: true,
             offline_messages: 100,
+            offline_bytes: 1 << 20,
             inbound_bytes: 1 << 20,
             stall_timeout: Duration::from_secs(30),
             overflow: Overflow::DropNewest,
@@ -273,7 +278,7 @@ impl ClientOptions {
             .offline_qos12(policy(self.qos12_waits))
             .offline_queue(Bound {
                 messages: self.offline_messages,
-                bytes: 1 << 20,
+                bytes: self.offline_bytes,
             })
             .inbound_bytes(self.inbound_bytes)
             .stall_timeout(self.stall_timeout)
@@ -441,6 +446,8 @@ impl BrokerOptions {
     }
 }
 
+/// What a client accepts unless it is to be little.
+const MAXIMUM_PACKET_SIZE: usize = 1 << 20;
 /// The longest first wait before another attempt.
 pub(crate) const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 /// How many messages a subscription queues unless it is to be full soon.

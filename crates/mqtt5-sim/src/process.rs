@@ -54,7 +54,8 @@ pub(crate) struct Bounds {
     held: usize,
     held_bytes: usize,
     waiting: usize,
-    /// What a message may have, which is more than any has.
+    waiting_bytes: usize,
+    /// What a message may have.
     largest: usize,
 }
 
@@ -98,6 +99,7 @@ impl Process {
             hub: hub.clone(),
             process: id,
             client: client.clone(),
+            queued_messages: options.queued_messages,
             compacts: options.compacts,
             intercepts: options.intercepts,
         };
@@ -117,7 +119,8 @@ impl Process {
             bounds: Bounds {
                 held: options.tolerated(),
                 held_bytes: options.inbound_bytes,
-                waiting: options.offline_messages + MACHINE_PENDING,
+                waiting: options.offline_messages,
+                waiting_bytes: options.offline_bytes,
                 largest: options.maximum_packet_size as usize,
             },
             requesters: Requesters::default(),
@@ -232,8 +235,16 @@ impl Process {
             held,
             held_bytes,
             waiting,
+            waiting_bytes,
             largest,
         } = self.bounds;
+        // The protocol machine takes nothing before the first connection.
+        let is_new = self.client.is_some() && statistics.connects == 0;
+        let waiting = waiting + if is_new { 0 } else { MACHINE_PENDING };
+        let bytes = match is_new {
+            true => self.hub.ledger.borrow().waiting_bytes(self.id),
+            false => 0,
+        };
         // What is held when a session is lost stays until it is taken, and the next session begins anew.
         if statistics.held_messages == 0 {
             self.emptied = sessions;
@@ -247,13 +258,15 @@ impl Process {
             0
         };
         // One message alone may always be held, and with it the one that passes the bound.
-        let held_bytes = (held_bytes + beyond).max(LARGEST_MESSAGE) + LARGEST_MESSAGE;
+        let one = largest.min(LARGEST_MESSAGE);
+        let held_bytes = (held_bytes + beyond).max(one) + one;
         let within = statistics.held_messages <= held
             && statistics.held_bytes <= held_bytes
+            && bytes <= waiting_bytes
             && statistics.waiting_publishes <= waiting;
         (!within).then(|| {
             format!(
-                "{} holds more than {:?} allows: {statistics:?}",
+                "{} holds more than {:?} allows: {bytes} bytes wait, {statistics:?}",
                 self.id, self.bounds
             )
         })

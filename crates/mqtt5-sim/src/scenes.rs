@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use mqtt5_broker::{Mishap, On};
-use mqtt5_client::QoS;
+use mqtt5_client::{Overflow, QoS};
 use mqtt5_proto::PacketType;
 
 use crate::link::Direction;
@@ -11,7 +11,7 @@ use crate::options::{Acknowledging, ClientOptions, QUEUED_MESSAGES, WorldOptions
 use crate::plan::{Act, BrokerFault, Draft, How, Leaving, Step, Wish};
 use crate::random::Random;
 
-/// A subscription is left while its queue is full and nothing is read.
+/// More is published than the queue of a subscription takes. Where that stops the reading, the subscription is left.
 pub(crate) fn overfill(options: &WorldOptions, random: &mut Random) -> Vec<Step> {
     let is_small = |client: &ClientOptions| client.queued_messages < QUEUED_MESSAGES;
     let Some(holder) = options.clients.iter().position(is_small) else {
@@ -25,8 +25,11 @@ pub(crate) fn overfill(options: &WorldOptions, random: &mut Random) -> Vec<Step>
         (2_000, Act::Leave(leaving)),
         (2_000, Act::Leave(leaving)),
     ];
-    acts.map(|(after, act)| step(begin + after, holder, act))
-        .into()
+    let pauses = options.clients[holder].overflow == Overflow::Pause;
+    acts.into_iter()
+        .take(if pauses { 4 } else { 2 })
+        .map(|(after, act)| step(begin + after, holder, act))
+        .collect()
 }
 
 /// PUBRECs come in another order than the PUBLISHes went, since one of them is lost; its PUBLISH is sent again, and then all PUBRELs are.

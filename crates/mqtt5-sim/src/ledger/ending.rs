@@ -49,7 +49,7 @@ impl Ledger {
                         && note.taken.last().is_some_and(|taken| *taken > since)
                         && self.seen(to.process, &note.payload).is_some()
                         && filter.matches(note.topic);
-                    if owed && !to.receipts.contains_key(&message) {
+                    if owed && !to.has(message) {
                         return Some(Unreceived {
                             message,
                             subscription,
@@ -86,11 +86,8 @@ impl Ledger {
                     continue;
                 }
                 let has = |probe: usize| match filter.is_shared() {
-                    true => self
-                        .subscriptions
-                        .iter()
-                        .any(|s| s.receipts.contains_key(&probe)),
-                    false => to.receipts.contains_key(&probe),
+                    true => self.subscriptions.iter().any(|s| s.has(probe)),
+                    false => to.has(probe),
                 };
                 let missing =
                     probes().find(|(probe, note)| filter.matches(note.topic) && !has(*probe));

@@ -15,6 +15,8 @@ pub(crate) struct Note {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) expires: bool,
+    /// It may end without anybody being told.
+    pub(crate) is_fleeting: bool,
     pub(crate) payload: Vec<u8>,
     /// When it was accepted, if that could be seen.
     pub(crate) accepted: Option<u64>,
@@ -80,6 +82,7 @@ impl Ledger {
             qos,
             retain: false,
             expires: false,
+            is_fleeting: false,
             payload,
             accepted: None,
             ending: None,
@@ -95,6 +98,15 @@ impl Ledger {
     pub(crate) fn accepted(&mut self, number: usize) {
         let moment = self.moment();
         self.messages[number].accepted = Some(moment);
+    }
+
+    /// How many bytes of payload were accepted of a process and have not ended, at least.
+    pub(crate) fn waiting_bytes(&self, process: ProcessId) -> usize {
+        let own = self.messages.iter().filter(|note| {
+            let waits = note.accepted.is_some() && note.ending.is_none();
+            note.publisher == process && waits && !note.is_fleeting
+        });
+        own.map(|note| note.payload.len()).sum()
     }
 
     /// A publish has ended; `stopped` says whether the client has.

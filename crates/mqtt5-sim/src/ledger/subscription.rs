@@ -23,6 +23,8 @@ pub(crate) struct SubscriptionNote {
     pub(crate) receipts: BTreeMap<usize, Receipt>,
     /// Filters from which somebody has unsubscribed, and was told that it is done.
     gone: BTreeSet<&'static str>,
+    /// What it has lost since its queue was full, as it was told.
+    pub(crate) dropped: BTreeSet<usize>,
     /// The last message received first of each publisher, topic, QoS and QoS of arrival: its moment of acceptance.
     last: BTreeMap<(ProcessId, &'static str, u8, u8), (u64, usize)>,
 }
@@ -62,6 +64,11 @@ impl FilterNote {
 }
 
 impl SubscriptionNote {
+    /// Whether it has received a message, or told that it was lost.
+    pub(super) fn has(&self, message: usize) -> bool {
+        self.receipts.contains_key(&message) || self.dropped.contains(&message)
+    }
+
     /// Whether it must get a message of this topic that the broker took then, with these filters.
     ///
     /// What the broker took before it had one of its filters it may have sent for another filter of the same client alone.
@@ -105,6 +112,7 @@ impl Ledger {
             over: false,
             receipts: BTreeMap::new(),
             gone: BTreeSet::new(),
+            dropped: BTreeSet::new(),
             last: BTreeMap::new(),
         });
         self.subscriptions.len() - 1
@@ -255,6 +263,12 @@ impl Ledger {
         transcript.check(Invariant::AtMostOnce, comes_again || copies <= note.taken.len(), || {
             format!("s{subscription} received m{number} {copies} times with QoS 0 or 2, and the broker took it {} times", note.taken.len())
         });
+        let is_dropped = to.dropped.contains(&number);
+        transcript.check(
+            Invariant::AtMostOnce,
+            !is_dropped || note.taken.len() > 1 || copies == 0,
+            || format!("s{subscription} received m{number}, which it has told to be dropped"),
+        );
         let first = receipt.times.iter().sum::<usize>() == 1;
         // What one of a group did not answer for goes to another, late.
         let matching = || to.filters.iter().filter(|filter| filter.matches(topic));
@@ -284,6 +298,19 @@ impl Ledger {
             );
         }
         Some(number)
+    }
+
+    /// A subscription has told that it lost a message: one that no acknowledgement waits for.
+    pub(crate) fn dropped(&mut self, subscription: usize, message: &mqtt5_client::Message) {
+        let to = &mut self.subscriptions[subscription];
+        let number = number_of(message.payload());
+        if !message.retain() {
+            to.dropped.extend(number);
+        }
+        let may_be =
+            message.qos() == QoS::AtMostOnce || to.acknowledging == Acknowledging::OnArrival;
+        let text = || format!("s{subscription} dropped m{number:?}, which it must acknowledge");
+        self.transcript.check(Invariant::AtLeastOnce, may_be, text);
     }
 
     /// The application is about to acknowledge or reject a message.

@@ -248,8 +248,8 @@ fn probe(topic: &'static str, qos: QoS) -> Draft {
 
 /// How long everything may take to come right: the longest backoff, and what waits behind it.
 const DRAIN: Duration = Duration::from_secs(600);
-/// How long a message may take that needs no answer.
-const AT_ONCE: Duration = Duration::from_secs(5);
+/// How long a message may take that needs no answer, with the last that a consumer does before it hurries.
+const AT_ONCE: Duration = Duration::from_secs(7);
 /// How long one message may take when nothing is wrong.
 const PROBE: Duration = Duration::from_secs(60);
 /// How long a client may take to stop, and its application to notice.
