@@ -4,7 +4,7 @@ use mqtt5_client::QoS;
 
 use super::Ledger;
 use crate::hub::ProcessId;
-use crate::options::{Acknowledging, WorldOptions};
+use crate::options::WorldOptions;
 
 /// A message that has not arrived where it must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +16,11 @@ pub(crate) struct Unreceived {
 impl Ledger {
     /// What the broker took after a subscription was made in the session that still lives, and what has not arrived there.
     ///
-    /// Left out is what may be missing: QoS 0, what expires, what is larger than the receiver accepts, what one of
-    /// a group gets, and what an application that is told of messages before it takes them may lose.
+    /// Left out is what may be missing: QoS 0, what expires, what is larger than the receiver accepts, what one of a group gets, and what
+    /// the subscription has told to be lost.
     pub(crate) fn unreceived(&self, options: &WorldOptions) -> Option<Unreceived> {
         for (subscription, to) in self.subscriptions.iter().enumerate() {
-            if to.over || to.acknowledging == Acknowledging::OnArrival {
+            if to.over {
                 continue;
             }
             let Some(client) = options.clients.get(to.process.client) else {

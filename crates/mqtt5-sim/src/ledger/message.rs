@@ -27,7 +27,7 @@ pub(crate) struct Note {
     session: Option<u64>,
     /// The broker refused it.
     pub(crate) refused: bool,
-    /// Processes that dropped it unanswered: it comes again.
+    /// Processes that dropped it unanswered, each time that they did: it comes again.
     pub(crate) held_back: Vec<ProcessId>,
     /// How often the publisher had lost its session when it was begun.
     losses: usize,
