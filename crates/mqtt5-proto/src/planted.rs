@@ -92,6 +92,8 @@ faults! {
     LoseQueuedAtLoss,
     /// No PINGREQ is sent, and its answer not missed [MQTT-3.1.2-20].
     ForgetPingreq,
+    /// A server that does not answer PINGREQ is waited for ten times as long.
+    LatePingresp,
     /// A refusal in PUBREC gives the quota of its PUBLISH not back (4.9).
     QuotaLeak,
     /// PUBRELs are sent again in the order of the PUBLISHes, not in that of the PUBRECs [MQTT-4.6.0-4].

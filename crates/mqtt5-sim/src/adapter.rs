@@ -34,8 +34,10 @@ pub(crate) struct Adapter {
     link: Link,
     deadline: Option<Instant>,
     pub(crate) reading: bool,
-    /// When bytes last arrived or left.
-    pub(crate) moved: Instant,
+    /// When bytes last arrived, or it began to read.
+    pub(crate) heard: Instant,
+    /// When it last wrote what the transport had had no room for before.
+    pub(crate) blocked: Instant,
     pacing: Pacing,
     pub(crate) finished: bool,
     two_threads: bool,
@@ -98,7 +100,8 @@ impl Adapter {
             link: Link::Closed,
             deadline: None,
             reading: false,
-            moved: hub.clock.now(),
+            heard: hub.clock.now(),
+            blocked: hub.clock.now(),
             pacing,
             finished: false,
             two_threads: options.two_threads,
@@ -173,9 +176,13 @@ impl Adapter {
     /// Tells whether there may be more to do.
     fn turn(&mut self, outside: &mut Outside, awake: Awake) -> bool {
         if awake.reader {
+            let was_reading = self.reading;
             self.reading = self
                 .driver
                 .turn_read(&mut self.incoming, &self.reader_waker);
+            if self.reading && !was_reading {
+                self.heard = outside.now();
+            }
             if let Some(number) = self.connection() {
                 outside.referees.client_received(
                     number,
@@ -328,7 +335,7 @@ impl Adapter {
                     number,
                     deaf: false,
                 };
-                self.moved = outside.now();
+                self.heard = outside.now();
                 self.seen = 0;
                 self.unwritten = 0;
                 self.read.clear();
@@ -353,9 +360,11 @@ impl Adapter {
         match connection.client_write(now, bytes, waker) {
             Some(count) => {
                 self.written = count;
+                if self.unwritten < self.seen {
+                    self.blocked = now;
+                }
                 self.unwritten -= count;
                 if count > 0 {
-                    self.moved = now;
                     outside.referees.client_wrote(number);
                 }
                 count > 0
@@ -379,7 +388,7 @@ impl Adapter {
             Read::Some(count) => {
                 self.read.extend_from_slice(&space[..count]);
                 self.incoming.filled(count);
-                self.moved = outside.now();
+                self.heard = outside.now();
                 true
             }
             Read::Nothing => false,

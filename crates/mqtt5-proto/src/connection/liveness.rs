@@ -137,7 +137,10 @@ impl Liveness {
         }
         let keep_alive = Duration::from_secs(u64::from(seconds));
         if let (Some(ping), true) = (self.ping, reading) {
-            let wait = PING_RESPONSE.min(part(seconds, 2));
+            let mut wait = PING_RESPONSE.min(part(seconds, 2));
+            if planted!(LatePingresp) {
+                wait = wait.saturating_mul(10);
+            }
             return Some((ping.since.saturating_add(wait), TimerReason::PingResponse));
         }
         let interval = keep_alive.saturating_sub(PING_AHEAD.min(part(seconds, 4)));

@@ -256,9 +256,16 @@ impl<'a> World<'a> {
                 .connection()
                 .filter(|_| process.adapter.reading);
             let keep_alive = connection.and_then(|number| self.outside.referees.keep_alive(number));
-            let silence = now.saturating_duration_since(process.adapter.moved);
-            let overlooked =
-                keep_alive.is_some_and(|time| silence > time + time / 2 + WRITE_PATIENCE);
+            let silence = now.saturating_duration_since(process.adapter.heard);
+            let patience = match process.adapter.is_writing() {
+                true => WRITE_PATIENCE,
+                false => Duration::ZERO,
+            };
+            // A PINGREQ that was in the way of other bytes has had less time to be answered.
+            let waited = now.saturating_duration_since(process.adapter.blocked);
+            let overlooked = keep_alive.is_some_and(|time| {
+                silence > time + time / 2 + patience && waited > time / 2 + patience
+            });
             transcript.check(Invariant::KeepAlive, !overlooked, || {
                 format!(
                     "{} hears nothing for {silence:?} and does nothing",
