@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 
@@ -26,7 +28,10 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let (begin, begun) = channel();
+    thread::spawn(move || watch(&begun));
     if arguments.transcript {
+        let _ = begin.send(Some(arguments.seed));
         for line in mqtt5_sim::transcript(arguments.seed) {
             println!("{line}");
         }
@@ -34,12 +39,14 @@ fn main() -> ExitCode {
     let start = now();
     let mut failed = 0;
     for seed in arguments.seed..arguments.seed + arguments.seeds {
+        let _ = begin.send(Some(seed));
         let Some(violation) = mqtt5_sim::run(seed) else {
             continue;
         };
         failed += 1;
         println!("seed {seed} fails: {violation}");
         if !arguments.all {
+            let _ = begin.send(None);
             if let Some(failure) = mqtt5_sim::minimise(seed) {
                 println!("\nthe smallest run that was found to fail in the same way:\n{failure}");
             }
@@ -58,6 +65,26 @@ fn main() -> ExitCode {
         ExitCode::SUCCESS
     }
 }
+
+/// Ends the process when one seed takes far too long: a call that never returns tells nothing itself.
+fn watch(begun: &Receiver<Option<u64>>) {
+    let mut running = None;
+    loop {
+        match begun.recv_timeout(LONG) {
+            Ok(seed) => running = seed,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(seed) = running {
+                    println!("seed {seed} hangs: it has run for {LONG:?} and not ended");
+                    std::process::exit(1);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Longer than any seed takes.
+const LONG: Duration = Duration::from_secs(60);
 
 #[expect(
     clippy::disallowed_methods,

@@ -160,7 +160,8 @@ pub(crate) enum BrokerFault {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}", self.seed)?;
+        let chaos = self.options.chaos.as_secs_f64();
+        writeln!(f, "seed {}, with faults for {chaos} s", self.seed)?;
         writeln!(f, "broker {:?}", self.options.broker)?;
         for (number, client) in self.options.clients.iter().enumerate() {
             writeln!(f, "c{number} {client:?}")?;
