@@ -40,6 +40,8 @@ mqtt5_proto::faults! {
     LoseQos0,
     /// Whoever waits for an operation is not woken when it ends.
     ForgetOperationWaker,
+    /// The slot of an operation that nobody waits for any more is kept.
+    KeepSlot,
     /// Whoever waits for a message is not woken when one arrives.
     ForgetConsumerWaker,
     /// What waits for a connection leaves in the wrong order.

@@ -85,7 +85,11 @@ impl Adapter {
             let prepared = options.preparing.is_some().then_some(options.servers.len());
             Pacing::new(options.longest_backoff, options.stable_after, prepared)
         };
-        let [reader, writer] = sides.map(|side| Alarm::new(side, &hub.ready));
+        let [reader, writer] = sides.map(|side| {
+            let alarm = Alarm::new(side, &hub.ready);
+            hub.note_alarm(side, process, Arc::downgrade(&alarm));
+            alarm
+        });
         reader.ring();
         writer.ring();
         Self {

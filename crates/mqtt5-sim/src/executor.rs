@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Wake;
 
 use mqtt5_client::Instant;
@@ -128,6 +128,10 @@ impl Task {
         Self { job, alarm }
     }
 
+    pub(crate) fn alarm(&self) -> Weak<Alarm> {
+        Arc::downgrade(&self.alarm)
+    }
+
     pub(crate) fn poll(&mut self) -> Poll<()> {
         self.alarm.reset();
         let waker = Waker::from(self.alarm.clone());
@@ -147,6 +151,10 @@ impl Timers {
         let count = self.count.get();
         self.count.set(count + 1);
         self.set.borrow_mut().insert((at, count), waker);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.set.borrow_mut().clear();
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {

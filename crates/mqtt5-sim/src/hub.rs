@@ -2,10 +2,11 @@
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use crate::executor::{Clock, Ready, Timers};
+use crate::executor::{Alarm, Clock, Ready, Timers};
 use crate::ledger::Ledger;
 use crate::transcript::Transcript;
 use crate::watch::Watch;
@@ -22,6 +23,8 @@ pub(crate) struct Hub {
     /// The faults are over: consumers hurry, and everything is acknowledged.
     pub(crate) healing: Cell<bool>,
     sleepers: Cell<usize>,
+    /// What wakes each of those that can be woken, and of which process it is.
+    alarms: RefCell<BTreeMap<usize, (ProcessId, Weak<Alarm>)>>,
 }
 
 impl Hub {
@@ -37,6 +40,7 @@ impl Hub {
             transcript,
             healing: Cell::new(false),
             sleepers: Cell::new(0),
+            alarms: RefCell::default(),
         })
     }
 
@@ -44,6 +48,18 @@ impl Hub {
     pub(crate) fn new_sleeper(&self) -> usize {
         self.sleepers.set(self.sleepers.get() + 1);
         self.sleepers.get()
+    }
+
+    pub(crate) fn note_alarm(&self, sleeper: usize, process: ProcessId, alarm: Weak<Alarm>) {
+        self.alarms.borrow_mut().insert(sleeper, (process, alarm));
+    }
+
+    /// A process of which somebody keeps a waker though the sleeper is gone.
+    pub(crate) fn keeps_waker(&self, lives: impl Fn(usize) -> bool) -> Option<ProcessId> {
+        let mut alarms = self.alarms.borrow_mut();
+        alarms.retain(|_, (_, alarm)| alarm.strong_count() > 0);
+        let kept = alarms.iter().find(|(sleeper, _)| !lives(**sleeper));
+        kept.map(|(_, (process, _))| *process)
     }
 }
 

@@ -151,8 +151,9 @@ impl Process {
 
     pub(crate) fn spawn(&mut self, job: impl Future<Output = ()> + 'static) {
         let sleeper = self.hub.new_sleeper();
-        self.tasks
-            .insert(sleeper, Task::new(sleeper, &self.hub.ready, Box::pin(job)));
+        let task = Task::new(sleeper, &self.hub.ready, Box::pin(job));
+        self.hub.note_alarm(sleeper, self.id, task.alarm());
+        self.tasks.insert(sleeper, task);
     }
 
     /// Whether one of its parts sleeps under this number.
@@ -168,6 +169,9 @@ impl Process {
         };
         if polled == Poll::Ready(()) {
             self.tasks.remove(&sleeper);
+            // Nobody can leave a letter any more for a subscription that has ended by itself.
+            let mut handles = self.handles.borrow_mut();
+            handles.retain(|letter| Rc::strong_count(letter) > 1);
         }
     }
 

@@ -24,9 +24,20 @@ impl World<'_> {
         for slot in &mut self.slots {
             slot.starts_at = slot.starts_at.min(soon);
         }
-        if self.must(DRAIN, Invariant::Drain, Self::undrained) && self.probe() {
+        if self.must(DRAIN, Invariant::Drain, Self::undrained)
+            && self.probe()
+            && self.must(LAST_TIMER, Invariant::End, Self::kept)
+        {
             self.end();
         }
+    }
+
+    /// A waker that is kept though its task has ended.
+    fn kept(&self) -> Option<(Invariant, String)> {
+        let lives = |sleeper| self.processes().any(|process| process.is_of(sleeper));
+        let of = self.hub.keeps_waker(lives)?;
+        let text = format!("somebody keeps a waker of a task of {of} that has ended");
+        Some((Invariant::End, text))
     }
 
     /// Lets time pass until nothing is missing; otherwise fails and says what is.
@@ -228,6 +239,22 @@ impl World<'_> {
                 || "too late".to_owned(),
                 |process| format!("{} was asked to end and has not", process.id),
             );
+            return self.hub.transcript.fail(Invariant::End, text);
+        }
+        self.leave_nothing();
+    }
+
+    /// Everything goes away; then nothing is left of any process there was.
+    fn leave_nothing(&mut self) {
+        for slot in &mut self.slots {
+            if let Some(process) = slot.process.take() {
+                process.crash(&mut self.outside);
+            }
+        }
+        self.outside.network.connections.clear();
+        self.hub.timers.clear();
+        if let Some(of) = self.hub.keeps_waker(|_| false) {
+            let text = format!("something of {of} is left, and keeps a waker");
             self.hub.transcript.fail(Invariant::End, text);
         }
     }
@@ -250,6 +277,8 @@ fn probe(topic: &'static str, qos: QoS) -> Draft {
 const DRAIN: Duration = Duration::from_secs(600);
 /// How long a message may take that needs no answer, with the last that a consumer does before it hurries.
 const AT_ONCE: Duration = Duration::from_secs(7);
+/// Longer than a task sleeps that may have ended since.
+const LAST_TIMER: Duration = Duration::from_secs(10);
 /// How long one message may take when nothing is wrong.
 const PROBE: Duration = Duration::from_secs(60);
 /// How long a client may take to stop, and its application to notice.
