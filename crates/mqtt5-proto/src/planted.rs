@@ -82,6 +82,8 @@ faults! {
     ResendOutOfOrder,
     /// More PUBLISHes are in flight than the server's Receive Maximum [MQTT-3.3.4-7].
     IgnoreReceiveMaximum,
+    /// More Topic Aliases are used than the server knows (3.2.2.3.8).
+    IgnoreAliasMaximum,
     /// PUBACK and PUBREC leave in the order in which the application acknowledges [MQTT-4.6.0-2], [MQTT-4.6.0-3].
     AckOutOfOrder,
     /// That PUBREC was sent is forgotten with the connection: the message is handed over twice.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use mqtt5_client::{Client, Delivered, DisconnectReason, Filter, Message, PublishError};
 use mqtt5_client::{PublishErrorKind, QoS};
-use mqtt5_client::{RejectReason, State, SubscribeErrorKind, Subscription};
+use mqtt5_client::{ReasonCode, RejectReason, State, SubscribeErrorKind, Subscription};
 
 use crate::executor::{Either, Letter, either};
 use crate::hub::{Hub, ProcessId};
@@ -190,11 +190,20 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
         .subscribe_all(filters)
         .ack_mode(wish.acknowledging.mode())
         .observe_drops(usize::MAX);
+    if wish.allow_partial {
+        builder = builder.allow_partial();
+    }
     if let Some(timeout) = wish.timeout {
         builder = builder.timeout(timeout);
     }
     let what = format!("subscribe {:?}, {:?}", wish.filters, wish.acknowledging);
     let result = place.operation(what, builder.into_future()).await;
+    let names = wish.filters.iter().map(|(filter, _)| *filter);
+    place
+        .hub
+        .ledger
+        .borrow_mut()
+        .subscribe_over(place.process, names);
     let subscription = match result {
         Ok(subscription) => subscription,
         Err(error) => {
@@ -202,10 +211,6 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
                 format!("subscribe failed: {:?}", error.kind())
             });
             debug_assert_ne!(error.kind(), SubscribeErrorKind::InvalidFilter);
-            let mut ledger = place.hub.ledger.borrow_mut();
-            wish.filters
-                .iter()
-                .for_each(|(filter, _)| ledger.subscribe_over(place.process, filter));
             return;
         }
     };
@@ -233,19 +238,23 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
     consumer.run(subscription, &letter).await;
 }
 
+/// The filters that were not refused.
 fn granted(wish: &Wish, subscription: &Subscription) -> Vec<FilterNote> {
     let granted = |name: &str| {
         subscription
             .granted()
             .find(|(filter, _)| *filter == name)
-            .map_or(0, |(_, reason)| reason.value())
+            .map_or(ReasonCode::GRANTED_QOS_0, |(_, reason)| reason)
     };
-    let filters = wish.filters.iter().map(|(name, _)| FilterNote {
-        name,
-        granted: QoS::try_from(granted(name)).unwrap_or(QoS::AtMostOnce),
-        left: false,
-    });
-    filters.collect()
+    let filters = wish.filters.iter().map(|(name, _)| (*name, granted(name)));
+    filters
+        .filter(|(_, reason)| !reason.is_error())
+        .map(|(name, reason)| FilterNote {
+            name,
+            granted: QoS::try_from(reason.value()).unwrap_or(QoS::AtMostOnce),
+            left: false,
+        })
+        .collect()
 }
 
 struct Consumer {

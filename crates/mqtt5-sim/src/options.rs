@@ -6,7 +6,7 @@ use core::time::Duration;
 use mqtt5_broker::{Access, Config as BrokerConfig, Login};
 use mqtt5_client::{
     AckMode, Backoff, Bound, KeepAlive, Offline, OnDrop, OnSessionLost, Options, Overflow, QoS,
-    ReasonCode, Reconnect, Redirects, RejectReason, Resubscribe, Resume, Will,
+    ReasonCode, Reconnect, Redirects, RejectReason, Resubscribe, Resume, TopicAliases, Will,
 };
 
 use crate::hub::ProcessId;
@@ -63,6 +63,7 @@ pub(crate) struct ClientOptions {
     pub(crate) preparing: Option<Preparing>,
     pub(crate) intercepts: bool,
     pub(crate) compacts: bool,
+    pub(crate) topic_aliases: TopicAliases,
 }
 
 /// How an application prepares attempts.
@@ -163,6 +164,11 @@ impl WorldOptions {
             client.preparing = random.chance(25).then(|| Preparing::choose(random));
             client.intercepts = random.chance(25);
             client.compacts = random.chance(30);
+            client.topic_aliases = random.pick(&[
+                TopicAliases::Off,
+                TopicAliases::Auto(2),
+                TopicAliases::Auto(20),
+            ]);
             client.queued_messages = random.pick(&[1, 2, 5, QUEUED_MESSAGES]);
             client.offline_bytes = random.pick(&[1_500, 1 << 20]);
             // Otherwise one packet alone is more than the bound of what is received.
@@ -251,6 +257,7 @@ impl ClientOptions {
             preparing: None,
             intercepts: false,
             compacts: false,
+            topic_aliases: TopicAliases::Off,
         }
     }
 
@@ -291,7 +298,8 @@ impl ClientOptions {
             .on_session_lost(lost)
             .resubscribe(self.resubscribe)
             .prepare_attempts(self.preparing.is_some())
-            .compact_retained(self.compacts);
+            .compact_retained(self.compacts)
+            .topic_aliases(self.topic_aliases);
         let options = match self.intercepts {
             true => intercept(options),
             false => options,
@@ -391,10 +399,10 @@ pub(crate) fn client_id(number: usize) -> String {
     format!("c{number}")
 }
 
-/// The topic that nobody may publish to.
+/// The topic that nobody may publish to, nor subscribe to.
 pub(crate) const FORBIDDEN: &str = "no/way";
 
-/// Everybody may do everything but publish to one topic.
+/// Everybody may do everything but publish or subscribe to one topic.
 struct Guarded;
 
 impl Access for Guarded {
@@ -403,11 +411,18 @@ impl Access for Guarded {
     }
 
     fn publish(&mut self, _: &str, topic: &str) -> Result<(), ReasonCode> {
-        if topic == FORBIDDEN {
-            Err(ReasonCode::NOT_AUTHORIZED)
-        } else {
-            Ok(())
-        }
+        allow(topic)
+    }
+
+    fn subscribe(&mut self, _: &str, filter: &str) -> Result<(), ReasonCode> {
+        allow(filter)
+    }
+}
+
+fn allow(topic: &str) -> Result<(), ReasonCode> {
+    match topic {
+        FORBIDDEN => Err(ReasonCode::NOT_AUTHORIZED),
+        _ => Ok(()),
     }
 }
 

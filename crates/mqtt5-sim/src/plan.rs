@@ -114,6 +114,8 @@ pub(crate) enum How {
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
     pub(crate) filters: Vec<(&'static str, QoS)>,
+    /// What the broker refuses may be missing.
+    pub(crate) allow_partial: bool,
     pub(crate) acknowledging: Acknowledging,
     /// How long the consumer takes for each message.
     pub(crate) pace: Duration,

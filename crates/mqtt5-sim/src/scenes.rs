@@ -88,6 +88,7 @@ fn step(at: usize, client: usize, act: Act) -> Step {
 fn subscribe(qos: QoS) -> Act {
     Act::Subscribe(Wish {
         filters: vec![("b/y", qos)],
+        allow_partial: false,
         acknowledging: Acknowledging::OnTake,
         pace: Duration::from_secs(4),
         timeout: None,

@@ -285,7 +285,12 @@ fn rule(random: &mut Random) -> BrokerFault {
         Unsuback,
     };
     let late = Mishap::Delay(random.millis(10, 8_000));
-    let busy = Mishap::Refuse(ReasonCode::SERVER_BUSY.into());
+    let busy = random.pick(&[
+        ReasonCode::SERVER_BUSY,
+        ReasonCode::SERVER_UNAVAILABLE,
+        ReasonCode::QUOTA_EXCEEDED,
+    ]);
+    let busy = Mishap::Refuse(busy.into());
     let answer = random.pick(&[Puback, Pubrec, Pubcomp, Suback, Unsuback, Pubrel]);
     let rules = [
         (
@@ -308,7 +313,7 @@ fn rule(random: &mut Random) -> BrokerFault {
         ),
         (2, (On::Received(Subscribe), Mishap::Cut)),
         (2, (On::Received(Connect), Mishap::LoseSession)),
-        (2, (On::Received(Connect), busy)),
+        (4, (On::Received(Connect), busy)),
     ];
     let (on, mishap) = random.weigh(&rules);
     BrokerFault::Rule {
@@ -355,15 +360,20 @@ fn subscribe(random: &mut Random) -> Act {
             (1, Dropping::Holds),
         ]),
     };
+    let mut filters: Vec<_> = (0..count)
+        .map(|_| {
+            (
+                random.pick(&FILTERS),
+                random.weigh(&[(1, EVERY_QOS[0]), (3, EVERY_QOS[1]), (4, EVERY_QOS[2])]),
+            )
+        })
+        .collect();
+    if random.chance(10) {
+        filters.insert(random.below(count + 1), (FORBIDDEN, QoS::AtLeastOnce));
+    }
     Act::Subscribe(Wish {
-        filters: (0..count)
-            .map(|_| {
-                (
-                    random.pick(&FILTERS),
-                    random.weigh(&[(1, EVERY_QOS[0]), (3, EVERY_QOS[1]), (4, EVERY_QOS[2])]),
-                )
-            })
-            .collect(),
+        filters,
+        allow_partial: random.chance(70),
         acknowledging: random.weigh(&[
             (5, Acknowledging::OnTake),
             (1, Acknowledging::OnArrival),

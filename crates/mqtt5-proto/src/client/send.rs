@@ -229,7 +229,10 @@ fn alias_maximum(
         TopicAliases::Auto(maximum) if topic.len() > TOPIC_ALIAS_LEN => maximum,
         _ => 0,
     };
-    let maximum = ours.min(negotiated.topic_alias_maximum);
+    let maximum = match planted!(IgnoreAliasMaximum) {
+        true => ours,
+        false => ours.min(negotiated.topic_alias_maximum),
+    };
     // The alias itself, and what it may add to the length fields.
     let longest = length.saturating_add(TOPIC_ALIAS_LEN).saturating_add(2);
     (maximum > 0 && longest <= negotiated.maximum_packet_size as usize).then_some(maximum)

@@ -180,6 +180,15 @@ impl Ledger {
             .or_insert(moment);
     }
 
+    /// The broker has refused a filter, and has of it what it had before.
+    pub(crate) fn broker_refused(&mut self, client: usize, filter: &str) {
+        let has = self.at_broker.get(&client);
+        if !has.is_some_and(|filters| filters.contains_key(filter)) {
+            let asked = self.asked_of_broker.get_mut(&client);
+            asked.and_then(|filters| filters.remove(filter));
+        }
+    }
+
     pub(crate) fn broker_unsubscribed(&mut self, client: usize, filter: &str) {
         for held in [&mut self.at_broker, &mut self.kept_by_broker] {
             if let Some(filters) = held.get_mut(&client) {

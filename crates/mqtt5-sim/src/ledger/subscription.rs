@@ -98,7 +98,6 @@ impl Ledger {
     ) -> usize {
         let opened = self.moment();
         for filter in &mut filters {
-            self.subscribe_over(process, filter.name);
             filter.left = self
                 .unsubscribed
                 .iter()
@@ -128,12 +127,18 @@ impl Ledger {
         reasons.left += 1;
     }
 
-    /// A call for a filter has ended, with a subscription or without one.
-    pub(crate) fn subscribe_over(&mut self, process: ProcessId, filter: &str) {
-        let reasons = self.reasons.get_mut(&(process, filter.to_owned()));
-        reasons
-            .into_iter()
-            .for_each(|reasons| reasons.calls = reasons.calls.saturating_sub(1));
+    /// A call for these filters has ended, with a subscription or without one.
+    pub(crate) fn subscribe_over<'a>(
+        &mut self,
+        process: ProcessId,
+        filters: impl Iterator<Item = &'a str>,
+    ) {
+        for filter in filters {
+            let reasons = self.reasons.get_mut(&(process, filter.to_owned()));
+            reasons
+                .into_iter()
+                .for_each(|reasons| reasons.calls = reasons.calls.saturating_sub(1));
+        }
     }
 
     /// How many want a filter: calls that have not ended, and subscriptions that live. What a requester wants it wants for good.

@@ -70,9 +70,10 @@ impl Seat {
             .remove(&answer.packet_id.value())
             .unwrap_or_default();
         for (name, reason) in names.iter().zip(answer.reasons.iter()) {
-            if let Ok(granted) = QoS::try_from(reason.value()) {
-                let client = scene.process.client;
-                scene.ledger.broker_subscribed(client, name, granted);
+            let client = scene.process.client;
+            match QoS::try_from(reason.value()) {
+                Ok(granted) => scene.ledger.broker_subscribed(client, name, granted),
+                Err(_) => scene.ledger.broker_refused(client, name),
             }
         }
     }
