@@ -25,6 +25,8 @@ pub(crate) struct Place {
     pub(crate) client: Client,
     /// The bound of the queue of a subscription.
     pub(crate) queued_messages: usize,
+    /// Whether its filters have Retain As Published.
+    pub(crate) retains_as_published: bool,
     /// Of two retained messages that wait for a connection the newer may take the place of the older.
     pub(crate) compacts: bool,
     /// Interceptors are asked.
@@ -181,10 +183,11 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
             .for_each(|(filter, _)| ledger.calls_subscribe(place.process, filter));
         ledger.moment()
     };
-    let filters = wish
-        .filters
-        .iter()
-        .map(|(name, qos)| Filter::new(*name).qos(*qos));
+    let filters = wish.filters.iter().map(|(name, qos)| {
+        Filter::new(*name)
+            .qos(*qos)
+            .retain_as_published(place.retains_as_published)
+    });
     let mut builder = place
         .client
         .subscribe_all(filters)
@@ -317,6 +320,7 @@ impl Consumer {
 
     /// Takes a message, and when the faults are over all that its queue has, which is no more than it may.
     fn take_all(&mut self, message: Message, subscription: &mut Subscription) {
+        self.note_dropped(subscription);
         let hub = self.place.hub.clone();
         let mut queued = 0;
         let mut next = Some(message);
@@ -334,7 +338,6 @@ impl Consumer {
             .check(Invariant::Memory, queued <= bound, || {
                 format!("s{} had {queued} messages queued", self.number)
             });
-        self.note_dropped(subscription);
     }
 
     /// Looks at what was lost since the queue was full.

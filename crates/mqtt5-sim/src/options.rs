@@ -64,6 +64,8 @@ pub(crate) struct ClientOptions {
     pub(crate) intercepts: bool,
     pub(crate) compacts: bool,
     pub(crate) topic_aliases: TopicAliases,
+    /// Its subscriptions have Retain As Published.
+    pub(crate) retains_as_published: bool,
 }
 
 /// How an application prepares attempts.
@@ -169,6 +171,7 @@ impl WorldOptions {
                 TopicAliases::Auto(2),
                 TopicAliases::Auto(20),
             ]);
+            client.retains_as_published = random.chance(15);
             client.queued_messages = random.pick(&[1, 2, 5, QUEUED_MESSAGES]);
             client.offline_bytes = random.pick(&[1_500, 1 << 20]);
             // Otherwise one packet alone is more than the bound of what is received.
@@ -258,6 +261,7 @@ impl ClientOptions {
             intercepts: false,
             compacts: false,
             topic_aliases: TopicAliases::Off,
+            retains_as_published: false,
         }
     }
 

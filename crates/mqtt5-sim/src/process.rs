@@ -92,6 +92,9 @@ impl Process {
             .extend((options.resubscribe == Resubscribe::Always).then_some(id));
         ledger.intercepting.extend(options.intercepts.then_some(id));
         ledger
+            .as_published
+            .extend(options.retains_as_published.then_some(id));
+        ledger
             .republishers
             .extend(options.republishes_qos2.then_some(id));
         drop(ledger);
@@ -100,6 +103,7 @@ impl Process {
             process: id,
             client: client.clone(),
             queued_messages: options.queued_messages,
+            retains_as_published: options.retains_as_published,
             compacts: options.compacts,
             intercepts: options.intercepts,
         };

@@ -2,7 +2,7 @@
 
 use mqtt5_client::QoS;
 
-use super::Ledger;
+use super::{Ledger, SubscriptionNote};
 use crate::hub::ProcessId;
 use crate::options::WorldOptions;
 
@@ -85,12 +85,15 @@ impl Ledger {
                 if filter.is_shared() && self.has_absent_member(filter.name) {
                     continue;
                 }
-                let has = |probe: usize| match filter.is_shared() {
-                    true => self.subscriptions.iter().any(|s| s.has(probe)),
-                    false => to.has(probe),
+                let has = |s: &SubscriptionNote, probe| {
+                    s.has(probe) || self.mistaken.contains(&(s.process, probe))
+                };
+                let arrived = |probe: usize| match filter.is_shared() {
+                    true => self.subscriptions.iter().any(|s| has(s, probe)),
+                    false => has(to, probe),
                 };
                 let missing =
-                    probes().find(|(probe, note)| filter.matches(note.topic) && !has(*probe));
+                    probes().find(|(probe, note)| filter.matches(note.topic) && !arrived(*probe));
                 if let Some((probe, note)) = missing {
                     return Some(format!(
                         "s{number} wants {}, and m{probe} on {} has not come",

@@ -46,6 +46,8 @@ pub(crate) struct Ledger {
     pub(crate) eager: BTreeSet<ProcessId>,
     /// Processes with interceptors.
     pub(crate) intercepting: BTreeSet<ProcessId>,
+    /// Processes whose subscriptions have Retain As Published.
+    pub(crate) as_published: BTreeSet<ProcessId>,
     /// Processes that publish QoS 2 messages again when the session is lost.
     pub(crate) republishers: BTreeSet<ProcessId>,
 }
@@ -68,6 +70,7 @@ impl Ledger {
             mistaken: BTreeSet::new(),
             eager: BTreeSet::new(),
             intercepting: BTreeSet::new(),
+            as_published: BTreeSet::new(),
             republishers: BTreeSet::new(),
         }
     }

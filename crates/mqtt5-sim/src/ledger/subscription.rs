@@ -252,11 +252,22 @@ impl Ledger {
         transcript.check(Invariant::Content, intact && wanted, || {
             format!("s{subscription} received m{number} on {topic} with {qos:?}, published on {} with {:?}", note.topic, note.qos)
         });
-        // What answers a SUBSCRIBE is none of the copies that each message makes.
+        // What answers a SUBSCRIBE is none of the copies that each message makes. With Retain As Published it looks like one.
+        let as_published = self.as_published.contains(&process);
+        let is_flagged = match message.retain() {
+            true => note.retain,
+            false => !as_published || !note.retain,
+        };
+        transcript.check(Invariant::Content, is_flagged, || {
+            format!(
+                "s{subscription} received m{number} with RETAIN {}",
+                message.retain()
+            )
+        });
         if message.retain() {
-            transcript.check(Invariant::Content, note.retain, || {
-                format!("s{subscription} received m{number} with RETAIN, which nobody asked for")
-            });
+            if as_published {
+                to.receipts.entry(number).or_default();
+            }
             return Some(number);
         }
         let receipt = to.receipts.entry(number).or_default();
@@ -276,7 +287,7 @@ impl Ledger {
         let is_dropped = to.dropped.contains(&number);
         transcript.check(
             Invariant::AtMostOnce,
-            !is_dropped || note.taken.len() > 1 || copies == 0,
+            !is_dropped || note.taken.len() > 1 || comes_again || copies == 0,
             || format!("s{subscription} received m{number}, which it has told to be dropped"),
         );
         let first = receipt.times.iter().sum::<usize>() == 1;
@@ -287,8 +298,9 @@ impl Ledger {
         // What comes again comes late.
         let is_lost = note.taken.first().is_some_and(|taken| *taken < session)
             || matching().any(|filter| filter.granted == QoS::AtMostOnce);
-        let is_late =
-            is_lost && note.taken.len() > 1 || self.mistaken.contains(&(to.process, number));
+        let is_late = is_lost && note.taken.len() > 1
+            || is_dropped
+            || self.mistaken.contains(&(to.process, number));
         let from_the_start = !is_late
             && !comes_again
             && !shared
@@ -314,9 +326,12 @@ impl Ledger {
     pub(crate) fn dropped(&mut self, subscription: usize, message: &mqtt5_client::Message) {
         let to = &mut self.subscriptions[subscription];
         let number = number_of(message.payload());
-        if !message.retain() {
+        if !message.retain() || self.as_published.contains(&to.process) {
             to.dropped.extend(number);
         }
+        self.transcript.say(to.process, || {
+            format!("s{subscription} has lost m{number:?}")
+        });
         let may_be =
             message.qos() == QoS::AtMostOnce || to.acknowledging == Acknowledging::OnArrival;
         let text = || format!("s{subscription} dropped m{number:?}, which it must acknowledge");
