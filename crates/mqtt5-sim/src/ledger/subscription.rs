@@ -322,20 +322,24 @@ impl Ledger {
         Some(number)
     }
 
-    /// A subscription has told that it lost a message: one that no acknowledgement waits for.
+    /// A subscription has told that it lost a message: one that no acknowledgement waits for, or for which there was no room before SUBACK.
     pub(crate) fn dropped(&mut self, subscription: usize, message: &mqtt5_client::Message) {
         let to = &mut self.subscriptions[subscription];
         let number = number_of(message.payload());
         if !message.retain() || self.as_published.contains(&to.process) {
             to.dropped.extend(number);
         }
-        self.transcript.say(to.process, || {
-            format!("s{subscription} has lost m{number:?}")
-        });
-        let may_be =
+        let text = || format!("s{subscription} has lost m{}", number.unwrap_or_default());
+        self.transcript.say(to.process, text);
+        let note = number.and_then(|number| self.messages.get(number));
+        let is_early =
+            note.is_some_and(|note| note.taken.first().is_some_and(|taken| *taken < to.opened));
+        let is_unheld =
             message.qos() == QoS::AtMostOnce || to.acknowledging == Acknowledging::OnArrival;
-        let text = || format!("s{subscription} dropped m{number:?}, which it must acknowledge");
-        self.transcript.check(Invariant::AtLeastOnce, may_be, text);
+        let may_be = is_unheld || is_early;
+        self.transcript.check(Invariant::AtLeastOnce, may_be, || {
+            format!("{}, which it must acknowledge", text())
+        });
     }
 
     /// The application is about to acknowledge or reject a message.
