@@ -301,10 +301,15 @@ impl Ledger {
         let is_late = is_lost && note.taken.len() > 1
             || is_dropped
             || self.mistaken.contains(&(to.process, number));
+        let no_filters = BTreeMap::new();
+        let at_broker = self.at_broker.get(&process.client).unwrap_or(&no_filters);
         let from_the_start = !is_late
             && !comes_again
             && !shared
-            && note.taken.first().is_some_and(|taken| *taken > to.opened);
+            && note
+                .taken
+                .first()
+                .is_some_and(|taken| to.wants(topic, *taken, at_broker));
         if let (true, Some(accepted)) = (first && from_the_start, note.accepted) {
             let key = (note.publisher, note.topic, note.qos as u8, qos as u8);
             let last = to.last.insert(key, (accepted, number));
