@@ -80,7 +80,8 @@ impl Seat {
             scene.ledger.broker_repeated(number, before);
         }
         if entry.answered {
-            self.due.repeated.insert(id);
+            let is_again = !self.due.repeated.insert(id) && scene.troubled;
+            self.due.again.extend(is_again.then_some((2, id)));
         } else if !self.due.pubrec.contains(&id) {
             self.due.pubrec.push_back(id);
             let resumed = known.is_some() && !self.arrivals.contains_key(&(2, id));
