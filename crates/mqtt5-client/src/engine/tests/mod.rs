@@ -18,6 +18,7 @@ mod listening;
 mod lost_subscribes;
 mod many;
 mod milestones;
+mod naming;
 mod observing;
 mod offline;
 mod pitfalls;
