@@ -27,6 +27,7 @@ mod publish;
 mod queue;
 mod reconnect;
 mod redirects;
+mod refused;
 mod requesters;
 mod requests;
 mod resubscribe;
