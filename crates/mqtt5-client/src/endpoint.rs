@@ -8,7 +8,7 @@ use core::{fmt, str::FromStr};
 ///
 /// `scheme://[user[:password]@]host[:port][/path]`. User name and password are percent-decoded; an IPv6 address stands
 /// in brackets; a port that is left out is the scheme's. A path is kept for the WebSocket schemes and must be empty (or `/`) for the others.
-/// `Debug` and `Display` print `***` for the password.
+/// `Debug` and `Display` print `***` for the password, and for the query, which may be a signature or a token.
 ///
 /// ```
 /// use mqtt5_client::{Endpoint, Scheme};
@@ -174,10 +174,14 @@ impl fmt::Display for Endpoint {
                 if self.password.is_some() { ":***" } else { "" }
             )?;
         }
+        let (path, query) = match self.path.split_once('?') {
+            Some((path, _)) => (path, "?***"),
+            None => (&*self.path, ""),
+        };
         if self.host.contains(':') {
-            write!(f, "[{}]:{}{}", self.host, self.port, self.path)
+            write!(f, "[{}]:{}{path}{query}", self.host, self.port)
         } else {
-            write!(f, "{}:{}{}", self.host, self.port, self.path)
+            write!(f, "{}:{}{path}{query}", self.host, self.port)
         }
     }
 }

@@ -11,8 +11,8 @@ fn urls_are_parsed() {
         ("tls://h:65535", "mqtts://h:65535", Scheme::Mqtts, "h", 65535, ""),
         ("ssl://[::1]:99", "mqtts://[::1]:99", Scheme::Mqtts, "::1", 99, ""),
         ("ws://h", "ws://h:80/mqtt", Scheme::Ws, "h", 80, "/mqtt"),
-        ("wss://h/a/b?c=d", "wss://h:443/a/b?c=d", Scheme::Wss, "h", 443, "/a/b?c=d"),
-        ("ws://h?token=1", "ws://h:80/mqtt?token=1", Scheme::Ws, "h", 80, "/mqtt?token=1"),
+        ("wss://h/a/b?c=d", "wss://h:443/a/b?***", Scheme::Wss, "h", 443, "/a/b?c=d"),
+        ("ws://h?token=1", "ws://h:80/mqtt?***", Scheme::Ws, "h", 80, "/mqtt?token=1"),
     ];
     for (url, shown, scheme, host, port, path) in table {
         let endpoint: Endpoint = url.parse().unwrap_or_else(|error| panic!("{url}: {error}"));
@@ -26,11 +26,13 @@ fn urls_are_parsed() {
             ),
             (scheme, host, port, path)
         );
-        assert_eq!(
-            endpoint.to_string().parse::<Endpoint>().as_ref(),
-            Ok(&endpoint),
-            "what is shown parses to the same"
-        );
+        if !shown.contains('?') {
+            assert_eq!(
+                shown.parse::<Endpoint>().as_ref(),
+                Ok(&endpoint),
+                "what is shown parses to the same"
+            );
+        }
     }
 }
 
@@ -114,4 +116,20 @@ fn no_error_shows_a_part_of_a_password() {
     assert_eq!("u:s3cr://@h".parse::<Endpoint>(), Err(E::MissingScheme));
     let legal: Endpoint = "ws://h/users/a@b?to=c@d".parse().expect("valid");
     assert_eq!(legal.path(), "/users/a@b?to=c@d");
+}
+
+/// E12: a query may be a signature or a token.
+#[test]
+fn the_query_is_not_shown() {
+    let url = "wss://h/mqtt?X-Amz-Signature=s3cr?et";
+    let endpoint: Endpoint = url.parse().expect("valid");
+    assert_eq!(endpoint.path(), "/mqtt?X-Amz-Signature=s3cr?et");
+    assert_eq!(endpoint.to_string(), "wss://h:443/mqtt?***");
+    assert_eq!(format!("{endpoint:?}"), "Endpoint(wss://h:443/mqtt?***)");
+    let options = Options::new(endpoint).user_property("token", "s3cr");
+    let shown = format!("{options:?}");
+    assert!(
+        shown.contains("token") && !shown.contains("s3cr"),
+        "{shown}"
+    );
 }

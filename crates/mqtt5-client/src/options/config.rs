@@ -6,7 +6,7 @@ use crate::endpoint::{Endpoint, EndpointError};
 use crate::engine::Behaviour;
 use crate::error::SubscribeError;
 use crate::planted::planted;
-use crate::properties::PropertyList;
+use crate::properties::{PropertyList, UserProperties};
 use crate::secret::Password;
 use core::num::NonZeroU16;
 use core::ops::Deref;
@@ -27,7 +27,7 @@ pub(crate) struct Credentials {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Password>,
     pub(crate) will: Option<Will>,
-    pub(crate) user_properties: Vec<(String, String)>,
+    pub(crate) user_properties: UserProperties,
 }
 
 impl Config {
@@ -85,7 +85,7 @@ impl Config {
             will: options.will.clone(),
             user_properties: match is_trusted {
                 true => options.user_properties.clone(),
-                false => Vec::new(),
+                false => UserProperties::default(),
             },
         }
     }
@@ -166,7 +166,7 @@ impl Credentials {
     }
 
     fn push_user_properties(&self, properties: &mut PropertyList) {
-        for (name, value) in &self.user_properties {
+        for (name, value) in &self.user_properties.0 {
             properties.push(Property::UserProperty(name, value));
         }
     }

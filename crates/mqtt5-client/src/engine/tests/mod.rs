@@ -44,6 +44,7 @@ mod subscriptions_model;
 mod told;
 mod transmit;
 mod unanswered_subscribes;
+mod unsaid;
 mod unsubscribing;
 mod waking;
 
