@@ -21,6 +21,7 @@ mod milestones;
 mod naming;
 mod observing;
 mod offline;
+mod overlapping;
 mod pitfalls;
 mod preparing;
 mod publish;
