@@ -250,7 +250,7 @@ impl Options {
     }
 
     /// Adds a server to try when those before it fail. They are tried in turn, beginning with the one that the options were made with,
-    /// not at random, and the one that accepts is kept to. To resume a session they must share it.
+    /// not at random, and one whose connection was stable is kept to. To resume a session they must share it.
     pub fn server<E>(mut self, endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
