@@ -1,7 +1,7 @@
 //! Options that were checked, in the form in which the engine uses them.
 
-use super::check_subscription;
 use super::{Options, Resume, Will};
+use super::{check_conflicts, check_subscription};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::engine::Behaviour;
 use crate::error::SubscribeError;
@@ -38,12 +38,13 @@ impl Config {
             .collect::<Result<_, _>>()
             .map_err(OptionsError::Endpoint)?;
         check_string("client identifier", &options.client_id)?;
-        let mut declared = Vec::new();
-        for one in &options.declared {
-            declared.extend_from_slice(&one.filters);
-            check_subscription(&declared, &one.properties, options.maximum_topic_length)
-                .map_err(OptionsError::Declared)?;
-        }
+        let declared = &options.declared;
+        let longest = options.maximum_topic_length;
+        declared
+            .iter()
+            .try_for_each(|one| check_subscription(&one.filters, &one.properties, longest))
+            .and_then(|()| check_conflicts(declared.iter().flat_map(|one| &one.filters)))
+            .map_err(OptionsError::Declared)?;
         if options.resume == Resume::AssumeSession && options.client_id.is_empty() {
             return Err(OptionsError::SessionWithoutClientId);
         }

@@ -11,6 +11,7 @@ pub use config::OptionsError;
 pub(crate) use config::{Config, Credentials};
 pub use declared::Declared;
 pub(crate) use declared::check as check_subscription;
+use declared::check_conflicts;
 pub use interceptors::{Interception, Refusal};
 pub(crate) use interceptors::{Interceptors, MessageInterceptor, PublishInterceptor};
 pub use policy::{
