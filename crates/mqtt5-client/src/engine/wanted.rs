@@ -90,7 +90,8 @@ impl Wanted {
 
     /// A subscription has it, by a SUBSCRIBE under this identifier or because somebody else had asked.
     pub(super) fn granted_to(&mut self, local: Key, identifier: Option<u32>) {
-        if !self.since.iter().any(|(known, _)| *known == local) {
+        let is_known = self.since.iter().any(|(known, _)| *known == local);
+        if !is_known && self.locals.contains(&local) {
             self.since.push((local, identifier));
         }
     }
@@ -118,7 +119,7 @@ impl Wanted {
         self.places(message).next().is_some()
     }
 
-    /// Whether a message is named so only by identifiers that are those of others now.
+    /// Whether the identifiers by which a message names it are those of others now, and none is its own.
     pub(super) fn is_named_in_vain_by(
         &self,
         message: &Message,
