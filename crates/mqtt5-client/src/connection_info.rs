@@ -24,6 +24,8 @@ impl ConnectionInfo {
         properties: PropertyBuffer,
     ) -> Self {
         let assigned = properties.as_properties().assigned_client_identifier();
+        // One that nobody asked for is not ours.
+        let assigned = assigned.filter(|_| client_id.is_empty());
         let client_id = assigned.unwrap_or(client_id).to_owned();
         Self {
             endpoint,
@@ -38,12 +40,12 @@ impl ConnectionInfo {
         &self.endpoint
     }
 
-    /// The Client Identifier in use: the assigned one, if the server assigned one.
+    /// The Client Identifier in use: that of the options, or the one that the server assigned to a client that had none.
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    /// The Client Identifier that the server assigned (3.2.2.3.7).
+    /// The Client Identifier that the server assigned (3.2.2.3.7). It is in use only if CONNECT left that to the server.
     pub fn assigned_client_id(&self) -> Option<&str> {
         self.properties().assigned_client_identifier()
     }

@@ -1,5 +1,6 @@
 //! Properties collected by builders whose setters cannot fail.
 
+use core::fmt;
 use core::time::Duration;
 use mqtt5_proto::{EncodeError, Properties, Property, PropertyBuffer};
 
@@ -27,6 +28,18 @@ impl PropertyList {
     /// What was collected, mistakes left out.
     pub(crate) fn view(&self) -> Properties<'_> {
         self.buffer.as_properties()
+    }
+}
+
+/// The User Properties of CONNECT. They may say who we are: `Debug` prints their names only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct UserProperties(pub(crate) Vec<(String, String)>);
+
+impl fmt::Debug for UserProperties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
     }
 }
 

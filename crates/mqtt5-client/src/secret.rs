@@ -48,6 +48,7 @@ impl From<Vec<u8>> for Password {
 
 impl From<Bytes> for Password {
     fn from(bytes: Bytes) -> Self {
-        Self(bytes)
+        // A copy: whose bytes they were must not matter where the password goes away.
+        Self(Bytes::copy_from_slice(&bytes))
     }
 }

@@ -28,10 +28,8 @@ pub(super) struct Connecting {
     is_asked: bool,
     /// There has been a connection.
     pub(super) has_succeeded: bool,
-    /// The last CONNECT was not answered.
-    pub(super) is_unanswered: bool,
-    /// Since the last connection a CONNECT was not answered.
-    pub(super) is_session_in_doubt: bool,
+    /// How many CONNECTs were not answered since the last connection.
+    pub(super) unanswered: usize,
     /// Nobody is left to make another one.
     pub(super) is_abandoned: bool,
 }
@@ -45,8 +43,7 @@ impl Connecting {
             client_id: config.client_id.as_str().into(),
             is_asked: false,
             has_succeeded: false,
-            is_unanswered: false,
-            is_session_in_doubt: false,
+            unanswered: 0,
             is_abandoned: false,
         }
     }
@@ -150,9 +147,7 @@ impl Engine {
             self.attempt_ended(now);
             return false;
         }
-        // An earlier CONNECT that was not answered may have begun a session that we know nothing of.
-        self.connecting.is_session_in_doubt |= self.connecting.is_unanswered;
-        self.connecting.is_unanswered = true;
+        self.connecting.unanswered = self.connecting.unanswered.saturating_add(1);
         self.change(Input::Dialed)
     }
 

@@ -45,8 +45,8 @@ impl Engine {
         }
         self.connecting.has_succeeded = true;
         self.connection = Some(info.clone());
-        self.connecting.is_unanswered = false;
-        let in_doubt = core::mem::take(&mut self.connecting.is_session_in_doubt);
+        // An earlier CONNECT that was not answered may have begun a session that we know nothing of.
+        let in_doubt = core::mem::take(&mut self.connecting.unanswered) > 1;
         self.resubscribe(info.session_present(), in_doubt);
         self.change(Input::Accepted);
         self.resume_held(now, info.session_present() && !in_doubt);
@@ -76,6 +76,9 @@ impl Engine {
             results: Vec::new(),
         };
         let end = ConnectionError::new(kind_of(cause), Detail::Lost(cause, answer));
+        if end.kind() == Kind::Refused {
+            self.connecting.unanswered = self.connecting.unanswered.saturating_sub(1);
+        }
         let by_server = (end.kind() == Kind::ByServer).then(|| end.clone());
         self.requests.note_loss(by_server);
         if cause != DisconnectCause::Requested {

@@ -28,7 +28,7 @@ pub(super) struct Kept {
     /// A newer retained message of its topic takes its place.
     is_superseded: bool,
     /// It makes room for others when the queue is full.
-    pub(super) is_droppable: bool,
+    is_droppable: bool,
     /// It is QoS 0 and complete when it is written.
     pub(super) until_written: bool,
     pub(super) slot: Key,
@@ -50,12 +50,13 @@ pub(super) struct Waiting {
 }
 
 impl Kept {
-    /// A copy of a message, to wait under this slot.
+    /// A copy of a message, to wait under this slot; whether it gives way to newer ones of its topic, and to others when the queue is full.
     pub(super) fn new(
         now: Instant,
         draft: &Draft<'_>,
         properties: PropertyBuffer,
         slot: Key,
+        (is_superseded, is_droppable): (bool, bool),
     ) -> Self {
         let outbound = &draft.outbound;
         Self {
@@ -71,8 +72,8 @@ impl Kept {
             },
             expires: draft.expires(now),
             ends: draft.ends(now),
-            is_superseded: false,
-            is_droppable: false,
+            is_superseded,
+            is_droppable,
             until_written: draft.until_written,
             slot,
         }
@@ -175,14 +176,6 @@ impl Waiting {
         let kept = Kept { number, ..kept };
         self.count(&kept);
         self.queue.push_back(kept);
-    }
-
-    /// Adds a retained message at the end that is needless as soon as there is a newer one of its topic.
-    pub(super) fn push_last_of_topic(&mut self, kept: Kept) {
-        self.push(Kept {
-            is_superseded: true,
-            ..kept
-        });
     }
 
     pub(super) fn pop(&mut self) -> Option<Kept> {

@@ -322,13 +322,9 @@ impl Engine {
         }
         let stage = Stage::Waiting(self.waiting.next_number());
         let slot = self.open_timed(stage, draft.deadline, waker.take());
-        let mut kept = Kept::new(now, draft, properties, slot);
-        kept.is_droppable = is_droppable;
-        if compacts {
-            self.waiting.push_last_of_topic(kept);
-        } else {
-            self.waiting.push(kept);
-        }
+        let fate = (compacts, is_droppable);
+        let kept = Kept::new(now, draft, properties, slot, fate);
+        self.waiting.push(kept);
         self.waiting
             .next_expiry()
             .into_iter()

@@ -204,7 +204,7 @@ impl Registry {
     ) -> Option<Abandoned> {
         self.take_filter(local, filter, wakes);
         let wanted = self.wanted.get_mut(filter)?;
-        wanted.locals.retain(|known| *known != local);
+        wanted.leave(local);
         if wanted.locals.is_empty() {
             return self.forget(filter);
         }
@@ -270,7 +270,8 @@ impl Registry {
     ///
     /// Local matching decides. Subscription Identifiers only choose between copies: when the message carries one that a matching
     /// filter was subscribed under, filters under others wait for their own copy [MQTT-3.3.4-4].
-    /// A copy that was sent only for filters that nobody wants any more is nobody's.
+    /// A copy that was sent only for filters that nobody wants any more is nobody's. One under an identifier that a filter had before, and
+    /// that another one has now, is for that one, and for those who were there before: to them it may be the only copy.
     ///
     /// A retained message, on a filter without Retain As Published, answers a SUBSCRIBE [MQTT-3.3.1-8] and goes to whom that was for;
     /// where no identifier tells, to everybody: a duplicate is better than a loss.
@@ -295,8 +296,16 @@ impl Registry {
                 continue;
             }
             let answers_one = by_identifier && message.retain() && !wanted.retain_as_published;
+            let is_others = |identifier| {
+                let mut matched = matched.iter().filter_map(|key| self.wanted.get(*key));
+                matched.any(|other| other.identifier() == Some(identifier))
+            };
+            let in_vain = by_identifier && wanted.is_named_in_vain_by(message, is_others);
             for key in &wanted.locals {
                 if answers_one && !wanted.named_by(message).any(|local| local == *key) {
+                    continue;
+                }
+                if in_vain && !wanted.has_had(*key, message) {
                     continue;
                 }
                 let Some(local) = self.locals.get_mut(*key) else {

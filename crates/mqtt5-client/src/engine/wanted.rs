@@ -23,6 +23,8 @@ pub(super) struct Wanted {
     /// A SUBSCRIBE for it has left in this session.
     pub(super) at_server: bool,
     pub(super) locals: Vec<Key>,
+    /// Whom the server has granted it, and under which identifier first; `None` when somebody else had asked.
+    since: Vec<(Key, Option<u32>)>,
 }
 
 impl Wanted {
@@ -38,6 +40,7 @@ impl Wanted {
             asked: 0,
             at_server: false,
             locals: Vec::new(),
+            since: Vec::new(),
         }
     }
 
@@ -76,6 +79,21 @@ impl Wanted {
         self.granted = None;
         self.at_server = false;
         self.identifiers.clear();
+        self.since.clear();
+    }
+
+    /// A subscription does not want it any more.
+    pub(super) fn leave(&mut self, local: Key) {
+        self.locals.retain(|known| *known != local);
+        self.since.retain(|(known, _)| *known != local);
+    }
+
+    /// A subscription has it, by a SUBSCRIBE under this identifier or because somebody else had asked.
+    pub(super) fn granted_to(&mut self, local: Key, identifier: Option<u32>) {
+        let is_known = self.since.iter().any(|(known, _)| *known == local);
+        if !is_known && self.locals.contains(&local) {
+            self.since.push((local, identifier));
+        }
     }
 
     /// The Subscription Identifier that it was last subscribed under.
@@ -88,8 +106,7 @@ impl Wanted {
         if self.identifier() == Some(identifier) {
             return;
         }
-        let known = |(known, _): &(u32, Key)| *known == identifier;
-        let earlier = self.identifiers.iter().position(known);
+        let earlier = self.place_of(identifier);
         let entry = earlier.map(|at| self.identifiers.remove(at));
         // What the server has queued, or sends again, carries those that were in force when it was published, whoever asked under them;
         // but not the oldest of very many.
@@ -99,16 +116,40 @@ impl Wanted {
     }
 
     pub(super) fn is_named_by(&self, message: &Message) -> bool {
-        self.named_by(message).next().is_some()
+        self.places(message).next().is_some()
+    }
+
+    /// Whether the identifiers by which a message names it are those of others now, and none is its own.
+    pub(super) fn is_named_in_vain_by(
+        &self,
+        message: &Message,
+        is_others: impl Fn(u32) -> bool,
+    ) -> bool {
+        let mut named = self.places(message).map(|place| self.identifiers[place].0);
+        named.all(|identifier| self.identifier() != Some(identifier) && is_others(identifier))
     }
 
     /// Whose SUBSCRIBEs the identifiers of a message stand for.
     pub(super) fn named_by<'a>(&'a self, message: &'a Message) -> impl Iterator<Item = Key> + 'a {
+        self.places(message).map(|place| self.identifiers[place].1)
+    }
+
+    /// Whether a subscription may have had it under an identifier of a message.
+    pub(super) fn has_had(&self, local: Key, message: &Message) -> bool {
+        let since = self.since.iter().find(|(known, _)| *known == local);
+        let since = since.and_then(|(_, identifier)| self.place_of((*identifier)?));
+        since.is_none_or(|since| self.places(message).any(|place| place >= since))
+    }
+
+    fn place_of(&self, identifier: u32) -> Option<usize> {
+        let is_it = |(known, _): &(u32, Key)| *known == identifier;
+        self.identifiers.iter().position(is_it)
+    }
+
+    /// Where the identifiers stand that a message carries.
+    fn places<'a>(&'a self, message: &'a Message) -> impl Iterator<Item = usize> + 'a {
         let carried = message.properties().subscription_identifiers();
-        carried.flat_map(|id| {
-            let known = self.identifiers.iter().filter(move |(own, _)| *own == id);
-            known.map(|(_, local)| *local)
-        })
+        carried.filter_map(|identifier| self.place_of(identifier))
     }
 }
 

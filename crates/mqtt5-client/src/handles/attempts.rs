@@ -171,7 +171,7 @@ impl Preparation {
 
     /// The User Properties of CONNECT, in order (3.1.2.11.8): those of the options, to be changed.
     pub fn user_properties(&mut self) -> &mut Vec<(String, String)> {
-        &mut self.prepared_mut().credentials.user_properties
+        &mut self.prepared_mut().credentials.user_properties.0
     }
 
     /// Lets the attempt begin.

@@ -91,6 +91,9 @@ impl<M: Mode> Client<M> {
 
     /// Begins the end: new operations are refused, accepted ones get time to complete, then DISCONNECT is sent (3.14). The client
     /// cannot be started again; build another one.
+    ///
+    /// Messages that arrived can still be taken after that, but not be acknowledged: a session that is kept sends those of QoS 1 and 2 to
+    /// the next client again. Who must not have them twice takes them before, or not at all.
     pub fn disconnect(&self) -> Disconnect<'_, M> {
         Disconnect::new(&self.shared)
     }

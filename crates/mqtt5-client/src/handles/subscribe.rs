@@ -194,7 +194,8 @@ impl Subscribe<'_, Async> {
     }
 }
 
-/// Resolves when the server has answered. Messages can arrive, and are kept, before that.
+/// Resolves when the server has answered. Messages can arrive, and are kept, before that. When the connection is lost before the answer,
+/// those of QoS 1 and 2 may be let go: what no other subscription has comes again while the session lives.
 ///
 /// Dropping the future gives the filters up again. Nothing is asked for before the first poll.
 impl<'a> IntoFuture for Subscribe<'a, Async> {

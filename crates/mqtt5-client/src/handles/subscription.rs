@@ -23,7 +23,8 @@ use std::sync::Arc;
 /// The messages of one or several filters.
 ///
 /// A [`Stream`] in async mode, an [`Iterator`] in blocking mode, with [`recv`](Self::recv) of its own in both. It ends when its filters
-/// were unsubscribed or the client has stopped, and all that arrived before was taken.
+/// were unsubscribed or the client has stopped, and all that arrived before was taken. What is taken after the client has stopped cannot
+/// be acknowledged any more: a session that is kept sends it again, QoS 2 included.
 ///
 /// Dropping it unsubscribes the filters that nobody else in this client wants. It does not when the client is closing, when this was its
 /// last handle, or after [`durable`](crate::Subscribe::durable) or [`detach`](Self::detach). What was not taken is acknowledged, except by

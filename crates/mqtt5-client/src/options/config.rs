@@ -1,12 +1,12 @@
 //! Options that were checked, in the form in which the engine uses them.
 
-use super::check_subscription;
 use super::{Options, Resume, Will};
+use super::{check_conflicts, check_subscription};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::engine::Behaviour;
 use crate::error::SubscribeError;
 use crate::planted::planted;
-use crate::properties::PropertyList;
+use crate::properties::{PropertyList, UserProperties};
 use crate::secret::Password;
 use core::num::NonZeroU16;
 use core::ops::Deref;
@@ -27,7 +27,7 @@ pub(crate) struct Credentials {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Password>,
     pub(crate) will: Option<Will>,
-    pub(crate) user_properties: Vec<(String, String)>,
+    pub(crate) user_properties: UserProperties,
 }
 
 impl Config {
@@ -38,12 +38,13 @@ impl Config {
             .collect::<Result<_, _>>()
             .map_err(OptionsError::Endpoint)?;
         check_string("client identifier", &options.client_id)?;
-        let mut declared = Vec::new();
-        for one in &options.declared {
-            declared.extend_from_slice(&one.filters);
-            check_subscription(&declared, &one.properties, options.maximum_topic_length)
-                .map_err(OptionsError::Declared)?;
-        }
+        let declared = &options.declared;
+        let longest = options.maximum_topic_length;
+        declared
+            .iter()
+            .try_for_each(|one| check_subscription(&one.filters, &one.properties, longest))
+            .and_then(|()| check_conflicts(declared.iter().flat_map(|one| &one.filters)))
+            .map_err(OptionsError::Declared)?;
         if options.resume == Resume::AssumeSession && options.client_id.is_empty() {
             return Err(OptionsError::SessionWithoutClientId);
         }
@@ -85,7 +86,7 @@ impl Config {
             will: options.will.clone(),
             user_properties: match is_trusted {
                 true => options.user_properties.clone(),
-                false => Vec::new(),
+                false => UserProperties::default(),
             },
         }
     }
@@ -166,7 +167,7 @@ impl Credentials {
     }
 
     fn push_user_properties(&self, properties: &mut PropertyList) {
-        for (name, value) in &self.user_properties {
+        for (name, value) in &self.user_properties.0 {
             properties.push(Property::UserProperty(name, value));
         }
     }

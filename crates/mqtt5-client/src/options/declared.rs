@@ -6,6 +6,7 @@ use crate::error::{Detail, SubscribeError, SubscribeErrorKind};
 use crate::filter::Filter;
 use crate::properties::PropertyList;
 use mqtt5_proto::{Property, TopicError};
+use std::collections::HashMap;
 
 /// A subscription that is there before the first connection; see [`Options::declare`](crate::Options::declare). A filter alone is one.
 ///
@@ -115,12 +116,8 @@ pub(crate) fn check(
     if filters.is_empty() {
         return Err(SubscribeErrorKind::NoFilters.into());
     }
-    for (index, filter) in filters.iter().enumerate() {
+    for filter in filters {
         filter.check()?;
-        let mut earlier = filters[..index].iter();
-        if earlier.any(|earlier| earlier.conflicts_with(filter)) {
-            return Err(SubscribeErrorKind::ConflictingOptions.into());
-        }
         if filter.name.len() > longest {
             let detail = Detail::Topic(TopicError::TooLong);
             return Err(SubscribeError::new(
@@ -129,8 +126,26 @@ pub(crate) fn check(
             ));
         }
     }
+    check_conflicts(filters)?;
     let properties = properties.checked().map(drop);
     properties.map_err(|error| {
         SubscribeError::new(SubscribeErrorKind::InvalidProperty, Detail::Encode(error))
     })
+}
+
+/// Looks for filters that cannot be one subscription at the server.
+pub(super) fn check_conflicts<'a>(
+    filters: impl IntoIterator<Item = &'a Filter>,
+) -> Result<(), SubscribeError> {
+    let mut known = HashMap::new();
+    for filter in filters {
+        if known
+            .entry(&filter.name)
+            .or_insert(filter)
+            .conflicts_with(filter)
+        {
+            return Err(SubscribeErrorKind::ConflictingOptions.into());
+        }
+    }
+    Ok(())
 }

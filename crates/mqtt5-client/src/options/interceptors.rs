@@ -122,8 +122,8 @@ pub enum Interception {
     Pass,
     /// Nobody gets it; it is acknowledged in its turn.
     Discard,
-    /// Nobody gets it; it is refused with this reason (3.4.2.1, 3.5.2.1). In [`AckMode::OnArrival`](crate::AckMode::OnArrival) and at
-    /// QoS 0 that is the same as `Discard`.
+    /// Nobody gets it; it is refused with this reason (3.4.2.1, 3.5.2.1). In [`AckMode::OnArrival`](crate::AckMode::OnArrival), at
+    /// QoS 0 and for the answer to a request, which is acknowledged before, that is the same as `Discard`.
     Refuse(RejectReason),
 }
 

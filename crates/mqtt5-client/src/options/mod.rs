@@ -11,6 +11,7 @@ pub use config::OptionsError;
 pub(crate) use config::{Config, Credentials};
 pub use declared::Declared;
 pub(crate) use declared::check as check_subscription;
+use declared::check_conflicts;
 pub use interceptors::{Interception, Refusal};
 pub(crate) use interceptors::{Interceptors, MessageInterceptor, PublishInterceptor};
 pub use policy::{
@@ -20,6 +21,7 @@ pub use reconnect::{Backoff, OnSessionLost, Reconnect, Redirects, Resubscribe, R
 pub use will::Will;
 
 use crate::endpoint::{Endpoint, EndpointError};
+use crate::properties::UserProperties;
 use crate::secret::Password;
 use core::num::{NonZeroU16, NonZeroU32};
 use core::str::FromStr;
@@ -29,7 +31,7 @@ use mqtt5_proto::TopicAliases;
 /// Everything that a client can be told before it connects.
 ///
 /// A builder by value: setters cannot fail, [`validate`](Self::validate) (and every way to build a client) tells the first thing
-/// that cannot work. `Debug` prints neither password nor will payload.
+/// that cannot work. `Debug` prints neither password nor will payload, nor the query of a URL, and of User Properties the names.
 ///
 /// ```
 /// use core::time::Duration;
@@ -64,7 +66,7 @@ pub struct Options {
     pub(crate) will: Option<Will>,
     pub(crate) request_response_information: bool,
     pub(crate) request_problem_information: bool,
-    pub(crate) user_properties: Vec<(String, String)>,
+    pub(crate) user_properties: UserProperties,
     pub(crate) connect_timeout: Duration,
     pub(crate) ack_mode: AckMode,
     pub(crate) offline_qos0: Offline,
@@ -135,7 +137,7 @@ impl Options {
             will: None,
             request_response_information: false,
             request_problem_information: true,
-            user_properties: Vec::new(),
+            user_properties: UserProperties::default(),
             connect_timeout: Duration::from_secs(10),
             ack_mode: AckMode::default(),
             offline_qos0: Offline::Fail,
@@ -249,7 +251,7 @@ impl Options {
     }
 
     /// Adds a server to try when those before it fail. They are tried in turn, beginning with the one that the options were made with,
-    /// not at random, and the one that accepts is kept to. To resume a session they must share it.
+    /// not at random, and one whose connection was stable is kept to. To resume a session they must share it.
     pub fn server<E>(mut self, endpoint: E) -> Self
     where
         E: TryInto<Endpoint>,
@@ -302,7 +304,7 @@ impl Options {
 
     /// Adds a User Property to CONNECT; names may repeat, the order is kept (3.1.2.11.8).
     pub fn user_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.user_properties.push((name.into(), value.into()));
+        self.user_properties.0.push((name.into(), value.into()));
         self
     }
 

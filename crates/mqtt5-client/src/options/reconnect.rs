@@ -105,7 +105,7 @@ impl Default for Reconnect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Retry {
-    /// This server is not asked again. With several servers the client stops when every one of them has said so.
+    /// This server is not asked again until a stable connection has ended. With several servers the client stops when every one of them has said so.
     Stop,
     /// It is asked again at once, if the connection was stable; otherwise after the backoff.
     AtOnce,
@@ -263,7 +263,8 @@ pub struct OnSessionLost {
 }
 
 impl OnSessionLost {
-    /// Ends all of them as [`Unknown`](crate::PublishErrorKind::Unknown).
+    /// Ends all of them: QoS 1 as [`SessionLost`](crate::PublishErrorKind::SessionLost), QoS 2 as
+    /// [`Unknown`](crate::PublishErrorKind::Unknown).
     pub const FAIL: Self = Self {
         republish_qos1: false,
         republish_qos2: false,

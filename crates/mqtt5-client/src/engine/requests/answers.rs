@@ -31,6 +31,13 @@ impl Engine {
             let (key, _) = call.filters[index];
             self.settle_filter(now, call.local, key, reason);
         }
+        for (index, (key, _)) in call.filters.iter().enumerate() {
+            let wanted = self.registry.wanted_mut(*key);
+            if let Some(wanted) = wanted.filter(|_| !reasons[index].is_error()) {
+                let own = call.identifier.filter(|_| sent.named.contains(&index));
+                wanted.granted_to(call.local, own);
+            }
+        }
         let results: Vec<_> = call
             .filters
             .iter()

@@ -225,6 +225,8 @@ impl Engine {
         let is_closed = self.is_closed();
         let (_, gone) = self.leave_filters(now, local);
         self.forget_call(local);
+        // What nothing matches is nobody's from now on.
+        self.unmatched = self.unmatched.filter(|unmatched| *unmatched != local);
         let removed = self.registry.remove(local)?;
         if !is_closed {
             self.release(now, local, &removed.queue);

@@ -270,3 +270,25 @@ fn receiving_with_a_time_ends_with_it() {
     link.send(publish("a", QoS::AtMostOnce, 0, b"x"));
     assert!(matches!(task.woken(), Ok(Some(message)) if message.payload() == b"x"));
 }
+
+/// Whoever closes acknowledges nothing that nobody has, also when there was a subscription for what no other matches.
+#[test]
+fn what_nobody_takes_any_more_is_left_to_the_next_connection() {
+    for is_closing in [true, false] {
+        let (client, mut link) = scripted(options().keep_unmatched(true), Properties::EMPTY);
+        drop(client.unmatched().expect("kept"));
+        let mut last = Task::new(client.publish("b", "").qos(QoS::AtLeastOnce));
+        assert!(last.is_pending());
+        let mut disconnect = Task::new(client.disconnect());
+        if is_closing {
+            assert!(disconnect.is_pending());
+        }
+        assert_eq!(link.sent_types(), ["PUBLISH"]);
+        link.send(publish("a", QoS::AtLeastOnce, 1, b""));
+        link.send(publish("a", QoS::ExactlyOnce, 2, b""));
+        let expected = [("PUBACK", 1, OK), ("PUBREC", 2, OK)];
+        let expected = if is_closing { &[] } else { &expected[..] };
+        assert_eq!(answers(&mut link), expected);
+        assert_eq!(client.statistics().messages_unmatched, 2);
+    }
+}

@@ -54,4 +54,8 @@ fn declared_subscriptions_have_a_behaviour_of_their_own() {
     assert!(matches!(long.validate(), Err(OptionsError::Declared(_))));
     let conflict = Declared::new("a").and(Filter::new("a").no_local(true));
     assert!(reconnecting().declare(conflict).validate().is_err());
+    let first = reconnecting().declare("a").declare("b");
+    assert!(first.clone().declare("a").validate().is_ok());
+    let conflict = first.declare(Filter::new("a").no_local(true));
+    assert!(conflict.validate().is_err());
 }

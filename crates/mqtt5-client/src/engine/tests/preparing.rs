@@ -1,10 +1,12 @@
 //! The application's hand in each attempt.
 
 use super::executor::Task;
+use super::waking::without_deadlock;
 use super::{Link, Peer, accepted, reconnecting};
 use crate::{
     Async, Client, ConnectionErrorKind, Endpoint, Options, Preparation, Reconnect, State, Will,
 };
+use bytes::Bytes;
 use core::time::Duration;
 use mqtt5_proto::Packet;
 
@@ -119,4 +121,35 @@ fn disconnect_does_not_wait_for_the_application() {
     attempt.accept().expect("ignored");
     link.run();
     assert!(link.finished && link.dialed.is_empty());
+}
+
+/// Whose bytes a password was made of: they lock the client when they go away.
+struct Owned(Client);
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        b"secret"
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.is_connected();
+    }
+}
+
+/// No code of the user's runs under the lock, whatever a password was made of.
+#[test]
+fn a_password_of_shared_bytes_may_lock_the_client_when_it_is_dropped() {
+    without_deadlock(|| {
+        let (client, mut link) = prepared(reconnecting());
+        for _ in 0..2 {
+            let mut attempt = next(&client);
+            attempt.set_password(Bytes::from_owner(Owned(client.clone())));
+            attempt.accept().expect("valid");
+            assert_eq!(link.sent_types(), ["CONNECT"]);
+            link.cut();
+            link.pass(Duration::from_secs(1));
+        }
+    });
 }

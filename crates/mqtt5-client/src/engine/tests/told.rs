@@ -140,9 +140,9 @@ fn hear_what_happens() {
 fn no_secret_is_told_and_text_of_the_server_is_escaped() {
     let collector = Collector::default();
     let heard = collector.clone();
-    tracing::subscriber::with_default(collector, || {
+    let tell = |client_id| {
         let options = crate::Options::new("mqtt://user:secret1@server")
-            .client_id("a\nb")
+            .client_id(client_id)
             .password("secret2")
             .will(Will::new("w", "secret3"))
             .reconnect(crate::Reconnect::never());
@@ -155,9 +155,16 @@ fn no_secret_is_told_and_text_of_the_server_is_escaped() {
             reason: ReasonCode::SERVER_SHUTTING_DOWN,
             properties: Properties::new(&list).expect("valid"),
         }));
-    });
+    };
+    tracing::subscriber::with_default(collector, || ["a\nb", ""].map(tell));
     let lines = heard.take();
-    assert!(lines.len() >= 4, "{lines:?}");
+    assert!(lines.len() >= 8, "{lines:?}");
+    for name in [r"client=a\nb", r"client=\u{1b}[31mred"] {
+        assert!(
+            lines.iter().any(|(_, line)| line.contains(name)),
+            "{lines:?}"
+        );
+    }
     for (_, line) in &lines {
         assert!(!line.contains("secret"), "{line}");
         assert!(!line.contains(char::is_control), "{line}");
