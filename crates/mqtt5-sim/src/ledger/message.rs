@@ -25,6 +25,9 @@ pub(crate) struct Note {
     session: Option<u64>,
     /// The broker refused it.
     pub(crate) refused: bool,
+    /// The publisher read the PUBACK or PUBCOMP that ends it, or else its refusal.
+    acknowledged: bool,
+    rejected: bool,
     /// Processes that dropped it unanswered: it comes again.
     pub(crate) held_back: Vec<ProcessId>,
     /// How often the publisher had lost its session when it was begun.
@@ -86,6 +89,8 @@ impl Ledger {
             taken: Vec::new(),
             session: None,
             refused: false,
+            acknowledged: false,
+            rejected: false,
             held_back: Vec::new(),
             losses,
         });
@@ -108,24 +113,27 @@ impl Ledger {
         });
         note.ending = Some(ending);
         let taken = !note.taken.is_empty();
+        let answered = match ending {
+            Ending::Acknowledged => note.acknowledged,
+            Ending::Failed(PublishErrorKind::Rejected) => note.rejected,
+            _ => true,
+        };
         let astray = self.astray.entry(note.publisher).or_default();
         let wrong = match ending {
             Ending::Accepted => note.qos != QoS::AtMostOnce,
-            Ending::Acknowledged | Ending::Failed(PublishErrorKind::Rejected)
-                if !taken && !note.refused && note.qos != QoS::AtMostOnce && *astray > 0 =>
-            {
+            _ if !answered && note.qos != QoS::AtMostOnce && *astray > 0 => {
                 *astray -= 1;
                 false
             }
-            Ending::Acknowledged => !taken || note.refused || note.qos == QoS::AtMostOnce,
-            Ending::Failed(PublishErrorKind::Rejected) => !note.refused,
+            Ending::Acknowledged => !answered || !taken || note.refused,
+            Ending::Failed(PublishErrorKind::Rejected) => !answered || !note.refused,
             Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
             Ending::Failed(PublishErrorKind::SessionLost) => losses == note.losses,
             Ending::Failed(_) => ending.is_unsent() && taken,
         };
         transcript.check(Invariant::Outcome, !wrong, || {
             format!(
-                "m{number} ended as {ending:?}, but the broker took it {} times, refused: {}",
+                "m{number} ended as {ending:?}, but the broker took it {} times, refused: {}, and its answer was read: {answered}",
                 note.taken.len(),
                 note.refused
             )
@@ -190,6 +198,15 @@ impl Ledger {
     pub(crate) fn broker_answered(&mut self, number: usize, is_error: bool) {
         if let Some(note) = self.messages.get_mut(number) {
             note.refused |= is_error;
+        }
+    }
+
+    /// Its publisher read the answer that ends a message.
+    pub(crate) fn publisher_read(&mut self, number: Option<usize>, is_error: bool) {
+        let note = number.and_then(|number| self.messages.get_mut(number));
+        if let Some(note) = note {
+            note.acknowledged |= !is_error;
+            note.rejected |= is_error;
         }
     }
 

@@ -227,17 +227,22 @@ impl Seat {
             .get(&id)
             .is_some_and(|known| known.qos == qos && (qos == 1 || known.released));
         if over {
-            scene.memory.outbound.remove(&id);
-            self.window.remove(&id);
+            self.ends(scene, id, qos == 1 && answer.reason.is_error());
+        }
+    }
+
+    fn ends(&mut self, scene: &mut Scene<'_>, id: u16, is_error: bool) {
+        self.window.remove(&id);
+        let over = scene.memory.outbound.remove(&id);
+        if let (Role::Client, Some(over)) = (self.role, over) {
+            scene.ledger.publisher_read(over.number, is_error);
         }
     }
 
     pub(crate) fn reads_pubrec(&mut self, scene: &mut Scene<'_>, answer: &Acknowledgement<'_>) {
         let id = answer.packet_id.value();
         if answer.reason.is_error() {
-            scene.memory.outbound.remove(&id);
-            self.window.remove(&id);
-            return;
+            return self.ends(scene, id, true);
         }
         if let Some(known) = scene
             .memory
