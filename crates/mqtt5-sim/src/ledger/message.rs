@@ -21,8 +21,8 @@ pub(crate) struct Note {
     pub(crate) ending: Option<Ending>,
     /// When the broker took it, each time as a new message.
     pub(crate) taken: Vec<u64>,
-    /// In which session of the publisher the broker took it last.
-    session: Option<u64>,
+    /// In which session of the publisher the broker took it last, and how often the publisher had lost its session then.
+    last_taken: Option<(u64, usize)>,
     /// The broker refused it.
     pub(crate) refused: bool,
     /// The publisher read the PUBACK or PUBCOMP that ends it, or else its refusal.
@@ -87,7 +87,7 @@ impl Ledger {
             accepted: None,
             ending: None,
             taken: Vec::new(),
-            session: None,
+            last_taken: None,
             refused: false,
             acknowledged: false,
             rejected: false,
@@ -149,16 +149,11 @@ impl Ledger {
                 format!("the broker received m{number}, which nobody published"),
             );
         };
-        let session = self.session(publisher.client);
-        let lost = self.losses(publisher);
+        let now = (self.session(publisher.client), self.losses(publisher));
         let note = &mut self.messages[number];
         note.taken.push(moment);
-        let anew = note
-            .session
-            .replace(session)
-            .is_some_and(|before| before != session);
+        let before = note.last_taken.replace(now).unwrap_or(now);
         let times = note.taken.len();
-        let lost = lost > note.losses;
         let unsent = note.ending.is_some_and(Ending::is_unsent);
         self.transcript.check(Invariant::Outcome, !unsent, || {
             format!(
@@ -171,8 +166,9 @@ impl Ledger {
             _ if note.topic == FORBIDDEN => true,
             QoS::AtMostOnce => false,
             QoS::AtLeastOnce => true,
-            // The client may not have heard that the session was lost.
-            QoS::ExactlyOnce => anew || lost && self.republishers.contains(&note.publisher),
+            QoS::ExactlyOnce if before.1 < now.1 => self.republishers.contains(&note.publisher),
+            // The client has not heard that the session was lost.
+            QoS::ExactlyOnce => before.0 != now.0,
         };
         self.transcript
             .check(Invariant::AtMostOnce, repeatable || times == 1, || {
