@@ -244,7 +244,9 @@ impl Seat {
             .unwrap_or(self.session_expiry);
         if !connack.session_present {
             scene.memory.forget();
-            scene.ledger.session_lost(scene.process);
+            if scene.memory.connections > 0 {
+                scene.ledger.session_lost(scene.process);
+            }
         }
         let takes_qos2 = self.peer.is_some_and(|peer| peer.maximum_qos == 2);
         if connack.session_present && scene.memory.connections == 0 && takes_qos2 {
