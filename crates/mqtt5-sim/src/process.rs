@@ -98,8 +98,7 @@ impl Process {
             hub: hub.clone(),
             process: id,
             client: client.clone(),
-            compacts: options.compacts,
-            intercepts: options.intercepts,
+            options: Rc::new(options.clone()),
         };
         let mut process = Self {
             id,

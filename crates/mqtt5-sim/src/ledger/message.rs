@@ -4,7 +4,7 @@ use mqtt5_client::{PublishErrorKind, QoS};
 
 use super::Ledger;
 use crate::hub::ProcessId;
-use crate::options::FORBIDDEN;
+use crate::options::{FORBIDDEN, WILL_TOPICS};
 use crate::transcript::Invariant;
 
 /// What is known of a message.
@@ -32,6 +32,16 @@ pub(crate) struct Note {
     pub(crate) held_back: Vec<ProcessId>,
     /// How often the publisher had lost its session when it was begun.
     losses: usize,
+}
+
+impl Note {
+    /// It may be under way: with its timeout only the wait for it ends.
+    pub(crate) fn is_open(&self) -> bool {
+        let timed_out = Ending::Failed(PublishErrorKind::TimedOut);
+        let is_watched = self.ending.is_none_or(|ending| ending == timed_out);
+        let is_answered = self.acknowledged || self.rejected;
+        is_watched && !is_answered && !WILL_TOPICS.contains(&self.topic)
+    }
 }
 
 /// How a publish ended.

@@ -11,6 +11,7 @@ use mqtt5_client::QoS;
 
 use crate::hub::ProcessId;
 use crate::intercepting::{Changed, sees};
+use crate::referee::Limits;
 use crate::transcript::Transcript;
 
 pub(crate) use message::{Ending, Note, number_of};
@@ -45,6 +46,10 @@ pub(crate) struct Ledger {
     /// How many answers a process has read that were repeated on purpose and answer nothing: each may have ended a message whose bytes were
     /// still waiting.
     astray: BTreeMap<ProcessId, usize>,
+    /// How many DISCONNECTs a process has read.
+    dismissals: BTreeMap<ProcessId, usize>,
+    /// What the broker has announced to a process.
+    announced: BTreeMap<ProcessId, Limits>,
     /// Processes that were told to subscribe again at every connection.
     pub(crate) eager: BTreeSet<ProcessId>,
     /// Processes with interceptors.
@@ -70,6 +75,8 @@ impl Ledger {
             sessions: BTreeMap::new(),
             mistaken: BTreeSet::new(),
             astray: BTreeMap::new(),
+            dismissals: BTreeMap::new(),
+            announced: BTreeMap::new(),
             eager: BTreeSet::new(),
             intercepting: BTreeSet::new(),
             republishers: BTreeSet::new(),
@@ -97,6 +104,15 @@ impl Ledger {
         self.operations
             .values()
             .map(|(process, what)| format!("{process} {what}"))
+    }
+
+    /// Whether something of this process may not have ended, whoever waits for it: for who has subscribed, the client itself may ask the broker.
+    pub(crate) fn is_busy(&self, process: ProcessId) -> bool {
+        let has_begun = |note: &Note| note.publisher == process && note.is_open();
+        let has_subscribed = self.reasons.keys().any(|(of, _)| *of == process);
+        has_subscribed
+            || self.operations.values().any(|(of, _)| *of == process)
+            || self.messages.iter().any(has_begun)
     }
 
     /// Whether a subscribe of this process has not ended.
@@ -142,6 +158,24 @@ impl Ledger {
 
     pub(crate) fn losses(&self, process: ProcessId) -> usize {
         self.losses.get(&process).copied().unwrap_or_default()
+    }
+
+    /// The process has read a DISCONNECT.
+    pub(crate) fn dismissed(&mut self, process: ProcessId) {
+        *self.dismissals.entry(process).or_default() += 1;
+    }
+
+    pub(crate) fn dismissals(&self, process: ProcessId) -> usize {
+        self.dismissals.get(&process).copied().unwrap_or_default()
+    }
+
+    /// The process was told what the broker accepts, which is the same at every connection.
+    pub(crate) fn announces(&mut self, process: ProcessId, limits: Limits) {
+        self.announced.insert(process, limits);
+    }
+
+    pub(crate) fn announced(&self, process: ProcessId) -> Option<Limits> {
+        self.announced.get(&process).copied()
     }
 
     /// The broker has begun a session, or ended one.

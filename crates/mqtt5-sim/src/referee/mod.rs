@@ -21,6 +21,7 @@ use mqtt5_proto::{Packet, Role};
 
 use crate::hub::{Hub, ProcessId};
 use crate::transcript::Invariant;
+pub(crate) use limits::Limits;
 use memory::Memory;
 use seat::{Broken, Scene, Seat};
 

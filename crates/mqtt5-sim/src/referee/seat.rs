@@ -192,6 +192,9 @@ impl Seat {
                 let names = self.requests.remove(&answer.packet_id.value());
                 self.unseen.extend(names.unwrap_or_default());
             }
+            Packet::Disconnect(_) if self.role == Role::Client => {
+                scene.ledger.dismissed(scene.process);
+            }
             _ => {}
         }
         Ok(())
@@ -233,7 +236,9 @@ impl Seat {
             return;
         }
         self.accepted = true;
-        self.peer = Some(Limits::of(connack.properties));
+        let limits = Limits::of(connack.properties);
+        self.peer = Some(limits);
+        scene.ledger.announces(scene.process, limits);
         self.keep_alive = connack
             .properties
             .server_keep_alive()
