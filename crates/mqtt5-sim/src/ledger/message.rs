@@ -150,6 +150,17 @@ impl Ledger {
         });
     }
 
+    /// Its publisher hands a message to the transport, for the first time or again.
+    pub(crate) fn leaves(&mut self, number: usize) {
+        let Some(note) = self.messages.get(number) else {
+            return;
+        };
+        let is_over = note.acknowledged && note.ending == Some(Ending::Acknowledged);
+        self.transcript.check(Invariant::AtMostOnce, !is_over, || {
+            format!("m{number} leaves once more, and was acknowledged")
+        });
+    }
+
     /// The broker received a PUBLISH that is no repetition to it.
     pub(crate) fn broker_took(&mut self, number: usize) {
         let moment = self.moment();

@@ -12,13 +12,16 @@ use crate::transcript::Invariant;
 impl Seat {
     pub(crate) fn sends_publish(&mut self, scene: &mut Scene<'_>, publish: &Publish<'_>) -> Judged {
         self.check_limits(publish)?;
+        let number = number_of(publish.payload);
+        if let (Role::Client, Some(number)) = (self.role, number) {
+            scene.ledger.leaves(number);
+        }
         let (id, dup) = match publish.delivery {
             Delivery::AtMostOnce => return Ok(()),
             Delivery::AtLeastOnce { id, dup } | Delivery::ExactlyOnce { id, dup } => {
                 (id.value(), dup)
             }
         };
-        let number = number_of(publish.payload);
         let qos = publish.delivery.qos() as u8;
         if dup && self.is_repeated_on_purpose(scene, id, number) {
             return Ok(());
@@ -26,7 +29,7 @@ impl Seat {
         if dup {
             self.check_repetition(scene, id, number, qos)?;
         } else {
-            self.check_new(scene, id)?;
+            self.check_new(scene, id, number)?;
             scene.memory.doubtful.remove(&id);
         }
         let place = scene
@@ -94,7 +97,7 @@ impl Seat {
     }
 
     /// The first time [MQTT-3.3.1-2], [MQTT-2.2.1-3].
-    fn check_new(&self, scene: &Scene<'_>, id: u16) -> Judged {
+    fn check_new(&self, scene: &Scene<'_>, id: u16, number: Option<usize>) -> Judged {
         let known = scene.memory.outbound.get(&id);
         let is_free = known.is_none() || scene.memory.astray.contains(&id);
         rule(Invariant::Identifiers, is_free, || {
@@ -105,6 +108,13 @@ impl Seat {
             self.requests_of_own(id).is_none(),
             || format!("PUBLISH {id}, while that identifier belongs to a request"),
         )?;
+        // A broker may send a message once for each subscription.
+        let is_twin = |(_, other): &(&u16, &Outbound)| number.is_some() && other.number == number;
+        let twin = scene.memory.outbound.iter().find(is_twin);
+        let is_single = self.role == Role::Server || twin.is_none();
+        rule(Invariant::Identifiers, is_single, || {
+            format!("PUBLISH {id} is new, but that message is under way as {twin:?}")
+        })?;
         // [MQTT-4.3.3-10]: the server could take it for one of an earlier process.
         let clear = scene.memory.clear.as_ref();
         rule(
