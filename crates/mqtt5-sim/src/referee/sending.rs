@@ -198,16 +198,27 @@ impl Seat {
             .filter(|known| known.released)
         else {
             // PUBREC was repeated on purpose, and PUBCOMP is here before the PUBREL that answers the repetition.
-            let repeated = scene.troubled && self.due.pubrel.contains(&id);
+            let is_due = self.due.pubrel.contains(&id);
             self.due.pubrel.retain(|due| *due != id);
-            let unknown = answer.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
-            let may_clear =
-                scene.memory.clear.is_some() && !scene.memory.outbound.contains_key(&id);
-            let is_right = unknown || repeated || may_clear && self.cleared.insert(id);
+            let is_unknown = !scene.memory.outbound.contains_key(&id);
+            let may_clear = scene.memory.clear.is_some() && is_unknown;
+            let is_right = match answer.reason {
+                ReasonCode::PACKET_IDENTIFIER_NOT_FOUND => is_unknown && is_due,
+                _ => scene.troubled && is_due || may_clear && self.cleared.insert(id),
+            };
             return rule(Invariant::Identifiers, is_right, || {
-                format!("PUBREL {id} without PUBREC")
+                format!(
+                    "PUBREL {id} with {} without PUBREC, or with one: {is_due}",
+                    answer.reason
+                )
             });
         };
+        rule(Invariant::Identifiers, !answer.reason.is_error(), || {
+            format!(
+                "PUBREL {id} with {}, and its message is known",
+                answer.reason
+            )
+        })?;
         let again = known.connection != self.connection && !self.due.pubrel.contains(&id);
         known.connection = self.connection;
         if again {
