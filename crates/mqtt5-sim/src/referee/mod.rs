@@ -109,7 +109,7 @@ impl Referees {
         let before = self.is_accepted(number);
         self.observe(number, Role::Client, false, bytes);
         if let Some(connection) = self.connections.get_mut(&number).filter(|_| looked) {
-            connection.client.unseen.clear();
+            connection.client.catches_up();
         }
         if !before && self.is_accepted(number) {
             self.client_wrote(number);
