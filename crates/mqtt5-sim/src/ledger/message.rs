@@ -19,6 +19,8 @@ pub(crate) struct Note {
     /// When it was accepted, if that could be seen.
     pub(crate) accepted: Option<u64>,
     pub(crate) ending: Option<Ending>,
+    /// It was given to the transport.
+    sent: bool,
     /// When the broker took it, each time as a new message.
     pub(crate) taken: Vec<u64>,
     /// In which session of the publisher the broker took it last, and how often the publisher had lost its session then.
@@ -96,6 +98,7 @@ impl Ledger {
             payload,
             accepted: None,
             ending: None,
+            sent: false,
             taken: Vec::new(),
             last_taken: None,
             refused: false,
@@ -139,7 +142,7 @@ impl Ledger {
             Ending::Failed(PublishErrorKind::Rejected) => !answered || !note.refused,
             Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
             Ending::Failed(PublishErrorKind::SessionLost) => losses == note.losses,
-            Ending::Failed(_) => ending.is_unsent() && taken,
+            Ending::Failed(_) => ending.is_unsent() && (taken || note.sent),
         };
         transcript.check(Invariant::Outcome, !wrong, || {
             format!(
@@ -152,12 +155,21 @@ impl Ledger {
 
     /// Its publisher hands a message to the transport, for the first time or again.
     pub(crate) fn leaves(&mut self, number: usize) {
-        let Some(note) = self.messages.get(number) else {
+        let Some(note) = self.messages.get_mut(number) else {
             return;
         };
         let is_over = note.acknowledged && note.ending == Some(Ending::Acknowledged);
         self.transcript.check(Invariant::AtMostOnce, !is_over, || {
             format!("m{number} leaves once more, and was acknowledged")
+        });
+        let is_first = !core::mem::replace(&mut note.sent, true);
+        let Some(accepted) = note.accepted.filter(|_| is_first) else {
+            return;
+        };
+        let before = self.last_sent.insert(note.publisher, (accepted, number));
+        let in_order = before.is_none_or(|(before, _)| before < accepted);
+        self.transcript.check(Invariant::Order, in_order, || {
+            format!("m{number} leaves after {before:?}, and was accepted before it")
         });
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Ledger {
     pub(crate) subscriptions: Vec<SubscriptionNote>,
     /// Operations that were begun and have not ended, in words.
     operations: BTreeMap<u64, (ProcessId, String)>,
+    /// Of the messages of a process that have left the one that did so last for the first time: when it was accepted, and its number.
+    last_sent: BTreeMap<ProcessId, (u64, usize)>,
     /// How often a process has lost its session.
     losses: BTreeMap<ProcessId, usize>,
     /// What the broker holds for each client: filters, each with when it was subscribed in this session.
@@ -66,6 +68,7 @@ impl Ledger {
             messages: Vec::new(),
             subscriptions: Vec::new(),
             operations: BTreeMap::new(),
+            last_sent: BTreeMap::new(),
             losses: BTreeMap::new(),
             at_broker: BTreeMap::new(),
             kept_by_broker: BTreeMap::new(),
