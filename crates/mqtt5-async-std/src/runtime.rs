@@ -10,7 +10,6 @@ use futures_io::{AsyncRead, AsyncWrite};
 use mqtt5_client::Instant;
 use mqtt5_client::driver::Host;
 use mqtt5_transport::{Pending, Runtime, Socket, TcpSettings};
-use socket2::{SockRef, TcpKeepalive};
 
 /// The clock: the one place of this crate that reads it.
 #[derive(Clone, Copy)]
@@ -64,7 +63,7 @@ impl Runtime for AsyncIo {
         let settings = settings.clone();
         Box::pin(async move {
             let stream = Async::<TcpStream>::connect(address).await?;
-            set_options(&SockRef::from(stream.get_ref()), &settings)?;
+            settings.apply(&stream)?;
             Ok(Tcp {
                 stream,
                 is_drained: false,
@@ -113,47 +112,5 @@ impl Socket for Tcp {
 
     fn shut_down(&mut self) -> io::Result<()> {
         self.stream.get_ref().shutdown(Shutdown::Write)
-    }
-}
-
-fn set_options(socket: &SockRef<'_>, settings: &TcpSettings) -> io::Result<()> {
-    socket.set_tcp_nodelay(settings.nodelay)?;
-    if let Some(time) = settings.keepalive {
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time))?;
-    }
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    socket.set_tcp_user_timeout(settings.user_timeout)?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-    use std::time::Duration;
-
-    #[test]
-    fn the_settings_reach_the_socket() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-        let address = listener.local_addr().expect("bound");
-        let settings = mqtt5_transport::Settings::default();
-        let mut tcp = settings.tcp;
-        let runtime = AsyncIo::new(Clock::start());
-        for (keepalive, user_timeout) in [(None, None), (Some(7), Some(9))] {
-            tcp.keepalive = keepalive.map(Duration::from_secs);
-            tcp.user_timeout = user_timeout.map(Duration::from_secs);
-            let connecting = runtime.connect(address, &tcp);
-            let Tcp { stream, .. } = async_io::block_on(connecting).expect("loopback");
-            let socket = SockRef::from(stream.get_ref());
-            assert!(socket.tcp_nodelay().expect("an option"));
-            assert_eq!(socket.keepalive().expect("an option"), keepalive.is_some());
-            #[cfg(target_os = "linux")]
-            {
-                let time = socket.tcp_keepalive_time().expect("an option");
-                assert_eq!(time == Duration::from_secs(7), keepalive.is_some());
-                let timeout = socket.tcp_user_timeout().expect("an option");
-                assert_eq!(timeout, tcp.user_timeout);
-            }
-        }
     }
 }

@@ -5,7 +5,7 @@ use crate::threads::{Threads, spawn};
 use core::time::Duration;
 use mqtt5_client::{DialError, DialErrorKind, Endpoint};
 use mqtt5_transport::{DialReport, SharedPipe, Stack, dial};
-use socket2::{Domain, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
@@ -53,15 +53,10 @@ fn connect(
     to: Sender<DialReport>,
 ) -> io::Result<()> {
     let socket = Arc::new(Socket::new(Domain::for_address(peer), Type::STREAM, None)?);
-    socket.set_tcp_nodelay(stack.tcp().nodelay)?;
-    if let Some(time) = stack.tcp().keepalive {
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time))?;
-    }
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    socket.set_tcp_user_timeout(stack.tcp().user_timeout)?;
-    let (connecting, number) = (socket.clone(), all.len());
+    let (connecting, number, tcp) = (socket.clone(), all.len(), stack.tcp().clone());
     spawn("mqtt5-dial", move || {
         let connected = connecting.connect_timeout(&peer.into(), LIMIT);
+        let connected = connected.and_then(|()| tcp.apply(&*connecting));
         drop(connecting);
         let report = connected.map(|()| number).map_err(|error| error.kind());
         // Another address may have been faster.
@@ -75,39 +70,3 @@ fn connect(
 const LIMIT: Duration = Duration::from_secs(120);
 /// How often a handshake looks whether the dial was given up.
 const PATIENCE: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use mqtt5_transport::Settings;
-    use std::net::TcpListener;
-    use std::sync::mpsc;
-
-    #[test]
-    fn the_settings_reach_the_socket() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-        let address = listener.local_addr().expect("bound");
-        let endpoint = "mqtt://127.0.0.1".parse().expect("valid");
-        let mut tcp = Settings::default().tcp;
-        for (keepalive, user_timeout) in [(None, None), (Some(7), Some(9))] {
-            tcp.keepalive = keepalive.map(Duration::from_secs);
-            tcp.user_timeout = user_timeout.map(Duration::from_secs);
-            let mut settings = Settings::default();
-            settings.tcp = tcp.clone();
-            let stack = Stack::new(&endpoint, &settings, true).expect("TCP");
-            let (mut all, (sender, reports)) = (Vec::new(), mpsc::channel());
-            connect(address, &stack, &mut all, sender).expect("a thread");
-            assert!(matches!(reports.recv(), Ok(Some(Ok(0)))));
-            let socket = all.remove(0);
-            assert!(socket.tcp_nodelay().expect("an option"));
-            assert_eq!(socket.keepalive().expect("an option"), keepalive.is_some());
-            #[cfg(target_os = "linux")]
-            {
-                let time = socket.tcp_keepalive_time().expect("an option");
-                assert_eq!(time == Duration::from_secs(7), keepalive.is_some());
-                let timeout = socket.tcp_user_timeout().expect("an option");
-                assert_eq!(timeout, tcp.user_timeout);
-            }
-        }
-    }
-}

@@ -192,5 +192,6 @@ fn hb_27_connack_after_an_hour<F: Face>() {
     bed.wait(secs(9));
     bed.accept(&[]);
     let op = bed.publish(AtLeastOnce, "x").unwrap();
+    bed.sent_bytes();
     assert_eq!(bed.tell(&puback(1))[0].op(), Some(op));
 }

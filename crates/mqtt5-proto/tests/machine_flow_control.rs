@@ -290,10 +290,10 @@ fn retained_bytes_are_bounded<F: Face>() {
         let first = round * 3 + 1;
         assert_eq!((bed.client.in_flight(), bed.client.pending()), (2, 1));
         for n in 0..3 {
+            bed.sent_bytes();
             assert_eq!(completed(&bed.tell(&puback(first + n))), 1);
         }
         assert_eq!((bed.client.in_flight(), bed.client.pending()), (0, 0));
-        bed.sent_bytes();
     }
     bed.publish(AtLeastOnce, &"x".repeat(400)).unwrap();
     assert_eq!(bed.client.in_flight(), 1);

@@ -5,8 +5,9 @@ mod machine;
 use mqtt5_proto::packet::Connect;
 use mqtt5_proto::{DisconnectCause, Properties, Property, QoS, ReasonCode, State};
 
+use machine::assumed::{self, answer, expect_pubrels, take_over};
 use machine::packets::{connack, publish};
-use machine::store::{Kind, recording, restarted, write_ahead};
+use machine::store::{Kind, Store, recording, recording_with, restarted, write_ahead};
 use machine::{Bed, End, Face, LIMITS, Told, every_storage};
 
 use QoS::{AtLeastOnce, ExactlyOnce};
@@ -14,6 +15,7 @@ use QoS::{AtLeastOnce, ExactlyOnce};
 every_storage!(
     connect_waits_for_its_record,
     what_crashed_before_connack_has_no_session,
+    what_was_given_up_before_a_crash,
     a_refusal_gives_the_session_back,
     what_never_left_gives_the_session_back,
     a_failure_closes_without_a_word,
@@ -77,6 +79,48 @@ fn what_crashed_before_connack_has_no_session<F: Face>() {
     assert!(!bed.client.has_session());
     assert_eq!(bed.events(), [Told::Completed(second, End::Unknown)]);
     assert!(bed.client.is_pending(first));
+}
+
+/// A server that still has the session may hold it. Where nothing else was open all is known, and it is not cleared: PUBREL
+/// would deliver it. Otherwise what was open is lost, and the server's session assumed: nothing new is swallowed, and whoever
+/// was told `LimitExceeded` knows that the message may be delivered.
+fn what_was_given_up_before_a_crash<F: Face>() {
+    for more in [false, true] {
+        let (mut bed, mut store) = recording_with::<F>(assumed::recording());
+        bed.publish(ExactlyOnce, "given up").unwrap();
+        if more {
+            bed.publish(AtLeastOnce, "open").unwrap();
+        }
+        store.save(&mut bed);
+        bed.sent_bytes();
+        bed.lose();
+        let told = bed.resume(true, &[Property::MaximumQoS(1)]);
+        assert!(matches!(
+            told[..],
+            [Told::Completed(_, End::LimitExceeded(_))]
+        ));
+        bed.lose();
+        clean_start(&mut bed);
+        store.save(&mut bed);
+        bed.sent_bytes();
+
+        let mut bed = restarted::<F>(assumed::recording(), &store.durable());
+        take_over(&mut bed, &[]);
+        bed.publish(ExactlyOnce, "new").unwrap();
+        Store::default().save(&mut bed);
+        if more {
+            let ids = 1..=2 + assumed::SPARE;
+            expect_pubrels(&mut bed, ids.clone());
+            answer(&mut bed, ids);
+            Store::default().save(&mut bed);
+            bed.expect_sent(&[
+                publish(AtLeastOnce, 3, "open"),
+                publish(ExactlyOnce, 1, "new"),
+            ]);
+        } else {
+            bed.expect_sent(&[publish(ExactlyOnce, 2, "new")]);
+        }
+    }
 }
 
 fn a_refusal_gives_the_session_back<F: Face>() {

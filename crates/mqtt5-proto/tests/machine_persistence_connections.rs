@@ -32,6 +32,7 @@ every_storage!(
     no_expiry_is_a_loss_at_the_end_of_the_connection,
     a_new_expiry_is_recorded,
     what_the_server_has_given_up_gives_way_once_it_is_recorded,
+    no_puback_before_the_record_of_what_gave_way,
 );
 
 /// Everything that the machine gives to write, none of it durable.
@@ -367,10 +368,11 @@ fn what_the_server_has_given_up_gives_way_once_it_is_recorded<F: Face>() {
             bed.sent_bytes();
             let token = bed.token(&publish(AtLeastOnce, 7, "new"));
             bed.ack(token);
+            assert_eq!(store.write(&mut bed), [Kind::Finished(7)]);
+            bed.expect_sent(&[]);
+            assert_eq!(store.sync(&mut bed), []);
             bed.expect_sent(&[puback(7)]);
             // A restart does not take another message for the one that is given up.
-            assert_eq!(store.write(&mut bed), [Kind::Finished(7)]);
-            store.sync(&mut bed);
             let mut bed = restarted::<F>(write_ahead(), &store.durable());
             bed.resume(true, &[]);
             bed.message(&publish(ExactlyOnce, 7, "another"));
@@ -384,4 +386,37 @@ fn what_the_server_has_given_up_gives_way_once_it_is_recorded<F: Face>() {
             assert_eq!(told, [Told::Disconnected(cause, "[]".into())]);
         }
     }
+}
+
+/// PUBACK frees the identifier for QoS 2, and a restart without that record would take its message for the old one: also
+/// when another message has it since, on another connection.
+fn no_puback_before_the_record_of_what_gave_way<F: Face>() {
+    let (mut bed, mut store) = recording::<F>();
+    received(&mut bed, 7);
+    store.save(&mut bed);
+    bed.sent_bytes();
+    bed.lose();
+    bed.resume(true, &[]);
+    store.save(&mut bed);
+    let token = bed.token(&publish(AtLeastOnce, 7, "new"));
+    bed.ack(token);
+    let token = bed.token(&publish(AtLeastOnce, 8, "behind it"));
+    bed.ack(token);
+    bed.expect_sent(&[]);
+
+    // Without that record the server has no answer, and the message is handed over again.
+    let mut crashed = restarted::<F>(write_ahead(), &store.durable());
+    crashed.resume(true, &[]);
+    crashed.message(&again(AtLeastOnce, 7, "new"));
+
+    bed.lose();
+    bed.resume(true, &[]);
+    let token = bed.token(&publish(AtLeastOnce, 7, "newer"));
+    bed.ack(token);
+    assert_eq!(bed.tell(&again(AtLeastOnce, 8, "behind it")), []);
+    let expected = [Kind::Finished(7), Kind::Session(3_600)];
+    assert_eq!(store.write(&mut bed), expected);
+    bed.expect_sent(&[]);
+    assert_eq!(store.sync_one(&mut bed), []);
+    bed.expect_sent(&[puback(7), puback(8)]);
 }

@@ -4,16 +4,13 @@
 
 mod machine;
 
-use mqtt5_proto::packet::Publish;
-use mqtt5_proto::{
-    Config, Op, Outbound, PacketType, Properties, Property, QoS, ReasonCode, Record, TopicName,
-};
+use mqtt5_proto::{Op, Outbound, PacketType, Properties, Property, QoS, ReasonCode, TopicName};
 
+use machine::assumed::{SPARE, answer, assumed, assumed_with, config, expect_pubrels, take_over};
 use machine::packets::{
-    ack_with, again, delivery, filter, puback, pubcomp, publish, pubrec, pubrel, suback, subscribe,
+    ack_with, again, filter, puback, pubcomp, publish, pubrec, pubrel, suback, subscribe,
 };
-use machine::store::{Kind, Store, kinds, restarted, write_ahead};
-use machine::{Bed, End, Face, Told, every_storage, parse, secs};
+use machine::{Bed, End, Face, Told, every_storage, secs};
 
 use PacketType::Pubcomp;
 use Property::{MaximumQoS, ReceiveMaximum};
@@ -29,70 +26,12 @@ every_storage!(
     what_waits_is_withdrawn_and_expires,
     a_new_session_holds_nothing,
     requests_do_not_wait,
-    requests_find_an_identifier_where_publishes_have_the_last,
     pubrec_that_crosses_pubrel,
     pubrec_that_comes_before_pubrel,
     answers_that_come_twice,
     a_known_session_is_assumed_no_more,
     what_was_given_up_is_not_cleared,
-    a_record_stands_between_clear_and_use,
-    a_restart_while_identifiers_are_cleared,
-    a_restart_after_identifiers_were_cleared,
-    a_restart_before_the_session_is_recorded,
-    what_was_recorded_before_is_cleared_too,
-    a_snapshot_remembers_what_is_clear,
 );
-
-/// More than one publish needs, so that an identifier rests before it is used again.
-const SPARE: u16 = 16;
-
-fn config() -> Config {
-    let mut config = Config::default();
-    config.assume_session = true;
-    config
-}
-
-fn recording() -> Config {
-    let mut config = write_ahead();
-    config.assume_session = true;
-    config
-}
-
-/// The server has a session of which this machine knows nothing.
-fn assumed_with<F: Face>(config: Config, properties: &[Property<'_>]) -> Bed<F> {
-    let mut bed = Bed {
-        client: F::keeping(config),
-        now: mqtt5_proto::Instant::ZERO,
-    };
-    take_over(&mut bed, properties);
-    bed
-}
-
-fn assumed<F: Face>() -> Bed<F> {
-    assumed_with(config(), &[])
-}
-
-fn take_over<F: Face>(bed: &mut Bed<F>, properties: &[Property<'_>]) {
-    bed.reopen_with(false, 3_600);
-    bed.connack(true, properties);
-    assert!(matches!(bed.events()[..], [Told::Connected { .. }]));
-}
-
-#[track_caller]
-fn expect_pubrels<F: Face>(bed: &mut Bed<F>, ids: impl IntoIterator<Item = u16>) {
-    let packets: Vec<_> = ids.into_iter().map(pubrel).collect();
-    bed.expect_sent(&packets);
-}
-
-/// The server has nothing under these.
-#[track_caller]
-fn answer<F: Face>(bed: &mut Bed<F>, ids: impl IntoIterator<Item = u16>) {
-    for id in ids {
-        let unknown = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND.value();
-        let packet = ack_with(Pubcomp, id, unknown, Properties::EMPTY);
-        assert_eq!(bed.tell(&packet), []);
-    }
-}
 
 /// So many identifiers are clear.
 fn cleared<F: Face>() -> (Bed<F>, Op) {
@@ -258,46 +197,6 @@ fn requests_do_not_wait<F: Face>() {
     bed.expect_sent(&[subscribe(32_770, &filters)]);
 }
 
-/// A publish of an earlier process may have it, and waits for many others to become clear.
-fn requests_find_an_identifier_where_publishes_have_the_last<F: Face>() {
-    let mut earlier = Bed::<F>::keeping_with(write_ahead());
-    earlier.publish(ExactlyOnce, "x").unwrap();
-    let mut records = machine::bytes(&Record::SessionLost);
-    for record in parse(&earlier.client.records()) {
-        if let Record::Publish {
-            op,
-            publish,
-            expires,
-            alias,
-            waiting,
-        } = record
-        {
-            let delivery = delivery(ExactlyOnce, u16::MAX, false);
-            let publish = Publish {
-                delivery,
-                ..publish
-            };
-            let record = Record::Publish {
-                op,
-                publish,
-                expires,
-                alias,
-                waiting,
-            };
-            records.extend(machine::bytes(&record));
-        }
-    }
-    let mut bed = restarted::<F>(recording(), &records);
-    take_over(&mut bed, &[]);
-    Store::default().save(&mut bed);
-    expect_pubrels(&mut bed, 1..=128);
-    let filters = [filter("f")];
-    for id in [65_534, 65_533] {
-        bed.subscribe(&["f"]).unwrap();
-        bed.expect_sent(&[subscribe(id, &filters)]);
-    }
-}
-
 /// It is what PUBREL answers, whichever came first.
 fn pubrec_that_crosses_pubrel<F: Face>() {
     let mut bed = assumed::<F>();
@@ -383,119 +282,6 @@ fn what_was_given_up_is_not_cleared<F: Face>() {
     bed.expect_sent(&[publish(ExactlyOnce, 2, "b")]);
 }
 
-/// Otherwise a restart would clear an identifier whose PUBLISH has left, and send it again as a new message.
-fn a_record_stands_between_clear_and_use<F: Face>() {
-    let mut bed = assumed_with::<F>(recording(), &[]);
-    let mut store = Store::default();
-    let begun = [Kind::Assumed(0), Kind::Session(3_600)];
-    assert_eq!(store.write(&mut bed), begun);
-    let op = bed.publish(ExactlyOnce, "x").unwrap();
-    expect_pubrels(&mut bed, 1..=1 + SPARE);
-    assert_eq!(store.write(&mut bed), [Kind::Publish(op, 1)]);
-    answer(&mut bed, [1, 2]);
-    assert_eq!(store.write(&mut bed), [], "one after the other");
-    store.sync(&mut bed);
-    bed.expect_sent(&[]);
-    answer(&mut bed, [3]);
-    assert_eq!(store.write(&mut bed), [Kind::Assumed(2)]);
-    bed.expect_sent(&[]);
-    assert_eq!(store.sync(&mut bed), []);
-    // What has become clear since waits for its own record only.
-    assert_eq!(store.write(&mut bed), [Kind::Assumed(3)]);
-    bed.expect_sent(&[publish(ExactlyOnce, 1, "x")]);
-}
-
-/// Its PUBLISH has not left, and the server may hold its identifier.
-fn a_restart_while_identifiers_are_cleared<F: Face>() {
-    let mut bed = assumed_with::<F>(recording(), &[]);
-    let mut store = Store::default();
-    bed.publish(ExactlyOnce, "x").unwrap();
-    store.save(&mut bed);
-    expect_pubrels(&mut bed, 1..=1 + SPARE);
-    for records in [store.durable(), bed.client.records()] {
-        let mut bed = restarted::<F>(write_ahead(), &records);
-        assert_eq!(bed.resume(true, &[]), []);
-        let mut store = Store::default();
-        store.save(&mut bed);
-        expect_pubrels(&mut bed, 1..=1);
-        answer(&mut bed, [1]);
-        store.save(&mut bed);
-        bed.expect_sent(&[publish(ExactlyOnce, 1, "x")]);
-    }
-}
-
-/// Its PUBLISH may have left: it is not cleared again, since that would make a new message of it.
-fn a_restart_after_identifiers_were_cleared<F: Face>() {
-    let mut bed = assumed_with::<F>(recording(), &[]);
-    let mut store = Store::default();
-    bed.publish(ExactlyOnce, "x").unwrap();
-    bed.publish(ExactlyOnce, "y").unwrap();
-    store.save(&mut bed);
-    bed.sent_bytes();
-    answer(&mut bed, [1]);
-    store.save(&mut bed);
-    bed.expect_sent(&[publish(ExactlyOnce, 1, "x")]);
-    for records in [store.durable(), bed.client.records()] {
-        let mut bed = restarted::<F>(write_ahead(), &records);
-        assert_eq!(bed.resume(true, &[]), []);
-        let mut store = Store::default();
-        store.save(&mut bed);
-        bed.expect_sent(&[pubrel(2), again(ExactlyOnce, 1, "x")]);
-        answer(&mut bed, [2]);
-        store.save(&mut bed);
-        bed.expect_sent(&[publish(ExactlyOnce, 2, "y")]);
-    }
-}
-
-/// The record that says that the session was assumed comes first, so that nobody takes it for a known one.
-fn a_restart_before_the_session_is_recorded<F: Face>() {
-    let mut bed = assumed_with::<F>(recording(), &[]);
-    let mut store = Store::default();
-    store.write(&mut bed);
-    for count in 0..=2 {
-        let mut bed = restarted::<F>(recording(), &store.prefix(count));
-        take_over(&mut bed, &[]);
-        Store::default().save(&mut bed);
-        bed.publish(ExactlyOnce, "x").unwrap();
-        expect_pubrels(&mut bed, 1..=1 + SPARE);
-    }
-}
-
-/// What waits from before the session was assumed has its identifiers already.
-fn what_was_recorded_before_is_cleared_too<F: Face>() {
-    let mut bed = Bed::<F>::keeping_with(recording());
-    let mut store = Store::default();
-    store.save(&mut bed);
-    let op = bed.publish(ExactlyOnce, "x").unwrap();
-    store.save(&mut bed);
-    let records: Vec<u8> = store.log[2..].iter().flat_map(|(_, r)| r.clone()).collect();
-    let lost = machine::bytes(&Record::SessionLost);
-    let mut bed = restarted::<F>(recording(), &[lost, records].concat());
-    assert!(bed.client.is_pending(op));
-    take_over(&mut bed, &[]);
-    Store::default().save(&mut bed);
-    expect_pubrels(&mut bed, [1]);
-    answer(&mut bed, [1]);
-    Store::default().save(&mut bed);
-    bed.expect_sent(&[publish(ExactlyOnce, 1, "x")]);
-}
-
-/// Also without records: what is in flight goes on, and what was never cleared is.
-fn a_snapshot_remembers_what_is_clear<F: Face>() {
-    let mut bed = assumed::<F>();
-    bed.publish(ExactlyOnce, "x").unwrap();
-    bed.sent_bytes();
-    answer(&mut bed, [1]);
-    bed.sent_bytes();
-    let records = bed.client.records();
-    assert!(kinds(&records).contains(&Kind::Assumed(1)));
-    let mut bed = restarted::<F>(Config::default(), &records);
-    bed.resume(true, &[]);
-    bed.expect_sent(&[again(ExactlyOnce, 1, "x")]);
-    bed.publish(ExactlyOnce, "y").unwrap();
-    expect_pubrels(&mut bed, 2..=2 + SPARE);
-}
-
 /// However many wait, so many PUBRELs are unanswered at most.
 #[cfg(feature = "alloc")]
 #[test]
@@ -519,26 +305,49 @@ fn clearing_is_paced() {
     assert_eq!(bed.client.in_flight(), 300);
 }
 
-/// Every one is clear in the end, and then the session is like any other.
+/// As many publishes as there are identifiers, of which these are clear, and no more publishes than those are sent.
 #[cfg(feature = "alloc")]
-#[test]
-fn all_identifiers_become_clear() {
+fn all_wanted(clear: u16) -> Bed<machine::Lending> {
     let mut config = config();
     config.maximum_pending = usize::from(u16::MAX);
     let mut bed = assumed_with::<machine::Lending>(config, &[]);
     for _ in 0..u16::MAX {
         bed.publish(AtLeastOnce, "x").unwrap();
     }
-    for id in 1..=u16::MAX {
+    for id in 1..=clear {
         answer(&mut bed, [id]);
         if id % 1_024 == 0 {
             bed.sent_bytes();
         }
     }
     bed.sent_bytes();
-    assert_eq!(bed.client.in_flight(), usize::from(u16::MAX));
+    assert_eq!(bed.client.in_flight(), usize::from(clear));
+    bed
+}
+
+/// Every one is clear in the end, and then the session is like any other.
+#[cfg(feature = "alloc")]
+#[test]
+fn all_identifiers_become_clear() {
+    let mut bed = all_wanted(u16::MAX);
     bed.tell(&puback(40_000));
     bed.subscribe(&["f"]).unwrap();
     let filters = [filter("f")];
     bed.expect_sent(&[subscribe(40_000, &filters)]);
+}
+
+/// PUBCOMP would answer the request.
+#[cfg(feature = "alloc")]
+#[test]
+fn no_request_has_an_identifier_that_is_being_cleared() {
+    let mut bed = all_wanted(u16::MAX - 128);
+    for id in 1..=200 {
+        bed.tell(&puback(id));
+        bed.sent_bytes();
+    }
+    assert_eq!(bed.client.pending(), 0);
+    bed.subscribe(&["f"]).unwrap();
+    let filters = [filter("f")];
+    bed.expect_sent(&[subscribe(200, &filters)]);
+    answer(&mut bed, [u16::MAX]);
 }

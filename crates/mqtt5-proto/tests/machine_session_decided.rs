@@ -8,6 +8,7 @@ use mqtt5_proto::{
     Authenticate, Config, DisconnectReason, Packet, Properties, Property, QoS, ReasonCode,
 };
 
+use machine::assumed::{self, SPARE, answer, expect_pubrels, take_over};
 use machine::packets::{again, connack, disconnect, publish, pubrec};
 use machine::{Bed, End, Face, LIMITS, Told, every_storage, secs};
 
@@ -20,6 +21,7 @@ every_storage!(
     a_clean_start_without_an_answer_ends_it,
     a_refusal_makes_no_session,
     a_new_session_before_the_verdict_ends_the_old_one,
+    a_new_session_before_the_verdict_is_assumed_without_the_old_one,
     an_approval_that_came_too_late_ends_the_old_one,
     a_server_that_is_disapproved_of_ends_nothing,
     a_kept_session_before_the_verdict_is_kept,
@@ -27,7 +29,11 @@ every_storage!(
 
 /// A session with a publish on its way and a received message; the connection is lost.
 fn lost<F: Face>() -> Bed<F> {
-    let mut bed = Bed::<F>::keeping();
+    lost_with(Config::default())
+}
+
+fn lost_with<F: Face>(config: Config) -> Bed<F> {
+    let mut bed = Bed::<F>::keeping_with(config);
     bed.publish(AtLeastOnce, "mine").unwrap();
     let token = bed.token(&publish(ExactlyOnce, 7, "theirs"));
     bed.ack(token);
@@ -124,7 +130,11 @@ fn a_refusal_makes_no_session<F: Face>() {
 
 /// Connects with enhanced authentication, Clean Start 0; CONNACK has data for the application to check.
 fn checking<F: Face>(session_present: bool) -> Bed<F> {
-    let mut bed = lost::<F>();
+    checking_with(Config::default(), session_present)
+}
+
+fn checking_with<F: Face>(config: Config, session_present: bool) -> Bed<F> {
+    let mut bed = lost_with::<F>(config);
     let list = [
         SessionExpiryInterval(3_600),
         LIMITS[0],
@@ -167,6 +177,17 @@ fn a_new_session_before_the_verdict_ends_the_old_one<F: Face>() {
         bed.lose();
         begins_anew(&mut bed);
     }
+}
+
+/// Its identifiers have nothing to do with those of the old one.
+fn a_new_session_before_the_verdict_is_assumed_without_the_old_one<F: Face>() {
+    let mut bed = checking_with::<F>(assumed::config(), false);
+    bed.lose();
+    take_over(&mut bed, &[]);
+    expect_pubrels(&mut bed, 1..=1 + SPARE);
+    answer(&mut bed, 1..=1 + SPARE);
+    bed.expect_sent(&[publish(AtLeastOnce, 1, "mine")]);
+    bed.token(&publish(ExactlyOnce, 7, "new"));
 }
 
 fn an_approval_that_came_too_late_ends_the_old_one<F: Face>() {

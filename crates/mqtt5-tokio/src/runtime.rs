@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Waker, ready};
 use mqtt5_client::Instant;
 use mqtt5_client::driver::Host;
 use mqtt5_transport::{Pending, Runtime, Socket, TcpSettings};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Sleep, sleep_until};
@@ -57,7 +56,7 @@ impl Runtime for Tokio {
         let settings = settings.clone();
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
-            set_options(&SockRef::from(&stream), &settings)?;
+            settings.apply(&stream)?;
             Ok(Tcp(stream))
         })
     }
@@ -104,52 +103,6 @@ impl Socket for Tcp {
         match Pin::new(&mut self.0).poll_shutdown(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-}
-
-fn set_options(socket: &SockRef<'_>, settings: &TcpSettings) -> io::Result<()> {
-    socket.set_tcp_nodelay(settings.nodelay)?;
-    if let Some(time) = settings.keepalive {
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time))?;
-    }
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    socket.set_tcp_user_timeout(settings.user_timeout)?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-    use std::time::Duration;
-
-    #[test]
-    fn the_settings_reach_the_socket() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-        let address = listener.local_addr().expect("bound");
-        let settings = mqtt5_transport::Settings::default();
-        let mut tcp = settings.tcp;
-        let tokio = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let runtime = tokio.block_on(async { Tokio::new(Clock::start()) });
-        for (keepalive, user_timeout) in [(None, None), (Some(7), Some(9))] {
-            tcp.keepalive = keepalive.map(Duration::from_secs);
-            tcp.user_timeout = user_timeout.map(Duration::from_secs);
-            let connecting = runtime.connect(address, &tcp);
-            let Tcp(stream) = tokio.block_on(connecting).expect("loopback");
-            let socket = SockRef::from(&stream);
-            assert!(socket.tcp_nodelay().expect("an option"));
-            assert_eq!(socket.keepalive().expect("an option"), keepalive.is_some());
-            #[cfg(target_os = "linux")]
-            {
-                let time = socket.tcp_keepalive_time().expect("an option");
-                assert_eq!(time == Duration::from_secs(7), keepalive.is_some());
-                let timeout = socket.tcp_user_timeout().expect("an option");
-                assert_eq!(timeout, tcp.user_timeout);
-            }
         }
     }
 }

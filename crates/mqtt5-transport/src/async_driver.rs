@@ -29,7 +29,7 @@ pub trait Runtime: Unpin {
     /// Looks up the addresses of a host name, as the system orders them.
     fn resolve(&self, host: &str, port: u16) -> Pending<Vec<SocketAddr>>;
 
-    /// Connects to one address.
+    /// Connects to one address and applies the settings to the socket then.
     fn connect(&self, address: SocketAddr, settings: &TcpSettings) -> Pending<Self::Socket>;
 
     /// Sets the only timer there is; it replaces what was set before.

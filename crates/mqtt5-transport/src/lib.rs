@@ -1,9 +1,9 @@
-//! From an endpoint to a stack of byte machines between a socket and MQTT, without sockets and without a clock.
+//! From an endpoint to a stack of byte machines between a socket and MQTT, without sockets of its own and without a clock.
 //!
-//! An adapter asks a [`Stack`] where to connect to, lets [`StaggeredDial`] decide which address to try when, applies
-//! the [`TcpSettings`], and then moves bytes through the [`Pipe`] that the stack opens, if there is any: over TCP alone the
-//! bytes of the socket are the bytes of MQTT. [`AsyncDriver`] is the whole loop for adapters whose runtimes poll futures; a [`Runtime`] gives it
-//! sockets and a timer. [`dial`] and [`SharedPipe`] are for threads that block.
+//! An adapter asks a [`Stack`] where to connect to, lets [`StaggeredDial`] decide which address to try when, has the
+//! [`TcpSettings`] applied to the connected socket, and then moves bytes through the [`Pipe`] that the stack opens, if there is any:
+//! over TCP alone the bytes of the socket are the bytes of MQTT. [`AsyncDriver`] is the whole loop for adapters whose runtimes poll
+//! futures; a [`Runtime`] gives it sockets and a timer. [`dial`] and [`SharedPipe`] are for threads that block.
 //!
 //! The feature `websocket` adds `ws://` endpoints, `tls` adds `mqtts://`, and both together `wss://`.
 //!
@@ -37,6 +37,8 @@ mod settings;
 mod signal;
 mod stack;
 mod staggered;
+#[cfg(any(unix, windows))]
+mod tcp;
 
 pub use async_driver::{AsyncDriver, Pending, Runtime, Socket};
 pub use blocking::{DialReport, SharedPipe, dial};

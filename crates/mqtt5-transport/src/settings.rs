@@ -15,18 +15,20 @@ pub struct Settings {
     pub tls: TlsSettings,
 }
 
-/// Settings of a TCP socket.
+/// Settings of a TCP socket, set when it is connected.
+///
+/// How long connecting may take is [`Options::connect_timeout`]'s alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TcpSettings {
     /// Sends small packets at once (`TCP_NODELAY`). Default: true, since the client batches by itself.
     pub nodelay: bool,
-    /// How long the connection may be silent before the system probes it (`SO_KEEPALIVE`), in whole seconds: at least one, and at most
-    /// 32,767 on Linux. Outside of that every dial fails. Default: never, since MQTT has a Keep Alive of its own.
+    /// How long the connection may be silent before the system probes it (`SO_KEEPALIVE`), in whole seconds from 1 to 32,767: less
+    /// counts as the one, more as the other. Default: never, since MQTT has a Keep Alive of its own.
     pub keepalive: Option<Duration>,
     /// How long what was sent may stay unacknowledged by the other machine before the system ends the connection
-    /// (`TCP_USER_TIMEOUT`), in milliseconds up to 2,147,483,647, beyond which every dial fails; where there is such an option: Linux,
-    /// Android and Fuchsia. Default: what the system does.
+    /// (`TCP_USER_TIMEOUT`), in whole milliseconds from 1 to 2,147,483,647: less counts as the one, more as the other; where there is
+    /// such an option: Linux, Android and Fuchsia. Default: what the system does.
     pub user_timeout: Option<Duration>,
 }
 

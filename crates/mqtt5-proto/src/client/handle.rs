@@ -10,7 +10,7 @@ use crate::packet::{
 use crate::planted::planted;
 use crate::qos::{Arrival, SenderStep};
 use crate::session::{ClientKey, Loss, RequestKind};
-use crate::storage::{Arrived, Receive, Storage, Table};
+use crate::storage::{Arrived, Receive, Storage, Table, Transmit};
 use crate::wire::Reader;
 use crate::{
     ContentPolicy, DisconnectCause, FixedHeader, Instant, Packet, PacketId, PacketType, QoS,
@@ -326,11 +326,15 @@ impl<S: Storage> Machine<S> {
         if self.session.note_cleared(packet, id, reason.is_error()) {
             return Ok(None);
         }
-        let step = if self.session.is_queued(id) {
+        let taken = self.connection.transmit.taken();
+        let step = match self.session.sender.get(id) {
             // The server cannot know of it.
-            SenderStep::unknown(packet, id, reason)
-        } else {
-            self.session.sender.acknowledge(packet, id, reason)
+            Some(exchange) if exchange.is_queued() => SenderStep::unknown(packet, id, reason),
+            Some(exchange) if exchange.is_untaken(taken) => {
+                Statistics::add(&mut self.statistics.acknowledgements_ignored, 1);
+                return Ok(None);
+            }
+            _ => self.session.sender.acknowledge(packet, id, reason),
         };
         match step {
             SenderStep::Ended(exchange) => {

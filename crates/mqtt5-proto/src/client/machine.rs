@@ -198,7 +198,7 @@ impl<S: Storage> Machine<S> {
             // The server knows nothing of the CONNECT.
             self.session.settle_doubt(self.connection.session_before);
         } else if self.has_new_session() {
-            self.session.record_session(0);
+            self.session.lose(self.config.session_loss);
         }
         self.closed = true;
         self.checked = None;
@@ -391,7 +391,7 @@ impl<S: Storage> Machine<S> {
     /// Sends the acknowledgements that are due.
     pub(super) fn send_answers(&mut self, now: Instant) {
         while self.connection.state == State::Connected && self.connection.has_answer_room() {
-            let Some(answer) = self.session.receiver.poll_answer() else {
+            let Some(answer) = self.session.poll_answer() else {
                 return;
             };
             let acknowledgement = Acknowledgement::new(answer.id, answer.reason);

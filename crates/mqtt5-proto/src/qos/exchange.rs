@@ -39,6 +39,12 @@ impl<B> Exchange<B> {
     pub fn is_queued(&self) -> bool {
         !self.handed && self.start.is_none()
     }
+
+    /// Whether its PUBLISH is encoded, and nothing of it is among the `taken` bytes that the transport was given: nobody can
+    /// have acknowledged it.
+    pub(crate) fn is_untaken(&self, taken: u64) -> bool {
+        !self.handed && self.start.is_some_and(|start| start >= taken)
+    }
 }
 
 /// What follows from an acknowledgement.

@@ -4,9 +4,11 @@
 //! server, and a server both towards each client. Neither encodes anything: they say what is to be sent.
 
 mod exchange;
+mod held;
 mod receiver;
 mod sender;
 
 pub use exchange::{Exchange, Phase, SenderStep};
-pub use receiver::{Answer, Arrival, Held, Receiver, Release};
+pub use held::{Answer, Arrival, Held, Release};
+pub use receiver::Receiver;
 pub use sender::Sender;

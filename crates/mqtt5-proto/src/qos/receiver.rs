@@ -1,63 +1,9 @@
 //! The receiver of PUBLISH.
 
+use super::{Answer, Arrival, Held, Release};
 use crate::planted::planted;
 use crate::storage::Table;
 use crate::{PacketId, PacketType, QoS, ReasonCode};
-
-/// A received publish that is not finished.
-#[derive(Debug)]
-pub struct Held {
-    /// Tells it from every other publish that this receiver ever received.
-    arrival: u64,
-    /// The acknowledgement, once it is decided.
-    answer: Option<ReasonCode>,
-    qos: QoS,
-    /// It was received on the current connection.
-    here: bool,
-    /// The record that must be durable before the next answer; 0 is none.
-    record: u64,
-    /// The answer is to be sent as soon as it may be.
-    due: bool,
-}
-
-impl Held {
-    const fn new(arrival: u64, qos: QoS) -> Self {
-        Self {
-            arrival,
-            answer: None,
-            qos,
-            here: true,
-            record: 0,
-            due: false,
-        }
-    }
-}
-
-/// What a received QoS 1 or 2 PUBLISH is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// A new message, to be handed over and acknowledged under this number.
-    New(u64),
-    /// A message that was handed over before and is not yet acknowledged: the one acknowledgement answers all copies.
-    Repeated,
-    /// A QoS 2 message whose PUBREC was sent before: PUBREC must be sent again [MQTT-4.3.3-10].
-    AnswerAgain,
-    /// More are not finished than allowed.
-    TooMany,
-    /// The identifier belongs to an exchange of the other QoS.
-    IdInUse,
-}
-
-/// An acknowledgement to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// PUBACK or PUBREC.
-    pub packet: PacketType,
-    /// Of which exchange.
-    pub id: PacketId,
-    /// How it went.
-    pub reason: ReasonCode,
-}
 
 /// The exchanges in which this side receives PUBLISH.
 ///
@@ -81,17 +27,6 @@ pub struct Receiver<T> {
     /// How many PUBRECs are due and wait for their records.
     recording: usize,
     arrivals: u64,
-}
-
-/// What a PUBREL does where answers wait for records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
-    /// There is no such exchange: PUBCOMP 0x92.
-    Unknown,
-    /// The end of the exchange is to be recorded; see [`await_record`](Receiver::await_record).
-    Record,
-    /// Its record was begun before.
-    Recording,
 }
 
 impl<T: Table<Held>> Receiver<T> {

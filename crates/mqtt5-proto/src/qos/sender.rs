@@ -169,7 +169,6 @@ impl<B, X: Table<Exchange<B>>> Sender<B, X> {
         if exchange.phase == Phase::AwaitPubrec {
             exchange.phase = Phase::AwaitPubcomp;
             exchange.received = reason;
-            exchange.handed = true;
             if !planted!(PubrecOrder) {
                 self.exchanges.move_to_back(id);
             }

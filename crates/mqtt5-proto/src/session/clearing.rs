@@ -124,14 +124,16 @@ impl<S: Storage> Session<S> {
         let Some(clearing) = &mut self.clearing else {
             return self.allocate_id();
         };
-        let first = clearing.wanted.max(HALF).saturating_add(1);
+        let first = clearing.wanted.max(HALF).checked_add(1);
         let is_free = |id| {
             self.requests.get(id).is_none()
                 && self.doubted.get(id).is_none()
                 && self.sender.get(id).is_none()
         };
-        let id = go_round(clearing.last_request, first, u16::MAX, is_free).or_else(|| {
-            // Publishes have taken those: one that no PUBCOMP is expected for.
+        let beyond =
+            first.and_then(|first| go_round(clearing.last_request, first, u16::MAX, is_free));
+        let id = beyond.or_else(|| {
+            // Publishes need those: one that no PUBCOMP is expected for.
             let settled =
                 |id: &PacketId| id.value() > clearing.asked || id.value() <= clearing.clear;
             let mut ids = (1..=u16::MAX).rev().filter_map(PacketId::new);

@@ -186,6 +186,8 @@ pub(crate) struct Session<S: Storage> {
     pub(crate) journal: Journal<S::Journal>,
     /// The record of the session of the current connection.
     session_record: u64,
+    /// The record of what gave way to QoS 1 last.
+    gave_way: u64,
     /// How many of `sender` are queued, and the sum of their lengths in bytes.
     queued: usize,
     queued_bytes: usize,
@@ -222,6 +224,7 @@ impl<S: Storage> Session<S> {
             recording,
             journal: Journal::new(),
             session_record: 0,
+            gave_way: 0,
             queued: 0,
             queued_bytes: 0,
             failed: 0,
@@ -289,9 +292,16 @@ impl<S: Storage> Session<S> {
         let was_unreleased = self.receiver.is_unreleased(id);
         let arrival = self.receiver.publish(id, qos, dup, maximum);
         if was_unreleased && !self.receiver.is_unreleased(id) {
-            self.record(Entry::Finished { id });
+            self.gave_way = self.record(Entry::Finished { id });
         }
         arrival
+    }
+
+    /// The next acknowledgement to send. PUBACK frees its identifier for QoS 2, and a restart without the record of what
+    /// gave way would take that for a repetition.
+    pub(crate) fn poll_answer(&mut self) -> Option<Answer> {
+        let may_answer = self.journal.is_durable(self.gave_way);
+        may_answer.then(|| self.receiver.poll_answer()).flatten()
     }
 
     /// Ends an exchange, whatever it waits for; gives its operation.

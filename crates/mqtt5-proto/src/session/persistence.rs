@@ -98,12 +98,6 @@ impl<S: Storage> Session<S> {
         }
     }
 
-    /// Whether the exchange with this identifier was not sent.
-    pub(crate) fn is_queued(&self, id: PacketId) -> bool {
-        let exchange = self.sender.get(id);
-        exchange.is_some_and(Exchange::is_queued)
-    }
-
     pub(super) fn find_queued(&self, op: Op) -> Option<PacketId> {
         if self.queued == 0 {
             return None;

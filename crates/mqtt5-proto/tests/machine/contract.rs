@@ -20,14 +20,16 @@ pub(crate) fn chunked<F: Face>(acts: &[Act], cuts: &[usize], lazy: bool) {
     let mut inputs = inputs.iter().peekable();
     while let Some(input) = inputs.next() {
         let mut stream = Vec::new();
-        if let Input::Server(bytes) | Input::Garbage(bytes) = input {
+        if let Input::Server(bytes) | Input::Answer(bytes) | Input::Garbage(bytes) = input {
             stream.extend_from_slice(bytes);
         }
-        while let (Input::Server(_), Some(Input::Server(more))) = (input, inputs.peek()) {
+        while let (Input::Server(_) | Input::Answer(_), Some(Input::Server(more))) =
+            (input, inputs.peek())
+        {
             stream.extend_from_slice(more);
             inputs.next();
         }
-        // What time, the end of a connection and a DISCONNECT of the server do depends on what was written.
+        // What time, an acknowledgement, the end of a connection and a DISCONNECT of the server do depends on what was written.
         if !lazy || !matches!(input, Input::Server(_) | Input::Publish(..) | Input::Ack(_)) {
             write(&mut bed, &mut outputs, &mut cuts);
         }
@@ -102,7 +104,7 @@ fn replay<F: Face>(inputs: &[Input], take_first: bool) -> (Outputs, Vec<Asked>) 
     let mut asked = Vec::new();
     for input in inputs {
         apply(&mut bed, input, &mut outputs);
-        if let Input::Server(bytes) | Input::Garbage(bytes) = input {
+        if let Input::Server(bytes) | Input::Answer(bytes) | Input::Garbage(bytes) = input {
             bed.feed_bytes(bytes);
         }
         outputs.events.extend(bed.events());

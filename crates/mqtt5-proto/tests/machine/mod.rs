@@ -10,6 +10,7 @@
     reason = "each test uses a part of it"
 )]
 
+pub(crate) mod assumed;
 pub(crate) mod authentication;
 mod bed;
 pub(crate) mod chaos;

@@ -49,6 +49,8 @@ pub(crate) enum Input {
     Wait(u32),
     /// A packet of a server that keeps the protocol.
     Server(Vec<u8>),
+    /// An acknowledgement of such a server, which it cannot give before the packet was written.
+    Answer(Vec<u8>),
     /// Anything else: garbage, or DISCONNECT.
     Garbage(Vec<u8>),
     Close,
@@ -126,7 +128,7 @@ pub(crate) fn apply<F: Face>(bed: &mut Bed<F>, input: &Input, outputs: &mut Outp
             bed.now = bed.now + super::bed::millis((*millis).into());
             bed.client.handle_timeout(bed.now);
         }
-        Input::Server(_) | Input::Garbage(_) => {}
+        Input::Server(_) | Input::Answer(_) | Input::Garbage(_) => {}
         Input::Close => bed.client.handle_closed(bed.now),
     }
 }
@@ -203,7 +205,7 @@ impl<F: Face> Recorder<F> {
             Act::ServerDisconnect(code) => Some(Input::Garbage(vec![0xE0, 1, *code])),
             Act::Garbage(bytes) => Some(Input::Garbage(bytes.clone())),
             _ if !self.trusted => None,
-            Act::Answer(n, refuse) => self.server.answer(*n, *refuse).map(Input::Server),
+            Act::Answer(n, refuse) => self.server.answer(*n, *refuse).map(Input::Answer),
             Act::Message(qos, length) => {
                 let text = "y".repeat(*length);
                 self.server.publish(*qos, &text).map(Input::Server)
@@ -226,7 +228,7 @@ impl<F: Face> Recorder<F> {
 
     fn input(&mut self, input: Input) {
         apply(&mut self.bed, &input, &mut self.outputs);
-        if let Input::Server(bytes) | Input::Garbage(bytes) = &input {
+        if let Input::Server(bytes) | Input::Answer(bytes) | Input::Garbage(bytes) = &input {
             self.bed.feed_bytes(bytes);
         }
         let events = self.bed.events();

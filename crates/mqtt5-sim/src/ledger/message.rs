@@ -131,13 +131,8 @@ impl Ledger {
             Ending::Failed(PublishErrorKind::Rejected) => note.rejected,
             _ => true,
         };
-        let astray = self.astray.entry(note.publisher).or_default();
         let wrong = match ending {
             Ending::Accepted => note.qos != QoS::AtMostOnce,
-            _ if !answered && note.qos != QoS::AtMostOnce && *astray > 0 => {
-                *astray -= 1;
-                false
-            }
             Ending::Acknowledged => !answered || !taken || note.refused,
             Ending::Failed(PublishErrorKind::Rejected) => !answered || !note.refused,
             Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
@@ -237,16 +232,5 @@ impl Ledger {
             note.acknowledged |= !is_error;
             note.rejected |= is_error;
         }
-    }
-
-    /// Whether the broker took or refused a message.
-    pub(crate) fn is_with_broker(&self, number: Option<usize>) -> bool {
-        let note = number.and_then(|number| self.messages.get(number));
-        note.is_some_and(|note| !note.taken.is_empty() || note.refused)
-    }
-
-    /// The process read an answer that was repeated on purpose and answers nothing.
-    pub(crate) fn led_astray(&mut self, process: ProcessId) {
-        *self.astray.entry(process).or_default() += 1;
     }
 }

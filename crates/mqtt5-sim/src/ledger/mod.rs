@@ -45,9 +45,6 @@ pub(crate) struct Ledger {
     sessions: BTreeMap<usize, u64>,
     /// What arrived at a process and had to be taken for another message, of a session that was lost unseen.
     mistaken: BTreeSet<(ProcessId, usize)>,
-    /// How many answers a process has read that were repeated on purpose and answer nothing: each may have ended a message whose bytes were
-    /// still waiting.
-    astray: BTreeMap<ProcessId, usize>,
     /// How many DISCONNECTs a process has read.
     dismissals: BTreeMap<ProcessId, usize>,
     /// What the broker has announced to a process.
@@ -77,7 +74,6 @@ impl Ledger {
             reasons: BTreeMap::new(),
             sessions: BTreeMap::new(),
             mistaken: BTreeSet::new(),
-            astray: BTreeMap::new(),
             dismissals: BTreeMap::new(),
             announced: BTreeMap::new(),
             eager: BTreeSet::new(),

@@ -15,9 +15,6 @@ pub(crate) struct Memory {
     pub(crate) held_before: BTreeMap<u16, Inbound>,
     /// Exchanges as they were before packets that were read last and perhaps never looked at: then they are so still.
     pub(crate) doubtful: BTreeMap<u16, Outbound>,
-    /// Identifiers under which a client read an answer that answers nothing the broker has, since it was repeated on purpose: whether a message
-    /// of it has ended with that cannot be seen, since its bytes may still wait.
-    pub(crate) astray: BTreeSet<u16>,
     /// In a session that this side has assumed: the identifiers under which the server holds nothing, since PUBCOMP said so.
     pub(crate) clear: Option<BTreeSet<u16>>,
     /// How many CONNECTs were sent since the last connection: a session may have begun with one that was not answered.
@@ -63,7 +60,6 @@ impl Memory {
         self.held.clear();
         self.held_before.clear();
         self.doubtful.clear();
-        self.astray.clear();
         self.clear = None;
     }
 

@@ -187,9 +187,6 @@ impl Seat {
 
     /// The side at this seat reads a packet.
     pub(crate) fn received(&mut self, scene: &mut Scene<'_>, packet: &Packet<'_>) -> Judged {
-        if let Packet::Puback(answer) | Packet::Pubrec(answer) = packet {
-            self.reads_answer(scene, answer.packet_id.value());
-        }
         match packet {
             Packet::Connect(connect) => self.peer = Some(Limits::of(connect.properties)),
             Packet::Connack(connack) => self.told(scene, connack),

@@ -50,10 +50,16 @@ impl Seat {
         self.published.insert(id, number);
         // [MQTT-3.3.4-7], [MQTT-3.3.4-9]
         let allowed = self.peer.map_or(0, |peer| peer.receive_maximum);
-        let unfinished = self.window.difference(&scene.memory.astray).count();
-        rule(Invariant::ReceiveMaximum, unfinished <= allowed, || {
-            format!("{unfinished} messages are unfinished, Receive Maximum is {allowed}")
-        })
+        rule(
+            Invariant::ReceiveMaximum,
+            self.window.len() <= allowed,
+            || {
+                format!(
+                    "{} messages are unfinished, Receive Maximum is {allowed}",
+                    self.window.len()
+                )
+            },
+        )
     }
 
     /// The broker was told to send it twice on this connection; while that waited for the transport, it may have been answered.
@@ -99,8 +105,7 @@ impl Seat {
     /// The first time [MQTT-3.3.1-2], [MQTT-2.2.1-3].
     fn check_new(&self, scene: &Scene<'_>, id: u16, number: Option<usize>) -> Judged {
         let known = scene.memory.outbound.get(&id);
-        let is_free = known.is_none() || scene.memory.astray.contains(&id);
-        rule(Invariant::Identifiers, is_free, || {
+        rule(Invariant::Identifiers, known.is_none(), || {
             format!("PUBLISH {id} without DUP, while that identifier is used by {known:?}")
         })?;
         rule(
@@ -197,14 +202,15 @@ impl Seat {
             .get_mut(&id)
             .filter(|known| known.released)
         else {
-            // PUBREC was repeated on purpose, and PUBCOMP is here before the PUBREL that answers the repetition.
+            // PUBREC or PUBREL was repeated on purpose, and PUBCOMP is here before the PUBREL that answers the one or repeats the other.
+            let ended_here = self.may_be_lost(scene) && self.published.contains_key(&id);
             let is_due = self.due.pubrel.contains(&id);
             self.due.pubrel.retain(|due| *due != id);
             let is_unknown = !scene.memory.outbound.contains_key(&id);
             let may_clear = scene.memory.clear.is_some() && is_unknown;
             let is_right = match answer.reason {
                 ReasonCode::PACKET_IDENTIFIER_NOT_FOUND => is_unknown && is_due,
-                _ => scene.troubled && is_due || may_clear && self.cleared.insert(id),
+                _ => scene.troubled && is_due || ended_here || may_clear && self.cleared.insert(id),
             };
             return rule(Invariant::Identifiers, is_right, || {
                 format!(

@@ -13,20 +13,6 @@ impl Seat {
     pub(crate) fn may_be_lost(&self, scene: &Scene<'_>) -> bool {
         self.role == Role::Server && scene.troubled
     }
-
-    /// An answer that the broker repeats may find another message under its identifier; nothing tells them apart.
-    pub(crate) fn reads_answer(&self, scene: &mut Scene<'_>, id: u16) {
-        let number = scene
-            .memory
-            .outbound
-            .get(&id)
-            .and_then(|known| known.number);
-        let is_suspect = self.role == Role::Client && scene.troubled;
-        if is_suspect && !scene.ledger.is_with_broker(number) {
-            scene.memory.astray.insert(id);
-            scene.ledger.led_astray(scene.process);
-        }
-    }
 }
 
 impl Due {

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
 use mqtt5_client::{Options, OptionsError, Overflow};
+use mqtt5_transport::Setup;
 
 use super::{Client, Harness, yield_now};
 
-type Start = fn(Options) -> Result<Client, OptionsError>;
+type Start = fn(Setup) -> Result<Client, OptionsError>;
 
 /// Publishes and receives ten thousand messages of QoS 0, opposite a server that is a thread and allocates nothing.
 ///
@@ -29,7 +30,7 @@ async fn publish(start: Start, allocations: fn() -> usize, runtime: u64) {
         let mut buffer = [0; 64 * 1024];
         while socket.read(&mut buffer).is_ok_and(|count| count > 0) {}
     });
-    let client = start(options).expect("the options are valid");
+    let client = start(options.into()).expect("the options are valid");
     client.connected().await.expect("the server accepts");
     let publish = async |count: u64| {
         for _ in 0..count {
@@ -66,7 +67,7 @@ async fn receive(start: Start, allocations: fn() -> usize, runtime: u64) {
         // DISCONNECT.
         skip_packet(&mut socket);
     });
-    let client = start(options).expect("the options are valid");
+    let client = start(options.into()).expect("the options are valid");
     let subscribe = client.subscribe("#").overflow(Overflow::Pause);
     let mut inbox = subscribe.await.expect("the server grants it");
     let mut batches = 0;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use mqtt5_client::{
     ConnectionErrorKind, DialErrorKind, Options, OptionsError, QoS, ReasonCode, State,
 };
+use mqtt5_transport::Settings;
 
+use super::sockets::{ESTABLISHED, sockets};
 use super::{SOON, Server, Setting, eventually, off_thread, receive};
 use crate::{Script, ScriptedPeer, is_built_in};
 
@@ -123,6 +125,19 @@ pub async fn an_attempt_that_is_given_up_closes_its_socket(setting: Setting) {
     .await;
     drop(client);
     off_thread(|| peer.join()).await.unwrap();
+}
+
+/// A connection that is to be probed when it is silent is the only one with a timer when it is.
+pub async fn the_settings_reach_the_socket(setting: Setting) {
+    let mut settings = Settings::default();
+    settings.tcp.keepalive = Some(Duration::from_secs(7));
+    let _client = setting.connect_with((setting.options(), settings)).await;
+    let server = setting.server.address();
+    eventually("the system is about to probe", move || {
+        let told = sockets(server, ESTABLISHED);
+        told.iter().any(|socket| socket.contains(" 02:"))
+    })
+    .await;
 }
 
 /// Operations can be begun at once.

@@ -27,6 +27,7 @@ pub mod reconnecting;
 pub mod requesting;
 mod server;
 pub mod soaking;
+mod sockets;
 pub mod subscriptions;
 pub mod surviving;
 
@@ -43,6 +44,7 @@ use mqtt5_client::{
     Async, Backoff, Client, Event, Events, Message, Options, OptionsError, QoS, ReasonCode,
     Reconnect, Retry, Subscription,
 };
+use mqtt5_transport::Setup;
 
 use crate::Proxy;
 
@@ -53,7 +55,7 @@ pub use server::Server;
 #[derive(Clone, Copy, Debug)]
 pub struct Harness {
     /// Starts a client and what drives it, and returns at once. It is called inside `block_on`.
-    pub start: fn(Options) -> Result<Client, OptionsError>,
+    pub start: fn(Setup) -> Result<Client, OptionsError>,
     /// Runs a future to its end, as a program of this adapter does.
     pub block_on: fn(Body),
 }
@@ -125,8 +127,8 @@ impl Setting {
     /// # Panics
     ///
     /// When the options are wrong.
-    pub fn start(&self, options: Options) -> Client {
-        (self.harness.start)(options).expect("the options are valid")
+    pub fn start(&self, options: impl Into<Setup>) -> Client {
+        (self.harness.start)(options.into()).expect("the options are valid")
     }
 
     /// Starts a client, whatever the options are.
@@ -135,7 +137,7 @@ impl Setting {
     ///
     /// What is wrong with them.
     pub fn try_start(&self, options: Options) -> Result<Client, OptionsError> {
-        (self.harness.start)(options)
+        (self.harness.start)(options.into())
     }
 
     /// Starts a client and waits until it is connected.
@@ -143,7 +145,7 @@ impl Setting {
     /// # Panics
     ///
     /// When it is not.
-    pub async fn connect_with(&self, options: Options) -> Client {
+    pub async fn connect_with(&self, options: impl Into<Setup>) -> Client {
         let client = self.start(options);
         client.connected().await.expect("the server accepts");
         client
@@ -414,6 +416,7 @@ macro_rules! behaviour_tests {
                 a_transport_that_is_not_built_in
                 a_server_that_does_not_answer
                 an_attempt_that_is_given_up_closes_its_socket
+                the_settings_reach_the_socket
                 operations_wait_for_the_connection
             }
             messages {

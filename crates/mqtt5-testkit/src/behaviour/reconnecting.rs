@@ -10,6 +10,7 @@ use mqtt5_client::{
 
 use socket2::SockRef;
 
+use super::sockets::{DIALING, sockets};
 use super::{
     SOON, Server, Setting, eventually, hear, join, off_thread, quickly, receive, receive_until,
     spin,
@@ -426,7 +427,5 @@ impl FullListener {
 
 /// How many sockets of this system wait for an answer from there.
 fn dials(to: SocketAddr) -> usize {
-    let table = std::fs::read_to_string("/proc/self/net/tcp").expect("Linux has it");
-    let wanted = format!(":{:04X} 02 ", to.port());
-    table.lines().filter(|line| line.contains(&wanted)).count()
+    sockets(to, DIALING).len()
 }
