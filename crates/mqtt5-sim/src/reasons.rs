@@ -36,7 +36,8 @@ impl Place {
     pub(crate) fn is_over(&self) -> bool {
         let has_ended = match self.client.state() {
             State::Stopped => true,
-            State::Closing => !self.options.reconnects,
+            // Before the first connection there may be another server.
+            State::Closing => !self.options.reconnects && self.client.statistics().connects > 0,
             _ => false,
         };
         has_ended || self.hub.watch.wills.borrow().is_ending(self.process)
