@@ -20,6 +20,8 @@ pub(crate) struct Begun {
     timeout: Option<Duration>,
     /// How many DISCONNECTs the client had read.
     dismissals: usize,
+    /// How many connections it had lost.
+    disconnects: u64,
 }
 
 impl Place {
@@ -29,6 +31,7 @@ impl Place {
             at: self.hub.clock.now(),
             timeout,
             dismissals: self.hub.ledger.borrow().dismissals(self.process),
+            disconnects: self.client.statistics().disconnects,
         }
     }
 
@@ -74,15 +77,18 @@ impl Place {
         let (waits, republishes) = match draft.qos {
             QoS::AtMostOnce => (options.qos0_waits, true),
             QoS::AtLeastOnce => (options.qos12_waits, options.republishes_qos1),
-            QoS::ExactlyOnce => (options.qos12_waits, false),
+            QoS::ExactlyOnce => (options.qos12_waits, true),
         };
         match kind {
-            Kind::NotConnected => !waits,
+            Kind::NotConnected => !waits && self.client.state() != State::Online,
             Kind::Closed | Kind::NotSent => self.is_over(),
             Kind::WouldBlock => draft.how == How::TryPublish,
             Kind::TimedOut => self.has_passed(begun, begun.timeout),
             Kind::Expired => self.has_passed(begun, draft.expiry),
-            Kind::Dropped => draft.qos == QoS::AtMostOnce,
+            Kind::Dropped => {
+                let disconnects = self.client.statistics().disconnects;
+                draft.qos == QoS::AtMostOnce && disconnects > begun.disconnects
+            }
             Kind::Superseded => draft.retain && options.compacts,
             Kind::Withdrawn => matches!(draft.how, How::Withdraw(_)),
             Kind::Intercepted => options.intercepts && publishes(payload).is_none(),

@@ -30,6 +30,8 @@ pub(crate) struct Note {
     /// The publisher read the PUBACK or PUBCOMP that ends it, or else its refusal.
     acknowledged: bool,
     rejected: bool,
+    /// It read the PUBREC that does not end it.
+    received: bool,
     /// Processes that dropped it unanswered: it comes again.
     pub(crate) held_back: Vec<ProcessId>,
     /// How often the publisher had lost its session when it was begun.
@@ -104,6 +106,7 @@ impl Ledger {
             refused: false,
             acknowledged: false,
             rejected: false,
+            received: false,
             held_back: Vec::new(),
             losses,
         });
@@ -135,7 +138,11 @@ impl Ledger {
             Ending::Accepted => note.qos != QoS::AtMostOnce,
             Ending::Acknowledged => !answered || !taken || note.refused,
             Ending::Failed(PublishErrorKind::Rejected) => !answered || !note.refused,
-            Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
+            Ending::Failed(PublishErrorKind::Unknown) => {
+                let republishes = self.republishers.contains(&note.publisher);
+                let comes_again = republishes && !note.received && !note.expires;
+                (losses == note.losses || comes_again) && !stopped
+            }
             Ending::Failed(PublishErrorKind::SessionLost) => losses == note.losses,
             Ending::Failed(_) => ending.is_unsent() && (taken || note.sent),
         };
@@ -222,6 +229,14 @@ impl Ledger {
     pub(crate) fn broker_answered(&mut self, number: usize, is_error: bool) {
         if let Some(note) = self.messages.get_mut(number) {
             note.refused |= is_error;
+        }
+    }
+
+    /// Its publisher read the PUBREC that makes a message the broker's.
+    pub(crate) fn publisher_released(&mut self, number: Option<usize>) {
+        let note = number.and_then(|number| self.messages.get_mut(number));
+        if let Some(note) = note {
+            note.received = true;
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) struct Seat {
     accepted: bool,
     /// It has looked at a DISCONNECT or a refusing CONNACK.
     dismissed: bool,
-    /// What it has read since a PUBLISH it may have to look at later.
+    /// It has read a PUBLISH: what came behind that it may have to look at later.
     is_behind: bool,
     /// In seconds, as asked for and then as granted.
     keep_alive: u16,

@@ -282,6 +282,9 @@ impl Seat {
                 scene.memory.begun += 1;
             }
             known.released = true;
+            if self.role == Role::Client {
+                scene.ledger.publisher_released(known.number);
+            }
         }
         self.due.pubrel.push_back(id);
     }
