@@ -30,7 +30,7 @@ pub struct Statistics {
     pub messages_received: u64,
     /// Messages that no subscription matched.
     pub messages_unmatched: u64,
-    /// Times a subscription lost a message because its queue was full.
+    /// Times a subscription lost a message, as [`Subscription::dropped`](crate::Subscription::dropped) counts them.
     pub messages_dropped: u64,
     /// SUBSCRIBE packets handed to the protocol machine.
     pub subscribes_sent: u64,

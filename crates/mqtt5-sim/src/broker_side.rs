@@ -23,7 +23,7 @@ pub(crate) struct BrokerSide {
     pending: BTreeMap<u64, Outgoing>,
     /// The beginning of a packet that has not arrived as a whole, though the broker has it.
     halves: BTreeMap<u64, Vec<u8>>,
-    /// Clients that have perhaps waited for something that was lost.
+    /// Clients that perhaps wait for something that was lost, or that comes too late.
     lossy: BTreeSet<usize>,
 }
 
@@ -70,7 +70,7 @@ impl BrokerSide {
             }
             BrokerFault::Redirect(farewell) => self.broker.disconnect(now, &client, farewell),
             BrokerFault::Rule { on, mishap, times } => {
-                if matches!(mishap, Mishap::Drop) {
+                if matches!(mishap, Mishap::Drop | Mishap::Delay(_)) {
                     self.lossy.insert(number);
                 }
                 self.broker

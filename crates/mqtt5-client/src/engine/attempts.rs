@@ -132,8 +132,6 @@ impl Engine {
         if !self.supervisor.is_dialing(attempt) {
             return false;
         }
-        self.release_awaited(now);
-        self.discard_abandoned(now);
         let clean_start = self.clean_start();
         let Connecting {
             client_id,
@@ -158,7 +156,7 @@ impl Engine {
         self.change(Input::Dialed)
     }
 
-    /// Whether the next CONNECT resumes the session that there was.
+    /// Whether there is a session that the next CONNECT would resume.
     pub(super) fn resumes(&self) -> bool {
         !self.clean_start() && self.machine.has_session()
     }

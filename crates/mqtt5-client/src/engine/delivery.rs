@@ -23,8 +23,8 @@ pub(super) struct HeldMessage {
     told: bool,
     /// Somebody has taken it.
     touched: bool,
-    /// Somebody who has taken it will not answer.
-    abandoned: bool,
+    /// Those who have taken it and will not answer.
+    abandoned: Vec<Key>,
 }
 
 /// What an answer led to.
@@ -67,7 +67,7 @@ impl Held {
             is_earlier: false,
             told: false,
             touched: false,
-            abandoned: false,
+            abandoned: Vec::new(),
         });
         self.forget_settled();
         self.order.push_back(key);
@@ -168,10 +168,10 @@ impl Held {
         }
     }
 
-    /// Notes that somebody has taken a message and will not answer for it.
-    pub(super) fn abandon(&mut self, key: Key) {
+    /// Notes that a subscription has taken a message and will not answer for it.
+    pub(super) fn abandon(&mut self, key: Key, subscription: Key) {
         if let Some(message) = self.messages.get_mut(key) {
-            message.abandoned = true;
+            message.abandoned.push(subscription);
         }
     }
 
@@ -231,25 +231,40 @@ impl Held {
         surplus
     }
 
-    /// Takes out what somebody has taken who will not answer. Whoever else has it gets it again, too.
-    pub(super) fn take_abandoned(&mut self) -> Vec<AckToken> {
-        self.take(0, |message| message.abandoned)
+    /// Whether somebody has taken a message and will not answer.
+    pub(super) fn is_any_abandoned(&self) -> bool {
+        let mut messages = self.messages.iter();
+        messages.any(|(_, message)| !message.abandoned.is_empty())
+    }
+
+    /// Takes out what somebody has taken who will not answer, where `comes_again` says that it may go. Whoever else has it gets it again,
+    /// too. Where it may not, gives it with those who will not answer: it is for the others alone from now on.
+    pub(super) fn discard_abandoned(
+        &mut self,
+        mut comes_again: impl FnMut(AckToken) -> bool,
+    ) -> Vec<(Key, Key)> {
+        self.take(0, |message| {
+            !message.abandoned.is_empty() && comes_again(message.token)
+        });
+        let left = self.messages.iter_mut().flat_map(|(key, message)| {
+            let gone = core::mem::take(&mut message.abandoned);
+            gone.into_iter()
+                .map(move |subscription| (key, subscription))
+        });
+        left.collect()
     }
 
     /// Takes messages out, from that place in the order of arrival on.
-    fn take(&mut self, first: usize, mut which: impl FnMut(&HeldMessage) -> bool) -> Vec<AckToken> {
-        let mut tokens = Vec::new();
+    fn take(&mut self, first: usize, mut which: impl FnMut(&HeldMessage) -> bool) {
         for key in self.order.iter().skip(first) {
             if self.messages.get(*key).is_some_and(&mut which) {
                 if let Some(message) = self.messages.remove(*key) {
                     self.bytes = self.bytes.saturating_sub(message.bytes);
                     self.earlier -= usize::from(message.is_earlier);
-                    tokens.push(message.token);
                 }
             }
         }
         self.forget_settled();
-        tokens
     }
 
     fn oldest(&self) -> Option<&HeldMessage> {

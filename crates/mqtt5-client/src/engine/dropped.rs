@@ -1,4 +1,4 @@
-//! What a subscription has lost because its queue was full.
+//! What a subscription has lost because there was no room for it.
 
 use core::time::Duration;
 use mqtt5_proto::{Instant, Message};

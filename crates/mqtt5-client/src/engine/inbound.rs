@@ -1,18 +1,14 @@
-//! Received messages: who gets them, what happens when nobody takes them, when they are acknowledged.
+//! Received messages: who gets them, what a full queue does, when they are acknowledged.
 
 use super::Engine;
 use super::delivery::Answered;
 use super::notices::Event;
 use super::registry::{Entry, Local};
-use super::supervisor::State;
-use crate::error::ConnectionErrorKind;
 use crate::options::{AckMode, OnDrop, Overflow};
 use crate::planted::planted;
 use crate::slab::Key;
 use crate::subscription_id::SubscriptionId;
-use core::num::NonZeroU16;
-use core::time::Duration;
-use mqtt5_proto::{AckToken, DisconnectReason, Instant, Message, Properties, RejectReason};
+use mqtt5_proto::{AckToken, Instant, Message, RejectReason};
 use std::collections::VecDeque;
 
 /// What a subscription found in its queue.
@@ -24,21 +20,6 @@ pub(crate) enum Fetched {
     Empty,
     /// Nothing, and nothing will come.
     Ended,
-}
-
-/// Why reading stands still.
-#[derive(Debug, Default)]
-pub(super) struct Pause {
-    /// Since when more bytes are held than may be.
-    since: Option<Instant>,
-    /// How many SUBSCRIBEs are unanswered: until SUBACK is read nobody can take what their subscriptions hold, and more may be held.
-    pub(super) unanswered: usize,
-    /// What the machine was told.
-    is_on: bool,
-    /// It has lasted too long, and the connection is being closed for it.
-    has_stalled: bool,
-    /// What stalled did not fit: so many messages may be under way on the next connection.
-    window: Option<NonZeroU16>,
 }
 
 impl Engine {
@@ -139,40 +120,7 @@ impl Engine {
         self.tell(Event::Unanswered { subscription: id });
         match on_drop {
             OnDrop::Reject(reason) => drop(self.answer(now, subscription, hold, Some(reason))),
-            OnDrop::Hold => self.held.abandon(hold),
-        }
-    }
-
-    /// What was dropped unanswered is held no more: its redelivery hands it over again.
-    pub(super) fn discard_abandoned(&mut self, now: Instant) {
-        for token in self.held.take_abandoned() {
-            self.machine.forget(token);
-        }
-        self.update_pause(now);
-    }
-
-    /// What arrived for subscriptions that the application does not have yet is let go before the next connection: nobody can take it, and
-    /// it might keep their SUBACK from being read again. What nobody else has comes again. Where nothing does, as much stays as leaves room
-    /// for another message before SUBACK.
-    pub(super) fn release_awaited(&mut self, now: Instant) {
-        let resumes = self.resumes();
-        let (registry, machine) = (&self.registry, &mut self.machine);
-        let is_awaited = |key| registry.local(key).is_some_and(|local| local.awaited);
-        self.held
-            .discard_awaited(is_awaited, |token| resumes && machine.forget(token));
-        let bound = self.config.inbound_bytes;
-        let surplus = self.held.surplus(is_awaited, resumes, bound);
-        let held = &self.held;
-        let locals = self.registry.locals_mut();
-        let released: Vec<_> = locals
-            .filter(|(_, local)| local.awaited)
-            .flat_map(|(key, local)| {
-                let holds = local.take_held(|hold| surplus.contains(&hold) || !held.contains(hold));
-                holds.into_iter().map(move |hold| (key, hold))
-            })
-            .collect();
-        for (subscription, hold) in released {
-            self.take_and_answer(now, subscription, hold);
+            OnDrop::Hold => self.held.abandon(hold, subscription),
         }
     }
 
@@ -181,134 +129,6 @@ impl Engine {
         for hold in entries.iter().filter_map(|entry| entry.hold) {
             self.take_and_answer(now, subscription, hold);
         }
-    }
-
-    /// Ends a pause that lasted too long: the server will send again what was not taken.
-    pub(super) fn handle_stall(&mut self, now: Instant) {
-        if self.stall_deadline().is_none_or(|deadline| deadline > now) {
-            return;
-        }
-        self.supervisor
-            .set_end(ConnectionErrorKind::ConsumerStalled.into());
-        self.pause.has_stalled = true;
-        let fitted = u16::try_from(self.held.arrivals().saturating_sub(1)).unwrap_or(u16::MAX);
-        self.pause.window = NonZeroU16::new(fitted).or(Some(NonZeroU16::MIN));
-        self.begin_close(now, DisconnectReason::QuotaExceeded, Properties::EMPTY);
-    }
-
-    /// Our Receive Maximum on the next connection: the one of the options, or as many messages as fitted before the last one stalled. What
-    /// stalled comes again at once, and answers that the application waits for must not be stuck behind it again.
-    pub(super) fn receive_maximum(&self) -> NonZeroU16 {
-        let configured = self.config.receive_maximum;
-        self.pause
-            .window
-            .map_or(configured, |window| window.min(configured))
-    }
-
-    /// A connection is over: unless it stalled, the next one may have the whole window.
-    pub(super) fn forget_stall(&mut self) {
-        if self.connection.is_some() && !self.pause.has_stalled {
-            self.pause.window = None;
-        }
-    }
-
-    /// After a stall, what nobody has taken is discarded, since its redelivery hands it over; what will not be redelivered stays.
-    pub(super) fn discard_untaken(&mut self, now: Instant) {
-        if !core::mem::take(&mut self.pause.has_stalled) {
-            return;
-        }
-        let resumes = self.resumes();
-        let machine = &mut self.machine;
-        self.held
-            .discard_untouched(|token| resumes && machine.forget(token));
-        let held = &self.held;
-        for (_, local) in self.registry.locals_mut() {
-            local
-                .queue
-                .retain(|entry| entry.hold.is_none_or(|hold| held.contains(hold)));
-        }
-        self.update_pause(now);
-    }
-
-    /// A new connection of the machine reads: it must not if we had stopped that.
-    pub(super) fn continue_pause(&mut self, now: Instant) {
-        self.held.begin_connection();
-        self.update_pause(now);
-        if self.pause.is_on {
-            self.pause.since = self.pause.since.map(|_| now);
-            self.machine.set_reading(now, false);
-        }
-    }
-
-    /// Tells of a message that has blocked others for too long, or of a window that is half used up.
-    pub(super) fn watch_consumers(&mut self, now: Instant) {
-        let half = usize::from(self.receive_maximum().get()).div_ceil(2).max(2);
-        let overdue = self
-            .held
-            .blocks_until(BLOCKING_IS_SLOW)
-            .is_some_and(|when| when <= now);
-        if !overdue && self.held.len() < half {
-            return;
-        }
-        let Some(subscription) = self.held.tell_oldest() else {
-            return;
-        };
-        let local = self.registry.local_mut(subscription);
-        if local.is_none_or(|local| local.dropped.may_tell(now)) {
-            self.tell_slow(subscription);
-        }
-    }
-
-    pub(super) fn inbound_deadline(&self) -> Option<Instant> {
-        let stall = self.stall_deadline();
-        let slow = self.held.blocks_until(BLOCKING_IS_SLOW);
-        stall.into_iter().chain(slow).min()
-    }
-
-    /// When a pause has lasted too long; it counts on a connection only.
-    fn stall_deadline(&self) -> Option<Instant> {
-        let since = self.pause.since.filter(|_| self.state() == State::Online)?;
-        Some(since + self.config.stall_timeout)
-    }
-
-    /// Brings the machine's pause in line with what is held and queued.
-    pub(super) fn update_pause(&mut self, now: Instant) {
-        let bound = self.config.inbound_bytes;
-        let largest = self.config.maximum_packet_size.get() as usize;
-        // A single message always fits.
-        let twice = bound.saturating_add(largest.max(bound));
-        let bytes = self.held.bytes();
-        // One message alone never stops the reading: what the application waits for before it takes that may be behind it. After a stall
-        // that is one of the new connection, up to a second bound.
-        let stalled = self.pause.window.is_some() && bytes <= twice;
-        let others = if stalled {
-            self.held.arrivals()
-        } else {
-            self.held.len()
-        };
-        let bound = if self.pause.unanswered > 0 {
-            twice
-        } else {
-            bound
-        };
-        let over = bytes > bound && others > 1 && !planted!(IgnoreInboundBound);
-        self.pause.since = over.then(|| self.pause.since.unwrap_or(now));
-        let pause = over || self.registry.is_pausing();
-        if core::mem::replace(&mut self.pause.is_on, pause) != pause {
-            self.machine.set_reading(now, !pause);
-            self.driver.news = true;
-            self.tell(if pause {
-                Event::ReadingPaused
-            } else {
-                Event::ReadingResumed
-            });
-        }
-    }
-
-    /// A SUBSCRIBE was answered, or will not be.
-    pub(super) fn subscribe_over(&mut self, now: Instant) {
-        self.pause.unanswered = self.pause.unanswered.saturating_sub(1);
-        self.update_pause(now);
     }
 
     /// Holds the acknowledgement until all who wait for it have answered; `None` when none does.
@@ -386,10 +206,9 @@ impl Engine {
                 _ => None,
             };
             match &oldest {
-                Some(oldest) => local.dropped.keep(&oldest.message, oldest.arrived),
-                None => local.dropped.keep(message, now),
+                Some(oldest) => self.count_dropped(now, key, &oldest.message, oldest.arrived),
+                None => self.count_dropped(now, key, message, now),
             }
-            self.count_dropped(now, key);
             if oldest.is_none() {
                 return false;
             }
@@ -397,27 +216,22 @@ impl Engine {
         true
     }
 
-    fn count_dropped(&mut self, now: Instant, subscription: Key) {
+    /// A subscription loses a message: that is counted, told, and shown to who wants to see it.
+    pub(super) fn count_dropped(
+        &mut self,
+        now: Instant,
+        subscription: Key,
+        message: &Message,
+        arrived: Instant,
+    ) {
         self.statistics.messages_dropped += 1;
         let Some(local) = self.registry.local_mut(subscription) else {
             return;
         };
+        local.dropped.keep(message, arrived);
         if local.dropped.count(now) {
             self.tell_slow(subscription);
         }
-    }
-
-    fn tell_slow(&mut self, subscription: Key) {
-        let dropped = self
-            .registry
-            .local(subscription)
-            .map_or(0, |local| local.dropped.total());
-        let held = self.held.len();
-        self.tell(Event::SlowConsumer {
-            subscription: SubscriptionId::new(subscription),
-            held,
-            dropped,
-        });
     }
 }
 
@@ -456,15 +270,16 @@ impl Local {
     }
 
     /// Takes out those messages that an acknowledgement waits for of which `which` says so.
-    fn take_held(&mut self, which: impl Fn(Key) -> bool) -> Vec<Key> {
-        let mut holds = Vec::new();
-        self.queue.retain(|entry| {
-            let hold = entry.hold.filter(|hold| which(*hold));
-            holds.extend(hold);
-            hold.is_none()
-        });
+    pub(super) fn take_held(&mut self, which: impl Fn(Key) -> bool) -> Vec<(Key, Entry)> {
+        let mut taken = Vec::new();
+        for entry in core::mem::take(&mut self.queue) {
+            match entry.hold.filter(|hold| which(*hold)) {
+                Some(hold) => taken.push((hold, entry)),
+                None => self.queue.push_back(entry),
+            }
+        }
         self.chunks.detached = 0;
-        holds
+        taken
     }
 
     /// Takes the oldest message out that no acknowledgement waits for, if there is one.
@@ -493,7 +308,5 @@ pub(super) struct Chunks {
     detached: usize,
 }
 
-/// How long a message may block others before its subscription is called slow.
-const BLOCKING_IS_SLOW: Duration = Duration::from_secs(1);
 /// The size of the largest receive chunk that holds several packets.
 const CHUNK: usize = 256 * 1024;

@@ -49,6 +49,7 @@ impl Engine {
         let in_doubt = core::mem::take(&mut self.connecting.is_session_in_doubt);
         self.resubscribe(info.session_present(), in_doubt);
         self.change(Input::Accepted);
+        self.resume_held(now, info.session_present() && !in_doubt);
         self.continue_pause(now);
         self.tell(Event::Connected(info));
         self.pump_requests(now);
@@ -89,7 +90,6 @@ impl Engine {
             self.fail_waiting();
         }
         while planted!(LoseWaiting) && self.waiting.pop().is_some() {}
-        self.discard_untaken(now);
         self.attempt_ended(now);
     }
 
@@ -248,6 +248,7 @@ impl Engine {
         if let Some(closing) = &mut self.closing {
             closing.cut_short |= !drained;
         }
+        self.leave_untaken();
         let abandoned = self.machine.abandon();
         debug_assert!(abandoned.is_ok(), "the transport is gone");
         self.fail_waiting();

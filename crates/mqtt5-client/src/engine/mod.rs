@@ -15,9 +15,11 @@ mod notices;
 mod offline;
 mod operations;
 mod pacing;
+mod pausing;
 mod publishing;
 mod registry;
 mod requests;
+mod resuming;
 mod servers;
 mod supervisor;
 mod turn;
@@ -49,7 +51,6 @@ use closing::Closing;
 use core::task::Waker;
 use delivery::Held;
 pub(crate) use inbound::Fetched;
-use inbound::Pause;
 use mqtt5_proto::{
     Client as Machine, Config as MachineConfig, Instant, Op, PacketId, QoS, SessionLoss,
 };
@@ -57,6 +58,7 @@ use notices::Notices;
 use offline::Waiting;
 use operations::Operations;
 use pacing::Pacing;
+use pausing::Pause;
 use registry::Registry;
 use requests::Requests;
 use servers::Servers;

@@ -74,7 +74,7 @@ pub enum Event {
         subscription: SubscriptionId,
         /// QoS 1 and 2 messages that are held unacknowledged for all subscriptions together.
         held: usize,
-        /// Messages that this subscription has lost so far because its queue was full.
+        /// Messages that this subscription has lost so far, as [`Subscription::dropped`](crate::Subscription::dropped) counts them.
         dropped: u64,
     },
     /// Nothing is read until the application takes messages.

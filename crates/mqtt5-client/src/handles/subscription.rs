@@ -81,7 +81,8 @@ impl<M: Mode> Subscription<M> {
         self.inbox.take_next(&mut None)
     }
 
-    /// How many messages this subscription has lost because its queue was full.
+    /// How many messages this subscription has lost because its queue was full. What came before its first SUBACK counts, too, where the
+    /// connection was lost before that and it could neither stay nor come again.
     pub fn dropped(&self) -> u64 {
         self.inbox.dropped()
     }

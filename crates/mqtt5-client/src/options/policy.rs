@@ -94,7 +94,8 @@ pub enum AckMode {
 pub enum OnDrop {
     /// It is refused with this reason, and what arrived after it is acknowledged in its turn.
     Reject(RejectReason),
-    /// It stays unanswered, and so does everything behind it, until the server sends it again after the next resume.
+    /// It stays unanswered, and so does everything behind it, until the server sends it again after the next resume, to every subscription
+    /// that it was for. When the session is lost it does not come again; others that have not taken it yet keep it.
     Hold,
 }
 

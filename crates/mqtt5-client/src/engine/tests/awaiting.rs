@@ -3,10 +3,8 @@
 use super::executor::Inline;
 use super::feeder::Feeder;
 use super::subscribe::subscribe;
-use super::{Link, online, reconnecting};
-use crate::{
-    Bound, Client, ConnectionErrorKind, Event, Options, Overflow, QoS, Statistics, Subscription,
-};
+use super::{Link, online, reconnecting, room_for};
+use crate::{Client, ConnectionErrorKind, Event, Options, Overflow, QoS, Statistics, Subscription};
 use core::num::NonZeroU16;
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -95,10 +93,7 @@ fn a_consumer_that_waits_for_its_publish_goes_on_at_any_size() {
                         .inbound_margin(0)
                         .inbound_bytes(usize::from(window) * MESSAGE)
                         .overflow(overflow)
-                        .subscription_queue(Bound {
-                            messages,
-                            bytes: 1 << 20,
-                        });
+                        .subscription_queue(room_for(messages));
                     let mut consumer = Consumer::new(options, inbound, outbound, 30_000);
                     consumer.link.stubborn = stubborn;
                     for _ in 0..3 {

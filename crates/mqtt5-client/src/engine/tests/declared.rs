@@ -2,10 +2,8 @@
 
 use super::consumers::take;
 use super::subscribe::suback;
-use super::{publish, reconnecting, scripted};
-use crate::{
-    AckMode, Bound, Declared, Filter, OnDrop, OptionsError, QoS, ReasonCode, RejectReason,
-};
+use super::{publish, reconnecting, room_for, scripted};
+use crate::{AckMode, Declared, Filter, OnDrop, OptionsError, QoS, ReasonCode, RejectReason};
 use mqtt5_proto::{Packet, Properties};
 
 /// S75: a declared subscription behaves as it says, has as many filters as it says, and is found by each of them.
@@ -16,10 +14,7 @@ fn declared_subscriptions_have_a_behaviour_of_their_own() {
         .and("news")
         .user_property("who", "me")
         .ack_mode(AckMode::Manual { on_drop })
-        .bound(Bound {
-            messages: 2,
-            bytes: 1 << 20,
-        })
+        .bound(room_for(2))
         .observe_drops(1);
     let options = reconnecting().declare(jobs).declare("other");
     assert!(options.validate().is_ok());

@@ -1,12 +1,12 @@
 //! Looking at what was dropped.
 
 use super::subscribe::subscribe;
-use super::{Link, online, options, publish, scripted};
-use crate::{AckMode, Bound, Message, Overflow, QoS, Subscription};
+use super::{Link, online, options, publish, room_for, scripted};
+use crate::{AckMode, Message, Overflow, QoS, Subscription};
 use core::time::Duration;
 use mqtt5_proto::Properties;
 
-fn payloads(messages: &[Message]) -> Vec<u8> {
+pub(super) fn payloads(messages: &[Message]) -> Vec<u8> {
     messages
         .iter()
         .map(|message| message.payload()[0])
@@ -16,10 +16,7 @@ fn payloads(messages: &[Message]) -> Vec<u8> {
 /// A subscription with room for two messages that looks at the last three that it loses, after it was sent 0 to 6.
 fn flooded(overflow: Overflow) -> (Subscription, Link) {
     let (client, mut link) = scripted(options(), Properties::EMPTY);
-    let bound = Bound {
-        messages: 2,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(2);
     let builder = client.subscribe("a").bound(bound).overflow(overflow);
     let mut task = super::executor::Task::new(builder.observe_drops(3));
     assert!(task.is_pending());
@@ -61,10 +58,7 @@ fn the_last_dropped_messages_can_be_looked_at_once() {
 #[test]
 fn nothing_is_kept_unless_it_was_asked_for() {
     let (client, mut link) = online(options());
-    let bound = Bound {
-        messages: 1,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(1);
     let builder = client.subscribe("a").bound(bound);
     let mut subscription = subscribe(&mut link, builder);
     for _ in 0..3 {
@@ -78,10 +72,7 @@ fn nothing_is_kept_unless_it_was_asked_for() {
 #[test]
 fn what_was_acknowledged_on_arrival_is_shown_as_well() {
     let (client, mut link) = online(options().ack_mode(AckMode::OnArrival));
-    let bound = Bound {
-        messages: 1,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(1);
     let builder = client.subscribe("a").qos(QoS::ExactlyOnce).bound(bound);
     let mut subscription = subscribe(&mut link, builder.observe_drops(1));
     for payload in ["1", "2"] {

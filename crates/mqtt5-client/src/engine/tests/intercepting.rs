@@ -2,7 +2,7 @@
 
 use super::consumers::{OK, answers, subscribed, take};
 use super::executor::{Task, now};
-use super::{options, publish, scripted};
+use super::{options, publish, room_for, scripted};
 use crate::{
     AckMode, Interception, Message, OnDrop, Property, PublishErrorKind, QoS, ReasonCode,
     RejectReason, SubscribeErrorKind,
@@ -87,10 +87,7 @@ fn the_first_publish_interceptor_that_refuses_is_the_last_that_is_asked() {
 fn a_publish_that_waits_is_intercepted_once() {
     let count = Arc::new(Mutex::new(0));
     let counted = count.clone();
-    let bound = crate::Bound {
-        messages: 1,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(1);
     let options = options()
         .offline_queue(bound)
         .intercept_publish(move |message| {

@@ -6,6 +6,7 @@ mod asking;
 mod awaiting;
 mod connect;
 mod consumers;
+mod copies;
 mod declared;
 mod dropped;
 mod executor;
@@ -13,6 +14,7 @@ mod failing;
 mod feeder;
 mod given_up;
 mod handlers;
+mod holding;
 mod intercepting;
 mod listening;
 mod lost_subscribes;
@@ -32,10 +34,12 @@ mod resubscribe;
 mod retained;
 mod returning;
 mod scenarios;
+mod servers;
 mod session_loss;
 mod sessions_model;
 mod shutdown;
 mod slow;
+mod stalls;
 mod subscribe;
 mod subscriptions_model;
 #[cfg(feature = "tracing")]
@@ -46,7 +50,7 @@ mod unsubscribing;
 mod waking;
 
 use crate::driver::{Action, Attempt, Driver, Host};
-use crate::{Async, Client, DialError, Mode, Options, Reconnect};
+use crate::{Async, Bound, Client, DialError, Mode, Options, Reconnect};
 use core::task::Waker;
 use core::time::Duration;
 use executor::Flag;
@@ -408,6 +412,14 @@ fn connack(properties: Properties<'_>) -> Packet<'_> {
         reason: ReasonCode::SUCCESS,
         properties,
     })
+}
+
+/// Room for so many messages, of any usual size.
+fn room_for(messages: usize) -> Bound {
+    Bound {
+        messages,
+        bytes: 1 << 20,
+    }
 }
 
 /// The server accepts the connection, and has the session or not.

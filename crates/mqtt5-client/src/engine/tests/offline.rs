@@ -1,7 +1,7 @@
 //! Operations before there is a connection.
 
 use super::executor::{Task, now};
-use super::{Link, Peer, accepted, connack, dial_error, options};
+use super::{Link, Peer, accepted, connack, dial_error, options, room_for};
 use crate::driver::Attempt;
 use crate::{
     Async, Bound, Client, Offline, Options, Progress, PublishErrorKind as Kind, QoS,
@@ -166,14 +166,7 @@ fn both_policies_can_be_asked_for() {
 #[test]
 fn the_queue_is_bounded_in_messages_and_in_bytes() {
     for (bound, payload, fits) in [
-        (
-            Bound {
-                messages: 3,
-                bytes: 1 << 20,
-            },
-            10,
-            3,
-        ),
+        (room_for(3), 10, 3),
         (
             Bound {
                 messages: 100,
@@ -217,10 +210,7 @@ fn the_queue_is_bounded_in_messages_and_in_bytes() {
 
 #[test]
 fn a_cancelled_waiter_swallows_no_wake_up() {
-    let (client, _link) = dialing(options().offline_queue(Bound {
-        messages: 1,
-        bytes: 1 << 20,
-    }));
+    let (client, _link) = dialing(options().offline_queue(room_for(1)));
     let publish = || client.publish("t", "x").qos(QoS::AtLeastOnce);
     let kept = publish().try_publish().expect("room");
     let (mut first, mut second) = (Task::new(publish().start()), Task::new(publish().start()));

@@ -1,7 +1,7 @@
 //! The queue of messages that wait for a connection: its bounds, and what happens beyond them.
 
 use super::executor::Task;
-use super::{Link, Peer, options, reconnecting};
+use super::{Link, Peer, options, reconnecting, room_for};
 use crate::{
     Async, Bound, Client, Congestion, Offline, Options, PublishError, PublishErrorKind, Publishing,
     QoS, QueueFull, TopicAliases,
@@ -60,10 +60,7 @@ fn patient() -> Options {
 /// D23, S47, S106, S118: wait for room, refuse, or drop the oldest.
 #[test]
 fn a_full_queue_waits_refuses_or_drops_the_oldest() {
-    let bound = Bound {
-        messages: 2,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(2);
     for (policy, third, first) in [
         (Offline::Wait, None, None),
         (
@@ -97,10 +94,7 @@ fn a_full_queue_waits_refuses_or_drops_the_oldest() {
 /// D23, S39, S118: only messages that were accepted under `DropOldest` may be dropped for others.
 #[test]
 fn what_was_accepted_to_wait_is_not_dropped() {
-    let bound = Bound {
-        messages: 3,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(3);
     let options = patient()
         .offline_qos0(Offline::Queue(QueueFull::DropOldest))
         .offline_queue(bound);
@@ -163,10 +157,7 @@ fn bytes_are_bounded() {
 /// N19: of the retained messages for a topic only the last leaves, in its place in the order.
 #[test]
 fn retained_messages_of_a_topic_are_compacted_to_the_last() {
-    let bound = Bound {
-        messages: 3,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(3);
     let (client, mut link) = offline(patient().compact_retained(true).offline_queue(bound));
     let retained = |topic: &'static str, payload: &'static str| {
         client
@@ -249,10 +240,7 @@ fn a_message_is_superseded_only_by_one_that_outlasts_it() {
 /// N19: one that makes room for others when the queue is full makes none needless that does not.
 #[test]
 fn what_stays_is_not_superseded_by_what_may_be_dropped() {
-    let bound = Bound {
-        messages: 2,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(2);
     let options = patient()
         .compact_retained(true)
         .offline_queue(bound)

@@ -3,22 +3,22 @@
 use super::executor::{Task, now};
 use super::{Link, Peer, accepted, disconnect, options, reconnecting, scripted};
 use crate::{
-    Async, Backoff, ConnectionErrorKind, Event, Options, PublishErrorKind, QoS, ReasonCode,
-    Reconnect, Redirects, Resume, Retry, State,
+    Async, Backoff, ConnectionErrorKind, Options, PublishErrorKind, QoS, ReasonCode, Reconnect,
+    Resume, Retry, State,
 };
 use core::time::Duration;
-use mqtt5_proto::packet::{Connack, Disconnect};
+use mqtt5_proto::packet::Connack;
 use mqtt5_proto::{DisconnectReason, Packet, Properties, Property};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Without jitter: one second first, then two, four and so on.
-fn doubling() -> Reconnect {
+pub(super) fn doubling() -> Reconnect {
     let backoff = Backoff::exponential(SECOND, 60 * SECOND).jitter(false);
     Reconnect::default().backoff(backoff)
 }
 
-fn refusal(reason: ReasonCode) -> Packet<'static> {
+pub(super) fn refusal(reason: ReasonCode) -> Packet<'static> {
     Packet::Connack(Connack {
         session_present: false,
         reason,
@@ -172,115 +172,6 @@ fn hb_32_a_refusal_that_does_not_pass_stops_the_client() {
     );
 }
 
-/// S129, E6, T80: servers rotate, and only when every one of them says stop the client does.
-#[test]
-fn servers_rotate_and_stop_means_all_of_them() {
-    let options = Options::new("mqtt://a")
-        .server("mqtt://b")
-        .reconnect(doubling().retry_first(true));
-    let (client, mut link) = Link::new::<Async>(options, Peer::Refusing);
-    link.pass(Duration::from_millis(1500));
-    let dialed = core::mem::take(&mut link.dialed);
-    assert_eq!(
-        dialed,
-        [
-            "mqtt://a:1883",
-            "mqtt://b:1883",
-            "mqtt://a:1883",
-            "mqtt://b:1883"
-        ],
-        "at once to the next, then the backoff"
-    );
-    link.peer = Peer::Script(Vec::new());
-    for _ in 0..2 {
-        link.reconnect();
-        assert_eq!(link.sent_types(), ["CONNECT"]);
-        link.send(refusal(ReasonCode::NOT_AUTHORIZED));
-    }
-    assert_eq!(client.state(), State::Stopped);
-    assert_eq!(link.dialed, ["mqtt://a:1883", "mqtt://b:1883"]);
-}
-
-/// T80: the first connection may be to any of them, even for a client that has only one.
-#[test]
-fn every_server_is_asked_for_the_first_connection() {
-    for policy in [Reconnect::default(), Reconnect::never()] {
-        let options = Options::new("mqtt://a").server("mqtt://b");
-        let (client, mut link) = Link::new::<Async>(options.reconnect(policy), Peer::Refusing);
-        link.pass(SECOND);
-        assert_eq!(client.state(), State::Stopped);
-        assert_eq!(link.dialed, ["mqtt://a:1883", "mqtt://b:1883"]);
-    }
-}
-
-/// S130, T91: other servers can be named while the client runs.
-#[test]
-fn servers_are_replaced_at_the_next_attempt() {
-    let (client, mut link) = scripted(reconnecting().reconnect(doubling()), Properties::EMPTY);
-    link.dialed.clear();
-    assert!(client.set_servers(["nonsense"]).is_err());
-    assert!(client.set_servers::<&str>([]).is_err());
-    client.set_servers(["mqtt://other:9"]).expect("valid");
-    assert!(client.is_connected());
-    link.cut();
-    link.reconnect();
-    assert_eq!(link.dialed, ["mqtt://other:9"]);
-}
-
-/// HB-29, S34, E9, D15: redirects are told always, followed on request, and bounded. T128.
-#[test]
-fn hb_29_redirects_are_followed_only_on_request() {
-    let reference = [Property::ServerReference("127.0.0.1")];
-    let redirect = |link: &mut Link, reason| {
-        link.send(Packet::Disconnect(Disconnect {
-            reason,
-            properties: Properties::new(&reference).expect("valid"),
-        }));
-    };
-    let told = |client: &mut crate::Events| {
-        core::iter::from_fn(|| client.try_recv()).find_map(|event| match event {
-            Event::Redirected { followed, .. } => Some(followed),
-            _ => None,
-        })
-    };
-    let (client, mut link) = scripted(reconnecting().reconnect(doubling()), Properties::EMPTY);
-    let mut events = client.events();
-    link.dialed.clear();
-    redirect(&mut link, ReasonCode::USE_ANOTHER_SERVER);
-    assert_eq!(told(&mut events), Some(false));
-    link.reconnect();
-    assert_eq!(link.dialed, ["mqtt://server:1883"]);
-
-    let options = Options::new("mqtt://me:secret@server").client_id("me");
-    let options = options.reconnect(doubling().redirects(Redirects::follow()));
-    let (client, mut link) = scripted(options, Properties::EMPTY);
-    let mut events = client.events();
-    link.dialed.clear();
-    redirect(&mut link, ReasonCode::USE_ANOTHER_SERVER);
-    assert_eq!(told(&mut events), Some(true));
-    link.reconnect();
-    let has_credentials = link.sent(|packet| match packet {
-        Packet::Connect(connect) => connect.username.is_some() || connect.password.is_some(),
-        packet => panic!("{packet:?}"),
-    });
-    assert!(!has_credentials, "another host is not told who we are");
-    for _ in 0..2 {
-        link.send(accepted(false));
-        redirect(&mut link, ReasonCode::SERVER_MOVED);
-        assert_eq!(told(&mut events), Some(true));
-        link.reconnect();
-        link.sent_types();
-    }
-    link.send(accepted(false));
-    redirect(&mut link, ReasonCode::SERVER_MOVED);
-    assert_eq!(
-        told(&mut events),
-        Some(false),
-        "no more than three in a row"
-    );
-    assert_eq!(client.state(), State::Stopped);
-}
-
 /// T89, S98, pitfall 9: disconnect ends every wait at once, and nothing comes after it. T155.
 #[test]
 fn pitfall_9_disconnect_wins_while_waiting() {
@@ -359,62 +250,6 @@ fn an_assigned_client_identifier_is_kept() {
     link.send(accepted(true));
     let info = client.connection().expect("connected");
     assert_eq!(info.client_id(), "auto-7");
-}
-
-/// HB-31, E10: the session is taken over, not the server: there is no use in asking another one.
-#[test]
-fn a_taken_over_session_is_not_taken_back_elsewhere() {
-    let options = reconnecting().server("mqtt://other").reconnect(doubling());
-    let (client, mut link) = scripted(options, Properties::EMPTY);
-    link.send(disconnect(ReasonCode::SESSION_TAKEN_OVER));
-    assert_eq!(client.state(), State::Stopped);
-}
-
-/// S34: the very first answer may be a redirect, as that of a load balancer.
-#[test]
-fn a_redirect_of_the_first_attempt_is_followed() {
-    let reference = [Property::ServerReference("other:7")];
-    let redirect = || {
-        Packet::Connack(Connack {
-            session_present: false,
-            reason: ReasonCode::USE_ANOTHER_SERVER,
-            properties: Properties::new(&reference).expect("valid"),
-        })
-    };
-    let policy = doubling().redirects(Redirects::follow().hops(1));
-    for limited in [false, true] {
-        let policy = match limited {
-            false => policy.clone(),
-            true => policy.clone().maximum_attempts(1),
-        };
-        let options = reconnecting()
-            .reconnect(policy)
-            .user_property("token", "secret");
-        let (client, mut link) = Link::new::<Async>(options, Peer::Script(Vec::new()));
-        let mut events = client.events();
-        assert_eq!(link.sent_types(), ["CONNECT"]);
-        link.dialed.clear();
-        link.send(redirect());
-        let told = core::iter::from_fn(|| events.try_recv()).find_map(|event| match event {
-            Event::Redirected { followed, .. } => Some(followed),
-            _ => None,
-        });
-        assert_eq!(told, Some(!limited), "there is no other attempt");
-        if limited {
-            assert_eq!(client.state(), State::Stopped);
-            continue;
-        }
-        link.reconnect();
-        assert_eq!(link.dialed, ["mqtt://other:7"]);
-        link.sent(|packet| match packet {
-            Packet::Connect(connect) => {
-                assert_eq!(connect.properties.user_properties().count(), 0);
-            }
-            packet => panic!("{packet:?}"),
-        });
-        link.send(redirect());
-        assert_eq!(client.state(), State::Stopped, "one hop was allowed");
-    }
 }
 
 /// D23: a publisher that waits for room learns at once that the connection is gone, also when it ends without a word.

@@ -1,7 +1,8 @@
 //! Where a server sends the client, and what becomes of that when the other server fails.
 
+use super::reconnect::doubling;
 use super::{Link, Peer, accepted, reconnecting, scripted};
-use crate::{Async, Backoff, Event, Reconnect, Redirects, State};
+use crate::{Async, Backoff, Event, Options, Reconnect, Redirects, State};
 use core::time::Duration;
 use mqtt5_proto::packet::{Connack, Disconnect};
 use mqtt5_proto::{Packet, Properties, Property, ReasonCode};
@@ -86,5 +87,106 @@ fn new_servers_are_not_overruled_by_a_redirect_of_the_old_one() {
         assert_ne!(client.state(), State::Stopped);
         link.reconnect();
         assert_eq!(link.dialed, ["mqtt://new:1883"]);
+    }
+}
+
+/// HB-29, S34, E9, D15: redirects are told always, followed on request, and bounded. T128.
+#[test]
+fn hb_29_redirects_are_followed_only_on_request() {
+    let reference = [Property::ServerReference("127.0.0.1")];
+    let redirect = |link: &mut Link, reason| {
+        link.send(Packet::Disconnect(Disconnect {
+            reason,
+            properties: Properties::new(&reference).expect("valid"),
+        }));
+    };
+    let told = |client: &mut crate::Events| {
+        core::iter::from_fn(|| client.try_recv()).find_map(|event| match event {
+            Event::Redirected { followed, .. } => Some(followed),
+            _ => None,
+        })
+    };
+    let (client, mut link) = scripted(reconnecting().reconnect(doubling()), Properties::EMPTY);
+    let mut events = client.events();
+    link.dialed.clear();
+    redirect(&mut link, ReasonCode::USE_ANOTHER_SERVER);
+    assert_eq!(told(&mut events), Some(false));
+    link.reconnect();
+    assert_eq!(link.dialed, ["mqtt://server:1883"]);
+
+    let options = Options::new("mqtt://me:secret@server").client_id("me");
+    let options = options.reconnect(doubling().redirects(Redirects::follow()));
+    let (client, mut link) = scripted(options, Properties::EMPTY);
+    let mut events = client.events();
+    link.dialed.clear();
+    redirect(&mut link, ReasonCode::USE_ANOTHER_SERVER);
+    assert_eq!(told(&mut events), Some(true));
+    link.reconnect();
+    let has_credentials = link.sent(|packet| match packet {
+        Packet::Connect(connect) => connect.username.is_some() || connect.password.is_some(),
+        packet => panic!("{packet:?}"),
+    });
+    assert!(!has_credentials, "another host is not told who we are");
+    for _ in 0..2 {
+        link.send(accepted(false));
+        redirect(&mut link, ReasonCode::SERVER_MOVED);
+        assert_eq!(told(&mut events), Some(true));
+        link.reconnect();
+        link.sent_types();
+    }
+    link.send(accepted(false));
+    redirect(&mut link, ReasonCode::SERVER_MOVED);
+    assert_eq!(
+        told(&mut events),
+        Some(false),
+        "no more than three in a row"
+    );
+    assert_eq!(client.state(), State::Stopped);
+}
+
+/// S34: the very first answer may be a redirect, as that of a load balancer.
+#[test]
+fn a_redirect_of_the_first_attempt_is_followed() {
+    let reference = [Property::ServerReference("other:7")];
+    let redirect = || {
+        Packet::Connack(Connack {
+            session_present: false,
+            reason: ReasonCode::USE_ANOTHER_SERVER,
+            properties: Properties::new(&reference).expect("valid"),
+        })
+    };
+    let policy = doubling().redirects(Redirects::follow().hops(1));
+    for limited in [false, true] {
+        let policy = match limited {
+            false => policy.clone(),
+            true => policy.clone().maximum_attempts(1),
+        };
+        let options = reconnecting()
+            .reconnect(policy)
+            .user_property("token", "secret");
+        let (client, mut link) = Link::new::<Async>(options, Peer::Script(Vec::new()));
+        let mut events = client.events();
+        assert_eq!(link.sent_types(), ["CONNECT"]);
+        link.dialed.clear();
+        link.send(redirect());
+        let told = core::iter::from_fn(|| events.try_recv()).find_map(|event| match event {
+            Event::Redirected { followed, .. } => Some(followed),
+            _ => None,
+        });
+        assert_eq!(told, Some(!limited), "there is no other attempt");
+        if limited {
+            assert_eq!(client.state(), State::Stopped);
+            continue;
+        }
+        link.reconnect();
+        assert_eq!(link.dialed, ["mqtt://other:7"]);
+        link.sent(|packet| match packet {
+            Packet::Connect(connect) => {
+                assert_eq!(connect.properties.user_properties().count(), 0);
+            }
+            packet => panic!("{packet:?}"),
+        });
+        link.send(redirect());
+        assert_eq!(client.state(), State::Stopped, "one hop was allowed");
     }
 }

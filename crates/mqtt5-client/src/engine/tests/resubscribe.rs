@@ -16,7 +16,7 @@ use mqtt5_proto::{Packet, Properties, Property};
 const GRANTED: ReasonCode = ReasonCode::GRANTED_QOS_0;
 
 /// The filters of the next SUBSCRIBE or UNSUBSCRIBE, with its identifier; `-` before those of an UNSUBSCRIBE.
-fn asked(link: &mut Link) -> (u16, String) {
+pub(super) fn asked(link: &mut Link) -> (u16, String) {
     link.sent(|packet| match packet {
         Packet::Subscribe(packet) => {
             let names: Vec<_> = packet
@@ -39,30 +39,22 @@ fn asked(link: &mut Link) -> (u16, String) {
 }
 
 /// What the client asks for next is granted; all filters of it.
-fn grant(link: &mut Link, expected: &str) {
+pub(super) fn grant(link: &mut Link, expected: &str) {
     let (id, names) = asked(link);
     assert_eq!(names, expected);
     let reasons = vec![GRANTED; names.split(' ').count()];
     suback(link, id, &reasons);
 }
 
-fn granted(link: &mut Link, builder: crate::Subscribe<'_>, expected: &str) -> Subscription {
+pub(super) fn granted(
+    link: &mut Link,
+    builder: crate::Subscribe<'_>,
+    expected: &str,
+) -> Subscription {
     let mut task = Task::new(builder);
     assert!(task.is_pending());
     grant(link, expected);
     task.woken().expect("granted")
-}
-
-/// A message on `a/b` under this identifier.
-fn copy(link: &mut Link, identifier: u32, retain: bool) {
-    let identifier = [Property::SubscriptionIdentifier(identifier)];
-    link.send(Packet::Publish(mqtt5_proto::packet::Publish {
-        delivery: mqtt5_proto::packet::Delivery::AtMostOnce,
-        retain,
-        topic: Some(mqtt5_proto::TopicName::new("a/b").expect("valid")),
-        properties: Properties::new(&identifier).expect("valid"),
-        payload: b"x",
-    }));
 }
 
 fn events(events: &mut crate::Events) -> Vec<Event> {
@@ -327,68 +319,6 @@ fn the_options_at_the_server_are_those_of_the_subscriptions_there_are() {
         }
         packet => panic!("{packet:?}"),
     });
-}
-
-/// D12: the copy that the server sends for a filter that was left with it is not handed to an overlapping one.
-#[test]
-fn copies_for_a_detached_filter_are_nobodys() {
-    let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
-    let mut wide = granted(&mut link, client.subscribe("a/#"), "a/#");
-    granted(&mut link, client.subscribe("a/b"), "a/b").detach();
-    for identifier in [1, 2] {
-        copy(&mut link, identifier, false);
-    }
-    assert_eq!(topics(&mut wide), ["a/b"]);
-    assert_eq!(client.statistics().messages_unmatched, 1);
-}
-
-/// D12: what the session has queued for a filter goes to who wants that filter now, before SUBACK and after, and to nobody twice.
-#[test]
-fn what_was_queued_for_a_filter_is_its_next_subscriptions() {
-    for is_durable in [false, true] {
-        let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
-        let mut wide = granted(&mut link, client.subscribe("a/#"), "a/#");
-        let old = granted(&mut link, client.subscribe("a/b"), "a/b");
-        link.cut();
-        match is_durable {
-            true => old.detach(),
-            false => drop(old),
-        }
-        let mut task = Task::new(client.subscribe("a/b"));
-        assert!(task.is_pending());
-        link.resume(true);
-        if !is_durable {
-            assert_eq!(asked(&mut link).1, "-a/b");
-        }
-        for identifier in [1, 2] {
-            copy(&mut link, identifier, false);
-        }
-        grant(&mut link, "a/b");
-        let mut new = task.woken().expect("granted");
-        for identifier in [1, 2, 1, 3] {
-            copy(&mut link, identifier, false);
-        }
-        assert_eq!((topics(&mut wide).len(), topics(&mut new).len()), (3, 3));
-        copy(&mut link, 2, true);
-        assert_eq!(topics(&mut new).len(), 0, "it answers the old SUBSCRIBE");
-    }
-}
-
-/// D12: what the server queued while somebody else's SUBSCRIBE was in force is a copy for that filter, also when they are gone and others
-/// have asked since.
-#[test]
-fn identifiers_outlive_those_who_asked_under_them() {
-    let (client, mut link) = scripted(reconnecting(), Properties::EMPTY);
-    let mut wide = granted(&mut link, client.subscribe("a/#"), "a/#");
-    let mut kept = granted(&mut link, client.subscribe("a/b"), "a/b");
-    drop(granted(&mut link, client.subscribe("a/b"), "a/b"));
-    for _ in 0..2 {
-        drop(granted(&mut link, client.subscribe("a/b"), "a/b"));
-    }
-    for identifier in [3, 5] {
-        copy(&mut link, identifier, false);
-    }
-    assert_eq!((topics(&mut wide).len(), topics(&mut kept).len()), (0, 2));
 }
 
 /// T155, E4: what is dropped while there is no connection is unsubscribed if the server still has it, and not sent again if not.

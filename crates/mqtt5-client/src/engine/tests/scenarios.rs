@@ -3,10 +3,10 @@
 use super::executor::{Task, now};
 use super::feeder::Feeder;
 use super::subscribe::{subscribe, topics};
-use super::{Link, Peer, accepted, online, options, reconnecting, scripted};
+use super::{Link, Peer, accepted, online, options, reconnecting, room_for, scripted};
 use crate::{
-    Async, Bound, Client, Filter, PublishErrorKind as Kind, QoS, RetainHandling,
-    SubscribeErrorKind, Subscription, UnsubscribeErrorKind,
+    Async, Client, Filter, PublishErrorKind as Kind, QoS, RetainHandling, SubscribeErrorKind,
+    Subscription, UnsubscribeErrorKind,
 };
 use core::time::Duration;
 use mqtt5_proto::packet::Acknowledgement;
@@ -233,10 +233,7 @@ fn answers_tell_their_reason() {
 /// T114: what eight threads publish at once arrives whole, and in the order of each.
 #[test]
 fn threads_publish_through_one_connection() {
-    let (client, mut link) = online(options().offline_queue(Bound {
-        messages: 2_000,
-        bytes: 1 << 20,
-    }));
+    let (client, mut link) = online(options().offline_queue(room_for(2_000)));
     let mut subscription = subscribe(&mut link, client.subscribe("#").qos(QoS::AtLeastOnce));
     let workers: Vec<_> = (0..8)
         .map(|worker| {

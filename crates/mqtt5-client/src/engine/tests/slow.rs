@@ -2,7 +2,7 @@
 
 use super::consumers::{OK, answers, subscribed, take};
 use super::executor::{Flag, Task, now};
-use super::{accepted, acknowledgement, options, publish, reconnecting};
+use super::{accepted, acknowledgement, options, publish, reconnecting, room_for};
 use crate::{Bound, ConnectionErrorKind, Event, Overflow, QoS, ReasonCode};
 use core::future::pending;
 use core::time::Duration;
@@ -10,10 +10,7 @@ use mqtt5_proto::Packet;
 
 #[test]
 fn qos_0_beyond_the_bound_is_dropped_newest_first_and_told() {
-    let bound = Bound {
-        messages: 3,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(3);
     for (overflow, expected) in [
         (Overflow::DropNewest, [0, 1, 2]),
         (Overflow::DropOldest, [2, 3, 4]),
@@ -83,10 +80,7 @@ fn dropping_the_oldest_keeps_the_bound_in_bytes() {
 
 #[test]
 fn pausing_stops_reading_until_the_queue_is_fetched() {
-    let bound = Bound {
-        messages: 2,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(2);
     let (client, mut subscription, mut link) = subscribed(
         options()
             .subscription_queue(bound)
@@ -165,17 +159,9 @@ fn a_subscription_that_unsubscribes_lets_go_of_what_it_holds() {
 /// Nor must its full queue, since nothing more will come for it; it can still be emptied where somebody has it.
 #[test]
 fn a_full_queue_of_a_subscription_that_ends_stops_nobody() {
-    let bound = Bound {
-        messages: 2,
-        bytes: 1 << 20,
-    };
-    let pausing = || {
-        options()
-            .subscription_queue(bound)
-            .overflow(Overflow::Pause)
-    };
-    for fetched in [false, true] {
-        let (client, mut subscription, mut link) = subscribed(pausing());
+    let full = |fetched| {
+        let options = options().subscription_queue(room_for(2));
+        let (client, mut subscription, mut link) = subscribed(options.overflow(Overflow::Pause));
         for number in 0..2 {
             link.send(publish("a", QoS::AtMostOnce, 0, &[number]));
         }
@@ -183,6 +169,10 @@ fn a_full_queue_of_a_subscription_that_ends_stops_nobody() {
             drop(take(&mut subscription));
         }
         assert!(!link.reading);
+        (client, subscription, link)
+    };
+    for fetched in [false, true] {
+        let (client, subscription, mut link) = full(fetched);
         let mut unsubscribe = Task::new(subscription.unsubscribe());
         assert!(unsubscribe.is_pending());
         assert_eq!(link.sent_types(), ["UNSUBSCRIBE"]);
@@ -190,14 +180,7 @@ fn a_full_queue_of_a_subscription_that_ends_stops_nobody() {
         drop(unsubscribe);
         assert!(link.reading && client.is_connected());
 
-        let (client, mut subscription, mut link) = subscribed(pausing());
-        for number in 0..2 {
-            link.send(publish("a", QoS::AtMostOnce, 0, &[number]));
-        }
-        if fetched {
-            drop(take(&mut subscription));
-        }
-        assert!(!link.reading);
+        let (client, mut subscription, mut link) = full(fetched);
         let mut unsubscribe = Task::new(client.unsubscribe("#"));
         assert!(unsubscribe.is_pending());
         assert_eq!(link.sent_types(), ["UNSUBSCRIBE"]);
@@ -210,10 +193,7 @@ fn a_full_queue_of_a_subscription_that_ends_stops_nobody() {
 
 #[test]
 fn a_paused_subscription_that_is_dropped_lets_the_others_go_on() {
-    let bound = Bound {
-        messages: 1,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(1);
     let (client, subscription, mut link) = subscribed(
         options()
             .subscription_queue(bound)
@@ -230,10 +210,7 @@ fn a_paused_subscription_that_is_dropped_lets_the_others_go_on() {
 
 #[test]
 fn both_sides_of_the_driver_are_told_when_reading_goes_on() {
-    let bound = Bound {
-        messages: 1,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(1);
     let (_client, mut subscription, mut link) = subscribed(
         options()
             .subscription_queue(bound)
@@ -261,10 +238,7 @@ fn both_sides_of_the_driver_are_told_when_reading_goes_on() {
 /// What was taken has room for as much again, whether or not the application has asked for more.
 #[test]
 fn taken_messages_cease_to_count() {
-    let bound = Bound {
-        messages: 3,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(3);
     let (client, mut subscription, mut link) = subscribed(options().subscription_queue(bound));
     for _ in 0..4 {
         for _ in 0..3 {
@@ -366,10 +340,7 @@ fn half_of_the_window_held_names_the_slow_subscription() {
 
 #[test]
 fn a_queue_that_pins_more_than_it_holds_copies_its_small_messages() {
-    let bound = Bound {
-        messages: 100_000,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(100_000);
     let (client, mut subscription, mut link) = subscribed(options().subscription_queue(bound));
     // Each small message arrives with a chunk of others that nobody wants.
     for number in 0..64_u8 {

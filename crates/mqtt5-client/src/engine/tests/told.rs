@@ -3,8 +3,8 @@
 use super::executor::{Task, now};
 use super::subscribe::suback;
 use super::waking::without_deadlock;
-use super::{Link, Peer, connack, options, scripted};
-use crate::{Async, Bound, Client, QoS, ReasonCode, Will};
+use super::{Link, Peer, connack, options, room_for, scripted};
+use crate::{Async, Client, QoS, ReasonCode, Will};
 use core::fmt;
 use mqtt5_proto::packet::Disconnect;
 use mqtt5_proto::{Packet, Properties, Property};
@@ -83,10 +83,7 @@ fn hear_what_happens() {
     let collector = Collector::default();
     let heard = collector.clone();
     tracing::subscriber::with_default(collector, || {
-        let bound = Bound {
-            messages: 1,
-            bytes: 1 << 20,
-        };
+        let bound = room_for(1);
         let options = options().subscription_queue(bound);
         let (client, mut link) = Link::new::<Async>(options, Peer::Script(Vec::new()));
         *heard.client.lock().expect("fine") = Some(client.clone());

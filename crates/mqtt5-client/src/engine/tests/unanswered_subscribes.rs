@@ -1,11 +1,13 @@
 //! What arrives for subscriptions that the application does not have yet, since their SUBACK was not read.
 
 use super::consumers::{answers, take};
+use super::dropped::payloads;
 use super::executor::Task;
 use super::session_loss::subscribed;
+use super::stalls::stall;
 use super::subscribe::suback;
-use super::{Link, accepted, publish, reconnecting, scripted};
-use crate::{Bound, Options, Overflow, QoS, ReasonCode};
+use super::{Link, publish, reconnecting, room_for, scripted};
+use crate::{Event, Options, Overflow, QoS, ReasonCode};
 use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
 use mqtt5_proto::packet::{Delivery, Publish};
@@ -34,6 +36,16 @@ fn send_again(link: &mut Link, topic: &str, packet_id: u16) {
     }));
 }
 
+/// The connection ends before SUBACK, by a stall or otherwise, and the next one asks again.
+fn lose_suback(link: &mut Link, stalls: bool, session_present: bool) {
+    assert_eq!(link.reading, !stalls);
+    match stalls {
+        true => stall(link, session_present),
+        false => link.resume(session_present),
+    }
+    assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+}
+
 /// SUBACK was behind more than may be held: the next connection brings it, whatever a second subscription has taken meanwhile, and whether
 /// or not the server has kept the session.
 #[test]
@@ -48,10 +60,7 @@ fn what_nobody_can_take_does_not_keep_suback_from_being_read() {
             drop(take(&mut first));
         }
         assert!(!link.reading);
-        link.pass(Duration::from_secs(4));
-        link.reconnect();
-        assert_eq!(link.sent_types(), ["DISCONNECT", "CONNECT"]);
-        link.send(accepted(session_present));
+        stall(&mut link, session_present);
         let asked = if session_present { 1 } else { 2 };
         assert_eq!(link.sent_types().len(), asked);
         assert!(link.reading, "{session_present}");
@@ -68,7 +77,13 @@ fn what_nobody_can_take_does_not_keep_suback_from_being_read() {
         }
         assert!(matches!(first.try_recv(), Ok(None)), "it had them");
         let mut second = second.woken().expect("granted");
-        assert!(matches!(second.try_recv(), Ok(None)));
+        let kept = core::iter::from_fn(|| second.try_recv().ok().flatten()).count();
+        assert_eq!(
+            kept,
+            usize::from(!session_present),
+            "what does not come again"
+        );
+        assert_eq!(second.dropped(), 3 - kept as u64);
         assert_eq!(client.statistics().held_messages, 0);
     }
 }
@@ -84,16 +99,7 @@ fn what_nobody_else_has_comes_again() {
         for packet_id in 1..=count {
             link.send(publish("a", QoS::AtLeastOnce, packet_id, &[b'x'; 60]));
         }
-        assert_eq!(link.reading, !stalls);
-        if stalls {
-            link.pass(Duration::from_secs(4));
-            link.reconnect();
-            link.sent_types();
-            link.send(accepted(true));
-        } else {
-            link.resume(true);
-        }
-        assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+        lose_suback(&mut link, stalls, true);
         send_again(&mut link, "a", 1);
         suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_1]);
         let mut subscription = task.woken().expect("granted");
@@ -129,10 +135,12 @@ fn what_only_new_subscriptions_have_comes_again_to_each() {
     assert_eq!(link.sent_types(), ["PUBACK"]);
 }
 
-/// What does not come again stays for the subscription, as far as it leaves room for what may be before SUBACK.
+/// What does not come again stays for the subscription, as far as it leaves room for what may be before SUBACK; the rest is counted, told and
+/// shown.
 #[test]
 fn what_does_not_come_again_waits_for_suback() {
-    let ways: [fn(Options) -> Options; 2] = [
+    let ways: [fn(Options) -> Options; 3] = [
+        |options| options,
         |options| options.clean_start(true),
         |options| options.session_expiry_interval(0),
     ];
@@ -141,22 +149,15 @@ fn what_does_not_come_again_waits_for_suback() {
             [(40, 2, false, 2), (40, 4, false, 2), (60, 3, true, 1)]
         {
             let (client, mut link) = scripted(way(small()), Properties::EMPTY);
-            let mut task = Task::new(client.subscribe("a").qos(QoS::AtLeastOnce));
+            let mut events = client.events();
+            let builder = client.subscribe("a").qos(QoS::AtLeastOnce);
+            let mut task = Task::new(builder.observe_drops(9));
             assert!(task.is_pending());
             for packet_id in 1..=count {
                 let payload = vec![packet_id as u8; bytes];
                 link.send(publish("a", QoS::AtLeastOnce, packet_id, &payload));
             }
-            assert_eq!(link.reading, !stalls);
-            if stalls {
-                link.pass(Duration::from_secs(4));
-                link.reconnect();
-                link.sent_types();
-                link.send(accepted(false));
-            } else {
-                link.resume(false);
-            }
-            assert_eq!(link.sent_types(), ["SUBSCRIBE"]);
+            lose_suback(&mut link, stalls, false);
             link.send(publish("a", QoS::AtLeastOnce, 9, &[9; 60]));
             assert!(link.reading);
             suback(&mut link, 2, &[ReasonCode::GRANTED_QOS_1]);
@@ -168,6 +169,12 @@ fn what_does_not_come_again_waits_for_suback() {
             assert_eq!(taken, expected, "{bytes} {count}");
             assert!(matches!(subscription.try_recv(), Ok(None)));
             assert_eq!(client.statistics().held_messages, 0);
+            let lost: Vec<_> = (stays + 1..=count as u8).collect();
+            assert_eq!(payloads(&subscription.take_dropped()), lost);
+            assert_eq!(client.statistics().messages_dropped, lost.len() as u64);
+            let is_told = core::iter::from_fn(|| events.try_recv())
+                .any(|event| matches!(event, Event::SlowConsumer { dropped, .. } if dropped > 0));
+            assert_eq!(is_told, !lost.is_empty());
         }
     }
 }
@@ -175,10 +182,7 @@ fn what_does_not_come_again_waits_for_suback() {
 /// A queue that nobody can empty before SUBACK does not stop the reading.
 #[test]
 fn a_full_queue_does_not_pause_before_suback() {
-    let bound = Bound {
-        messages: 1,
-        bytes: 1 << 20,
-    };
+    let bound = room_for(1);
     let options = small().subscription_queue(bound).overflow(Overflow::Pause);
     let (client, mut link) = scripted(options, Properties::EMPTY);
     let mut task = Task::new(client.subscribe("a"));

@@ -2,7 +2,7 @@
 
 use super::executor::{Inline, Task, now};
 use super::subscribe::subscribe;
-use super::{Link, Peer, acknowledgement, online, options, scripted};
+use super::{Link, Peer, acknowledgement, online, options, room_for, scripted};
 use crate::driver::Action;
 use crate::{Async, Bytes, Client, KeepAlive, PublishErrorKind, QoS, ReasonCode, Subscription};
 use core::future::IntoFuture;
@@ -403,10 +403,7 @@ fn a_payload_that_was_not_accepted_goes_away_with_its_publish() {
     assert!(client.publish("t", payload()).try_publish().is_err());
     assert_eq!(dropped.load(Ordering::Relaxed), 2, "refused at once");
     drop((client, link));
-    let full = crate::Bound {
-        messages: 1,
-        bytes: 1 << 20,
-    };
+    let full = room_for(1);
     let (client, _link) = Link::new::<Async>(options().offline_queue(full), Peer::Unreachable);
     let publish = || client.publish("t", payload()).qos(QoS::AtLeastOnce);
     let _kept = publish().try_publish().expect("room");

@@ -2,7 +2,7 @@
 
 use super::super::executor::{Inline, Task, now};
 use super::super::subscribe::{subscribe, topics};
-use super::super::{Link, Peer, online, options, reconnecting, scripted};
+use super::super::{Link, Peer, online, options, reconnecting, room_for, scripted};
 use super::start;
 use crate::{Async, Bound, Client, Event, Overflow, PublishErrorKind as Kind, QoS, Subscription};
 use core::time::Duration;
@@ -13,10 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Every call is accepted or refused at once, whether or not anything drives the connection. T83, T132, S25.
 #[test]
 fn pitfall_19_no_call_needs_the_connection_to_be_driven() {
-    let room = Bound {
-        messages: 100,
-        bytes: 1 << 20,
-    };
+    let room = room_for(100);
     for connected in [true, false] {
         let options = options().offline_queue(room);
         let (client, link) = match connected {
