@@ -66,6 +66,12 @@ mqtt5_proto::faults! {
     ResubscribeLeft,
     /// A SUBSCRIBE that was lost with its connection is not sent again.
     LoseSubscribe,
+    /// What waits for a connection ends as not sent when one is lost.
+    FailWaiting,
+    /// A SUBSCRIBE that was lost with its connection fails.
+    FailSubscribe,
+    /// A publish does not end when its timeout has passed.
+    ForgetTimeout,
     /// CONNECT carries no will (3.1.2.5).
     OmitWill,
     /// DISCONNECT discards the will, though it is to be published (3.14.4).

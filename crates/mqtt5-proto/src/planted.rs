@@ -98,6 +98,18 @@ faults! {
     LatePingresp,
     /// A refusal in PUBREC gives the quota of its PUBLISH not back (4.9).
     QuotaLeak,
+    /// A QoS 2 publish is told as delivered at PUBREC, not at PUBCOMP (4.3.3).
+    CompleteAtPubrec,
+    /// PUBACK ends the oldest exchange, whatever its identifier.
+    AnswerOldest,
+    /// QoS 2 messages are published again when the session is lost, though that is not wanted.
+    RepublishUnasked,
+    /// A QoS 0 message leaves before those that wait.
+    OvertakeWithQos0,
+    /// DISCONNECT is answered with DISCONNECT (3.14.4).
+    AnswerDisconnect,
+    /// PUBREL says that it does not know the identifier, though it does (3.6.2.1).
+    DenyPubrec,
     /// PUBRELs are sent again in the order of the PUBLISHes, not in that of the PUBRECs [MQTT-4.6.0-4].
     PubrecOrder,
 }

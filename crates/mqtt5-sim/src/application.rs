@@ -4,15 +4,16 @@ use std::rc::Rc;
 
 use mqtt5_client::{Client, Delivered, DisconnectReason, Filter, Message, PublishError};
 use mqtt5_client::{PublishErrorKind, QoS};
-use mqtt5_client::{ReasonCode, RejectReason, State, SubscribeErrorKind, Subscription};
+use mqtt5_client::{ReasonCode, RejectReason, SubscribeError, Subscription, UnsubscribeError};
 
 use crate::executor::{Either, Letter, either};
 use crate::hub::{Hub, ProcessId};
 use crate::intercepting::publishes;
 use crate::ledger::{Ending, FilterNote};
-use crate::options::{Acknowledging, Dropping, Testament};
+use crate::options::{Acknowledging, ClientOptions, Dropping, FORBIDDEN, Testament};
 use crate::plan::{Draft, How, Leaving, Wish};
 use crate::process::Handles;
+use crate::reasons::Begun;
 use crate::transcript::Invariant;
 
 type PublishResult = Result<Delivered, PublishError>;
@@ -23,25 +24,21 @@ pub(crate) struct Place {
     pub(crate) hub: Rc<Hub>,
     pub(crate) process: ProcessId,
     pub(crate) client: Client,
-    /// The bound of the queue of a subscription.
-    pub(crate) queued_messages: usize,
-    /// Whether its filters have Retain As Published.
-    pub(crate) retains_as_published: bool,
-    /// Of two retained messages that wait for a connection the newer may take the place of the older.
-    pub(crate) compacts: bool,
-    /// Interceptors are asked.
-    pub(crate) intercepts: bool,
+    pub(crate) options: Rc<ClientOptions>,
 }
 
 impl Place {
-    pub(crate) fn has_stopped(&self) -> bool {
-        matches!(self.client.state(), State::Stopped | State::Closing)
-    }
-
     /// Looks for an end of a publish that has no reason.
-    fn judge(&self, number: usize, draft: &Draft, payload: &[u8], result: &PublishResult) {
+    fn judge(
+        &self,
+        begun: &Begun,
+        number: usize,
+        draft: &Draft,
+        payload: &[u8],
+        result: &PublishResult,
+    ) {
         let kind = result.as_ref().err().map(PublishError::kind);
-        let is_kept_back = self.intercepts && publishes(payload).is_none();
+        let is_kept_back = self.options.intercepts && publishes(payload).is_none();
         let was_kept_back = kind == Some(PublishErrorKind::Intercepted);
         let transcript = &self.hub.transcript;
         transcript.check(
@@ -49,11 +46,43 @@ impl Place {
             is_kept_back == was_kept_back,
             || format!("m{number} ended as {kind:?}, to be kept back: {is_kept_back}"),
         );
-        let superseded = kind == Some(PublishErrorKind::Superseded);
-        let may_be = draft.retain && self.compacts;
-        transcript.check(Invariant::Outcome, may_be || !superseded, || {
-            format!("m{number} was superseded for no reason")
+        let may_be = kind.is_none_or(|kind| self.may_fail_to_publish(begun, draft, payload, kind));
+        // Who may take it back looks at it late.
+        let in_time = matches!(draft.how, How::Withdraw(_)) || self.is_in_time(begun);
+        transcript.check(Invariant::Outcome, may_be && in_time, || {
+            format!("m{number} ended as {kind:?} for no reason, in time: {in_time}")
         });
+    }
+
+    /// The same for a subscribe or an unsubscribe.
+    fn judge_request(&self, begun: &Begun, what: &str, may_be: bool) {
+        let in_time = self.is_in_time(begun);
+        let transcript = &self.hub.transcript;
+        transcript.check(Invariant::Outcome, may_be && in_time, || {
+            format!(
+                "{} {what} failed for no reason, in time: {in_time}",
+                self.process
+            )
+        });
+    }
+
+    /// Looks at the end of a subscribe.
+    pub(crate) fn judge_subscribe<T>(
+        &self,
+        begun: &Begun,
+        is_refused: bool,
+        result: &Result<T, SubscribeError>,
+    ) {
+        let kind = result.as_ref().err().map(SubscribeError::kind);
+        let may_be = kind.is_none_or(|kind| self.may_fail_to_subscribe(begun, is_refused, kind));
+        self.judge_request(begun, &format!("subscribe: {kind:?}"), may_be);
+    }
+
+    /// Looks at the end of an unsubscribe.
+    fn judge_unsubscribe<T>(&self, begun: &Begun, result: &Result<T, UnsubscribeError>) {
+        let kind = result.as_ref().err().map(UnsubscribeError::kind);
+        let may_be = kind.is_none_or(|kind| self.may_fail_to_unsubscribe(begun, kind));
+        self.judge_request(begun, &format!("unsubscribe: {kind:?}"), may_be);
     }
 
     /// Runs an operation that must end.
@@ -79,8 +108,9 @@ pub(crate) async fn publish(place: Place, draft: Draft) {
             draft.expiry.is_some() || draft.timeout.is_some() || draft.retain;
         number
     };
+    let begun = place.begin(draft.timeout);
     let original = place.hub.ledger.borrow().messages[number].payload.clone();
-    if let Some(payload) = publishes(&original).filter(|_| place.intercepts) {
+    if let Some(payload) = publishes(&original).filter(|_| place.options.intercepts) {
         place.hub.ledger.borrow_mut().messages[number].payload = payload.into_owned();
     }
     let what = format!(
@@ -91,13 +121,13 @@ pub(crate) async fn publish(place: Place, draft: Draft) {
         .operation(what, carry_out(&place, &draft, number, &original))
         .await;
     if let Some(result) = ended {
-        place.judge(number, &draft, &original, &result);
+        place.judge(&begun, number, &draft, &original, &result);
         let ending = match result {
             Ok(delivered) if delivered.is_acknowledged() => Ending::Acknowledged,
             Ok(_) => Ending::Accepted,
             Err(error) => Ending::Failed(error.kind()),
         };
-        let stopped = place.has_stopped();
+        let stopped = place.is_over();
         place
             .hub
             .ledger
@@ -186,7 +216,7 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
     let filters = wish.filters.iter().map(|(name, qos)| {
         Filter::new(*name)
             .qos(*qos)
-            .retain_as_published(place.retains_as_published)
+            .retain_as_published(place.options.retains_as_published)
     });
     let mut builder = place
         .client
@@ -200,6 +230,7 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
         builder = builder.timeout(timeout);
     }
     let what = format!("subscribe {:?}, {:?}", wish.filters, wish.acknowledging);
+    let begun = place.begin(wish.timeout);
     let result = place.operation(what, builder.into_future()).await;
     let names = wish.filters.iter().map(|(filter, _)| *filter);
     place
@@ -207,13 +238,14 @@ pub(crate) async fn subscribe(place: Place, wish: Wish, handles: Handles) {
         .ledger
         .borrow_mut()
         .subscribe_over(place.process, names);
+    let is_forbidden = wish.filters.iter().any(|(name, _)| *name == FORBIDDEN);
+    place.judge_subscribe(&begun, is_forbidden && !wish.allow_partial, &result);
     let subscription = match result {
         Ok(subscription) => subscription,
         Err(error) => {
             place.hub.transcript.say(place.process, || {
                 format!("subscribe failed: {:?}", error.kind())
             });
-            debug_assert_ne!(error.kind(), SubscribeErrorKind::InvalidFilter);
             return;
         }
     };
@@ -279,7 +311,7 @@ impl Consumer {
                 // Only who keeps messages back looks after them from time to time, and who hears of no message that was lost, since an
                 // interceptor discards what comes after it. The others wait to be woken.
                 let is_manual = matches!(self.wish.acknowledging, Acknowledging::Manual { .. });
-                match is_manual || self.place.intercepts {
+                match is_manual || self.place.options.intercepts {
                     true => subscription.recv_timeout(PATIENCE).await.map_err(drop),
                     false => subscription.recv().await.map(Some).ok_or(()),
                 }
@@ -295,7 +327,9 @@ impl Consumer {
                         Leaving::Drop => drop(subscription),
                         Leaving::Unsubscribe => {
                             let what = format!("unsubscribe s{}", self.number);
-                            drop(self.place.operation(what, subscription.unsubscribe()).await);
+                            let begun = self.place.begin(None);
+                            let result = self.place.operation(what, subscription.unsubscribe());
+                            self.place.judge_unsubscribe(&begun, &result.await);
                         }
                     };
                 }
@@ -333,7 +367,7 @@ impl Consumer {
             let more = || subscription.try_recv().ok().flatten();
             next = hub.healing.get().then(more).flatten();
         }
-        let bound = self.place.queued_messages;
+        let bound = self.place.options.queued_messages;
         hub.transcript
             .check(Invariant::Memory, queued <= bound, || {
                 format!("s{} had {queued} messages queued", self.number)
@@ -421,12 +455,14 @@ impl Consumer {
 pub(crate) async fn unsubscribe(place: Place, filter: &'static str) {
     let ledger = &place.hub.ledger;
     let began = ledger.borrow_mut().unsubscribing(place.process, filter);
+    let begun = place.begin(None);
     let answered = place
         .operation(
             format!("unsubscribe {filter}"),
             place.client.unsubscribe(filter).into_future(),
         )
         .await;
+    place.judge_unsubscribe(&begun, &answered);
     ledger
         .borrow_mut()
         .unsubscribe_over(place.process, filter, began);
@@ -439,6 +475,7 @@ pub(crate) async fn unsubscribe(place: Place, filter: &'static str) {
 pub(crate) async fn disconnect(place: Place, with_will: bool) {
     let wills = &place.hub.watch.wills;
     wills.borrow_mut().ends(place.process, with_will);
+    let left = place.hub.ledger.borrow().is_busy(place.process);
     let reason = match with_will {
         true => DisconnectReason::WithWill,
         false => DisconnectReason::Normal,
@@ -449,10 +486,16 @@ pub(crate) async fn disconnect(place: Place, with_will: bool) {
             place.client.disconnect().reason(reason).into_future(),
         )
         .await;
-    place
-        .hub
-        .transcript
-        .say(place.process, || format!("disconnected: {ended:?}"));
+    let transcript = &place.hub.transcript;
+    transcript.say(place.process, || format!("disconnected: {ended:?}"));
+    let kind = ended.err().map(|error| error.kind());
+    let may_be = kind.is_none_or(|kind| Place::may_fail_to_disconnect(kind, left));
+    transcript.check(Invariant::Outcome, may_be, || {
+        format!(
+            "{} disconnect: {kind:?}, and nothing was open",
+            place.process
+        )
+    });
 }
 
 /// How long a consumer waits for its next message before it answers for what it has.

@@ -9,6 +9,7 @@ use mqtt5_client::{Filter, QoS, Requester};
 use crate::application::Place;
 use crate::options::Preparing;
 use crate::plan::Question;
+use crate::transcript::Invariant;
 use crate::watch::requests;
 
 /// The requesters of a process.
@@ -24,7 +25,9 @@ pub(crate) async fn open(place: Place, requesters: Requesters) {
         .calls_subscribe(place.process, &topic);
     let requester = place.client.requester().response_topic(topic);
     let what = "subscribe for a requester".to_owned();
+    let begun = place.begin(None);
     let opened = place.operation(what, requester.into_future()).await;
+    place.judge_subscribe(&begun, false, &opened);
     if let Ok(requester) = opened {
         requesters.borrow_mut().push(requester);
     }
@@ -32,7 +35,7 @@ pub(crate) async fn open(place: Place, requesters: Requesters) {
 
 /// Asks, and looks at the answer.
 pub(crate) async fn ask(place: Place, requester: Requester, question: Question, must: bool) {
-    let begun = place.hub.clock.now();
+    let begun = place.begin(Some(question.timeout));
     let number = place.hub.watch.requests.borrow_mut().begin(must);
     let request = requester
         .request(SERVICE, requests::request(number))
@@ -40,8 +43,10 @@ pub(crate) async fn ask(place: Place, requester: Requester, question: Question, 
         .timeout(question.timeout);
     let what = format!("request {number}");
     let result = place.operation(what, request.into_future()).await;
-    let in_time = place.hub.clock.now() <= begun + question.timeout;
+    let in_time = place.is_in_time(&begun);
     let transcript = &place.hub.transcript;
+    let error = result.as_ref().err();
+    let may_be = error.is_none_or(|error| place.may_fail_to_request(&begun, &question, error));
     transcript.say(place.process, || {
         let how = match &result {
             Ok(_) => "with its answer".to_owned(),
@@ -53,13 +58,14 @@ pub(crate) async fn ask(place: Place, requester: Requester, question: Question, 
         Ok(answer) => Ok(answer.payload()),
         Err(error) => Err(error.kind()),
     };
-    let is_ending = place.hub.watch.wills.borrow().is_ending(place.process);
-    let stopped = is_ending || place.has_stopped();
+    let stopped = place.is_over();
     let mut requests = place.hub.watch.requests.borrow_mut();
-    let wrong = requests.end(number, in_time, stopped, result);
-    if let Some(wrong) = wrong {
-        transcript.fail(crate::transcript::Invariant::Requests, wrong);
+    if let Some(wrong) = requests.end(number, in_time, stopped, result) {
+        transcript.fail(Invariant::Requests, wrong);
     }
+    transcript.check(Invariant::Requests, may_be, || {
+        format!("request {number} failed for no reason: {result:?}")
+    });
 }
 
 /// Answers requests, some at once and some together and backwards, until the subscription ends.
@@ -71,7 +77,10 @@ pub(crate) async fn serve(place: Place, together: usize) {
     let filter = Filter::new(SERVICE).qos(QoS::ExactlyOnce);
     let subscribing = place.client.subscribe(filter).into_future();
     let what = "subscribe to requests".to_owned();
-    let Ok(mut subscription) = place.operation(what, subscribing).await else {
+    let begun = place.begin(None);
+    let subscribed = place.operation(what, subscribing).await;
+    place.judge_subscribe(&begun, false, &subscribed);
+    let Ok(mut subscription) = subscribed else {
         return;
     };
     place.hub.watch.requests.borrow_mut().serves(place.process);
@@ -120,7 +129,7 @@ pub(crate) async fn prepare(place: Place, preparing: Preparing) {
 }
 
 /// Where requests go.
-const SERVICE: &str = "service";
+pub(crate) const SERVICE: &str = "service";
 /// How long a responder waits for more before it answers what it has.
 const PATIENCE: Duration = Duration::from_millis(700);
 /// How long preparations take when the faults are over.

@@ -30,6 +30,7 @@ mod plan;
 mod planting;
 mod process;
 mod random;
+mod reasons;
 mod referee;
 mod scenes;
 mod transcript;

@@ -96,6 +96,22 @@ pub(crate) struct Question {
     pub(crate) timeout: Duration,
 }
 
+impl Question {
+    /// How it is published.
+    pub(crate) const fn draft(&self, topic: &'static str) -> Draft {
+        Draft {
+            topic,
+            qos: self.qos,
+            retain: false,
+            size: 0,
+            expiry: None,
+            timeout: Some(self.timeout),
+            how: How::Await,
+            count: 1,
+        }
+    }
+}
+
 /// How the application treats the handle of a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum How {

@@ -102,10 +102,7 @@ impl Process {
             hub: hub.clone(),
             process: id,
             client: client.clone(),
-            queued_messages: options.queued_messages,
-            retains_as_published: options.retains_as_published,
-            compacts: options.compacts,
-            intercepts: options.intercepts,
+            options: Rc::new(options.clone()),
         };
         let mut process = Self {
             id,

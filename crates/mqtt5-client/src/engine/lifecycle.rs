@@ -89,6 +89,9 @@ impl Engine {
         // There will be no room on this connection, and perhaps a place in the queue.
         self.operations.wake(Watch::Room, &mut self.wakes);
         self.forget_stall();
+        if planted!(FailWaiting) {
+            self.fail_waiting();
+        }
         while planted!(LoseWaiting) && self.waiting.pop().is_some() {}
         self.attempt_ended(now);
     }
@@ -204,6 +207,11 @@ impl Engine {
     }
 
     fn expire(&mut self, slot: Key) {
+        if planted!(ForgetTimeout)
+            && matches!(self.operations.stage(slot), Some(Stage::InMachine(_)))
+        {
+            return;
+        }
         let outcome = match self.operations.stage(slot) {
             Some(Stage::Waiting(_) | Stage::InMachine(_) | Stage::Writing) => {
                 if self.withdraw(slot, PublishErrorKind::TimedOut) {

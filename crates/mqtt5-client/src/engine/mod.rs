@@ -190,11 +190,13 @@ impl Engine {
         self.supervisor.state()
     }
 
-    /// Whether new operations are refused because the end is near or was reached.
+    /// Whether new operations are refused because the end is near or was reached. Before the first connection there may be another server
+    /// to ask, whatever the policy.
     pub(crate) fn is_closed(&self) -> bool {
+        let is_last = self.connecting.has_succeeded && !self.config.reconnect.enabled;
         self.closing.is_some()
             || self.state() == State::Stopped
-            || (self.state() == State::Closing && !self.config.reconnect.enabled)
+            || (self.state() == State::Closing && is_last)
     }
 
     /// Whether the connection has failed and its end is not yet told.

@@ -7,6 +7,7 @@ use super::types::delivery;
 use super::{AckToken, DisconnectReason, Op, Outbound, Refused, RejectReason, Statistics};
 use crate::connection::{Announced, Authentication, Negotiated, Stage, State, Trigger};
 use crate::packet::{Connect, Disconnect, Subscribe, SubscribeFilter, Unsubscribe};
+use crate::planted::planted;
 use crate::session::{Kept, Pending, Request, RequestKind};
 use crate::storage::{Body, Receive, Storage, Table, Transmit};
 use crate::{
@@ -65,7 +66,8 @@ impl<S: Storage> Machine<S> {
         if self.session.recording && qos != QoS::AtMostOnce {
             return self.enqueue_recorded(now, message, length);
         }
-        if !self.session.has_pending() && self.may_encode(qos, length) {
+        let overtakes = planted!(OvertakeWithQos0) && qos == QoS::AtMostOnce;
+        if (!self.session.has_pending() || overtakes) && self.may_encode(qos, length) {
             if qos == QoS::AtMostOnce {
                 self.note_encoding(now);
                 let delivery = delivery(qos, PacketId::FIRST);

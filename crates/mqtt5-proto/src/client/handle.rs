@@ -113,6 +113,9 @@ impl<S: Storage> Machine<S> {
                 let negotiated = Negotiated::new(&connection.announced, &connack);
                 self.handle_connack(facts, negotiated)
             }
+            (State::Connected, Packet::Disconnect(_)) if planted!(AnswerDisconnect) => {
+                Err(Violation::UnexpectedPacket(PacketType::Disconnect))
+            }
             (state, Packet::Disconnect(disconnect)) => {
                 let cause = by_server(&disconnect, state, allowed);
                 self.connection.abort(cause);
@@ -326,6 +329,10 @@ impl<S: Storage> Machine<S> {
         if self.session.note_cleared(packet, id, reason.is_error()) {
             return Ok(None);
         }
+        let id = match self.session.sender.front() {
+            Some(oldest) if planted!(AnswerOldest) && packet == PacketType::Puback => oldest,
+            _ => id,
+        };
         let taken = self.connection.transmit.taken();
         let step = match self.session.sender.get(id) {
             // The server cannot know of it.
@@ -347,7 +354,16 @@ impl<S: Storage> Machine<S> {
             }
             SenderStep::SendPubrel(id, reason) => {
                 if reason.is_error() || self.session.record_release(id) {
+                    let reason = if planted!(DenyPubrec) {
+                        ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
+                    } else {
+                        reason
+                    };
                     self.answer(now, &Packet::Pubrel(Acknowledgement::new(id, reason)));
+                }
+                if planted!(CompleteAtPubrec) {
+                    let exchange = self.session.sender.get(id);
+                    return Ok(exchange.map(|exchange| Step::Answered(Op(exchange.tag), reason)));
                 }
                 Ok(None)
             }

@@ -3,6 +3,7 @@
 use super::handle::Step;
 use super::machine::Machine;
 use super::{Event, Outcome};
+use crate::planted::planted;
 use crate::session::Loss;
 use crate::storage::{Receive, Storage};
 use crate::{DisconnectCause, Packet, Properties, ReasonCode, Violation};
@@ -82,6 +83,10 @@ fn answered<'a>(packet: &Packet<'a>, received: ReasonCode) -> Outcome<'a> {
             Outcome::Rejected(acknowledgement)
         }
         Packet::Puback(acknowledgement) => Outcome::Delivered {
+            reason: acknowledgement.reason,
+            acknowledgement,
+        },
+        Packet::Pubrec(acknowledgement) if planted!(CompleteAtPubrec) => Outcome::Delivered {
             reason: acknowledgement.reason,
             acknowledgement,
         },

@@ -101,7 +101,7 @@ impl<S: Storage> Session<S> {
             let again = exchange.is_queued()
                 || match exchange.phase {
                     Phase::AwaitPuback => policy.republish_qos1,
-                    Phase::AwaitPubrec => policy.republish_qos2,
+                    Phase::AwaitPubrec => policy.republish_qos2 || planted!(RepublishUnasked),
                     Phase::AwaitPubcomp => false,
                 };
             let Some(mut exchange) = again.then(|| self.sender.remove(id)).flatten() else {

@@ -4,7 +4,7 @@ use mqtt5_client::{PublishErrorKind, QoS};
 
 use super::Ledger;
 use crate::hub::ProcessId;
-use crate::options::FORBIDDEN;
+use crate::options::{FORBIDDEN, WILL_TOPICS};
 use crate::transcript::Invariant;
 
 /// What is known of a message.
@@ -21,16 +21,33 @@ pub(crate) struct Note {
     /// When it was accepted, if that could be seen.
     pub(crate) accepted: Option<u64>,
     pub(crate) ending: Option<Ending>,
+    /// It was given to the transport.
+    sent: bool,
     /// When the broker took it, each time as a new message.
     pub(crate) taken: Vec<u64>,
-    /// In which session of the publisher the broker took it last.
-    session: Option<u64>,
+    /// In which session of the publisher the broker took it last, and how often the publisher had lost its session then.
+    last_taken: Option<(u64, usize)>,
     /// The broker refused it.
     pub(crate) refused: bool,
+    /// The publisher read the PUBACK or PUBCOMP that ends it, or else its refusal.
+    acknowledged: bool,
+    rejected: bool,
+    /// It read the PUBREC that does not end it.
+    received: bool,
     /// Processes that dropped it unanswered, each time that they did: it comes again.
     pub(crate) held_back: Vec<ProcessId>,
     /// How often the publisher had lost its session when it was begun.
     losses: usize,
+}
+
+impl Note {
+    /// It may be under way: with its timeout only the wait for it ends.
+    pub(crate) fn is_open(&self) -> bool {
+        let timed_out = Ending::Failed(PublishErrorKind::TimedOut);
+        let is_watched = self.ending.is_none_or(|ending| ending == timed_out);
+        let is_answered = self.acknowledged || self.rejected;
+        is_watched && !is_answered && !WILL_TOPICS.contains(&self.topic)
+    }
 }
 
 /// How a publish ended.
@@ -86,9 +103,13 @@ impl Ledger {
             payload,
             accepted: None,
             ending: None,
+            sent: false,
             taken: Vec::new(),
-            session: None,
+            last_taken: None,
             refused: false,
+            acknowledged: false,
+            rejected: false,
+            received: false,
             held_back: Vec::new(),
             losses,
         });
@@ -120,20 +141,49 @@ impl Ledger {
         });
         note.ending = Some(ending);
         let taken = !note.taken.is_empty();
+        let answered = match ending {
+            Ending::Acknowledged => note.acknowledged,
+            Ending::Failed(PublishErrorKind::Rejected) => note.rejected,
+            _ => true,
+        };
         let wrong = match ending {
             Ending::Accepted => note.qos != QoS::AtMostOnce,
-            Ending::Acknowledged => !taken || note.refused || note.qos == QoS::AtMostOnce,
-            Ending::Failed(PublishErrorKind::Rejected) => !note.refused,
-            Ending::Failed(PublishErrorKind::Unknown) => losses == note.losses && !stopped,
+            Ending::Acknowledged => !answered || !taken || note.refused,
+            Ending::Failed(PublishErrorKind::Rejected) => !answered || !note.refused,
+            Ending::Failed(PublishErrorKind::Unknown) => {
+                let republishes = self.republishers.contains(&note.publisher);
+                let comes_again = republishes && !note.received && !note.expires;
+                (losses == note.losses || comes_again) && !stopped
+            }
             Ending::Failed(PublishErrorKind::SessionLost) => losses == note.losses,
-            Ending::Failed(_) => ending.is_unsent() && taken,
+            Ending::Failed(_) => ending.is_unsent() && (taken || note.sent),
         };
         transcript.check(Invariant::Outcome, !wrong, || {
             format!(
-                "m{number} ended as {ending:?}, but the broker took it {} times, refused: {}",
+                "m{number} ended as {ending:?}, but the broker took it {} times, refused: {}, and its answer was read: {answered}",
                 note.taken.len(),
                 note.refused
             )
+        });
+    }
+
+    /// Its publisher hands a message to the transport, for the first time or again.
+    pub(crate) fn leaves(&mut self, number: usize) {
+        let Some(note) = self.messages.get_mut(number) else {
+            return;
+        };
+        let is_over = note.acknowledged && note.ending == Some(Ending::Acknowledged);
+        self.transcript.check(Invariant::AtMostOnce, !is_over, || {
+            format!("m{number} leaves once more, and was acknowledged")
+        });
+        let is_first = !core::mem::replace(&mut note.sent, true);
+        let Some(accepted) = note.accepted.filter(|_| is_first) else {
+            return;
+        };
+        let before = self.last_sent.insert(note.publisher, (accepted, number));
+        let in_order = before.is_none_or(|(before, _)| before < accepted);
+        self.transcript.check(Invariant::Order, in_order, || {
+            format!("m{number} leaves after {before:?}, and was accepted before it")
         });
     }
 
@@ -146,16 +196,11 @@ impl Ledger {
                 format!("the broker received m{number}, which nobody published"),
             );
         };
-        let session = self.session(publisher.client);
-        let lost = self.losses(publisher);
+        let now = (self.session(publisher.client), self.losses(publisher));
         let note = &mut self.messages[number];
         note.taken.push(moment);
-        let anew = note
-            .session
-            .replace(session)
-            .is_some_and(|before| before != session);
+        let before = note.last_taken.replace(now).unwrap_or(now);
         let times = note.taken.len();
-        let lost = lost > note.losses;
         let unsent = note.ending.is_some_and(Ending::is_unsent);
         self.transcript.check(Invariant::Outcome, !unsent, || {
             format!(
@@ -168,8 +213,9 @@ impl Ledger {
             _ if note.topic == FORBIDDEN => true,
             QoS::AtMostOnce => false,
             QoS::AtLeastOnce => true,
-            // The client may not have heard that the session was lost.
-            QoS::ExactlyOnce => anew || lost && self.republishers.contains(&note.publisher),
+            QoS::ExactlyOnce if before.1 < now.1 => self.republishers.contains(&note.publisher),
+            // The client has not heard that the session was lost.
+            QoS::ExactlyOnce => before.0 != now.0,
         };
         self.transcript
             .check(Invariant::AtMostOnce, repeatable || times == 1, || {
@@ -195,6 +241,23 @@ impl Ledger {
     pub(crate) fn broker_answered(&mut self, number: usize, is_error: bool) {
         if let Some(note) = self.messages.get_mut(number) {
             note.refused |= is_error;
+        }
+    }
+
+    /// Its publisher read the PUBREC that makes a message the broker's.
+    pub(crate) fn publisher_released(&mut self, number: Option<usize>) {
+        let note = number.and_then(|number| self.messages.get_mut(number));
+        if let Some(note) = note {
+            note.received = true;
+        }
+    }
+
+    /// Its publisher read the answer that ends a message.
+    pub(crate) fn publisher_read(&mut self, number: Option<usize>, is_error: bool) {
+        let note = number.and_then(|number| self.messages.get_mut(number));
+        if let Some(note) = note {
+            note.acknowledged |= !is_error;
+            note.rejected |= is_error;
         }
     }
 }

@@ -11,6 +11,7 @@ use mqtt5_client::QoS;
 
 use crate::hub::ProcessId;
 use crate::intercepting::{Changed, sees};
+use crate::referee::Limits;
 use crate::transcript::Transcript;
 
 pub(crate) use message::{Ending, Note, number_of};
@@ -26,6 +27,8 @@ pub(crate) struct Ledger {
     pub(crate) subscriptions: Vec<SubscriptionNote>,
     /// Operations that were begun and have not ended, in words.
     operations: BTreeMap<u64, (ProcessId, String)>,
+    /// Of the messages of a process that have left the one that did so last for the first time: when it was accepted, and its number.
+    last_sent: BTreeMap<ProcessId, (u64, usize)>,
     /// How often a process has lost its session.
     losses: BTreeMap<ProcessId, usize>,
     /// What the broker holds for each client: filters, each with when it was subscribed in this session.
@@ -42,6 +45,10 @@ pub(crate) struct Ledger {
     sessions: BTreeMap<usize, u64>,
     /// What arrived at a process and had to be taken for another message, of a session that was lost unseen.
     mistaken: BTreeSet<(ProcessId, usize)>,
+    /// How many DISCONNECTs a process has read.
+    dismissals: BTreeMap<ProcessId, usize>,
+    /// What the broker has announced to a process.
+    announced: BTreeMap<ProcessId, Limits>,
     /// Processes that were told to subscribe again at every connection.
     pub(crate) eager: BTreeSet<ProcessId>,
     /// Processes with interceptors.
@@ -60,6 +67,7 @@ impl Ledger {
             messages: Vec::new(),
             subscriptions: Vec::new(),
             operations: BTreeMap::new(),
+            last_sent: BTreeMap::new(),
             losses: BTreeMap::new(),
             at_broker: BTreeMap::new(),
             kept_by_broker: BTreeMap::new(),
@@ -68,6 +76,8 @@ impl Ledger {
             reasons: BTreeMap::new(),
             sessions: BTreeMap::new(),
             mistaken: BTreeSet::new(),
+            dismissals: BTreeMap::new(),
+            announced: BTreeMap::new(),
             eager: BTreeSet::new(),
             intercepting: BTreeSet::new(),
             as_published: BTreeSet::new(),
@@ -96,6 +106,15 @@ impl Ledger {
         self.operations
             .values()
             .map(|(process, what)| format!("{process} {what}"))
+    }
+
+    /// Whether something of this process may not have ended, whoever waits for it: for who has subscribed, the client itself may ask the broker.
+    pub(crate) fn is_busy(&self, process: ProcessId) -> bool {
+        let has_begun = |note: &Note| note.publisher == process && note.is_open();
+        let has_subscribed = self.reasons.keys().any(|(of, _)| *of == process);
+        has_subscribed
+            || self.operations.values().any(|(of, _)| *of == process)
+            || self.messages.iter().any(has_begun)
     }
 
     /// Whether a subscribe of this process has not ended.
@@ -141,6 +160,24 @@ impl Ledger {
 
     pub(crate) fn losses(&self, process: ProcessId) -> usize {
         self.losses.get(&process).copied().unwrap_or_default()
+    }
+
+    /// The process has read a DISCONNECT.
+    pub(crate) fn dismissed(&mut self, process: ProcessId) {
+        *self.dismissals.entry(process).or_default() += 1;
+    }
+
+    pub(crate) fn dismissals(&self, process: ProcessId) -> usize {
+        self.dismissals.get(&process).copied().unwrap_or_default()
+    }
+
+    /// The process was told what the broker accepts, which is the same at every connection.
+    pub(crate) fn announces(&mut self, process: ProcessId, limits: Limits) {
+        self.announced.insert(process, limits);
+    }
+
+    pub(crate) fn announced(&self, process: ProcessId) -> Option<Limits> {
+        self.announced.get(&process).copied()
     }
 
     /// The broker has begun a session, or ended one.

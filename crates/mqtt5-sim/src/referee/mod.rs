@@ -21,6 +21,7 @@ use mqtt5_proto::{Packet, Role};
 
 use crate::hub::{Hub, ProcessId};
 use crate::transcript::Invariant;
+pub(crate) use limits::Limits;
 use memory::Memory;
 use seat::{Broken, Scene, Seat};
 
@@ -108,7 +109,7 @@ impl Referees {
         let before = self.is_accepted(number);
         self.observe(number, Role::Client, false, bytes);
         if let Some(connection) = self.connections.get_mut(&number).filter(|_| looked) {
-            connection.client.unseen.clear();
+            connection.client.catches_up();
         }
         if !before && self.is_accepted(number) {
             self.client_wrote(number);

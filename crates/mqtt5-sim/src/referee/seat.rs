@@ -53,6 +53,10 @@ pub(crate) struct Seat {
     /// And that because nobody has taken what it holds.
     pub(crate) stalled: bool,
     accepted: bool,
+    /// It has looked at a DISCONNECT or a refusing CONNACK.
+    dismissed: bool,
+    /// It has read a PUBLISH: what came behind that it may have to look at later.
+    is_behind: bool,
     /// In seconds, as asked for and then as granted.
     keep_alive: u16,
     session_expiry: u32,
@@ -108,6 +112,8 @@ impl Seat {
             ended: false,
             stalled: false,
             accepted: false,
+            dismissed: false,
+            is_behind: false,
             keep_alive: 0,
             session_expiry: 0,
             peer: None,
@@ -134,6 +140,12 @@ impl Seat {
     /// Whether the other side has said who it is.
     pub(crate) const fn has_begun(&self) -> bool {
         self.peer.is_some()
+    }
+
+    /// It has looked at all that it has read.
+    pub(crate) fn catches_up(&mut self) {
+        self.is_behind = false;
+        self.unseen.clear();
     }
 
     pub(crate) fn is_accepted(&self) -> bool {
@@ -178,7 +190,10 @@ impl Seat {
         match packet {
             Packet::Connect(connect) => self.peer = Some(Limits::of(connect.properties)),
             Packet::Connack(connack) => self.told(scene, connack),
-            Packet::Publish(publish) => self.reads_publish(scene, publish),
+            Packet::Publish(publish) => {
+                self.is_behind = true;
+                self.reads_publish(scene, publish);
+            }
             Packet::Puback(answer) => self.reads_final(scene, answer, 1),
             Packet::Pubcomp(answer) => self.reads_final(scene, answer, 2),
             Packet::Pubrec(answer) => self.reads_pubrec(scene, answer),
@@ -188,6 +203,10 @@ impl Seat {
             Packet::Suback(answer) | Packet::Unsuback(answer) => {
                 let names = self.requests.remove(&answer.packet_id.value());
                 self.unseen.extend(names.unwrap_or_default());
+            }
+            Packet::Disconnect(_) if self.role == Role::Client => {
+                scene.ledger.dismissed(scene.process);
+                self.dismissed = !self.is_behind;
             }
             _ => {}
         }
@@ -209,6 +228,9 @@ impl Seat {
         rule(Invariant::Wire, !self.ended, || {
             format!("{name} after DISCONNECT")
         })?;
+        rule(Invariant::Wire, !self.dismissed, || {
+            format!("{name} after a DISCONNECT or a refusal that was read")
+        })?;
         self.begun = true;
         let allowed = self
             .peer
@@ -227,10 +249,13 @@ impl Seat {
     /// The client at this seat is accepted or refused.
     fn told(&mut self, scene: &mut Scene<'_>, connack: &Connack<'_>) {
         if connack.reason.is_error() {
+            self.dismissed = true;
             return;
         }
         self.accepted = true;
-        self.peer = Some(Limits::of(connack.properties));
+        let limits = Limits::of(connack.properties);
+        self.peer = Some(limits);
+        scene.ledger.announces(scene.process, limits);
         self.keep_alive = connack
             .properties
             .server_keep_alive()
@@ -241,7 +266,9 @@ impl Seat {
             .unwrap_or(self.session_expiry);
         if !connack.session_present {
             scene.memory.forget();
-            scene.ledger.session_lost(scene.process);
+            if scene.memory.connections > 0 {
+                scene.ledger.session_lost(scene.process);
+            }
         }
         let takes_qos2 = self.peer.is_some_and(|peer| peer.maximum_qos == 2);
         if connack.session_present && scene.memory.connections == 0 && takes_qos2 {

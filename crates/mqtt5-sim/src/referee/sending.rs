@@ -12,13 +12,16 @@ use crate::transcript::Invariant;
 impl Seat {
     pub(crate) fn sends_publish(&mut self, scene: &mut Scene<'_>, publish: &Publish<'_>) -> Judged {
         self.check_limits(publish)?;
+        let number = number_of(publish.payload);
+        if let (Role::Client, Some(number)) = (self.role, number) {
+            scene.ledger.leaves(number);
+        }
         let (id, dup) = match publish.delivery {
             Delivery::AtMostOnce => return Ok(()),
             Delivery::AtLeastOnce { id, dup } | Delivery::ExactlyOnce { id, dup } => {
                 (id.value(), dup)
             }
         };
-        let number = number_of(publish.payload);
         let qos = publish.delivery.qos() as u8;
         if dup && self.is_repeated_on_purpose(scene, id, number) {
             return Ok(());
@@ -26,7 +29,7 @@ impl Seat {
         if dup {
             self.check_repetition(scene, id, number, qos)?;
         } else {
-            self.check_new(scene, id)?;
+            self.check_new(scene, id, number)?;
             scene.memory.doubtful.remove(&id);
         }
         let place = scene
@@ -100,7 +103,7 @@ impl Seat {
     }
 
     /// The first time [MQTT-3.3.1-2], [MQTT-2.2.1-3].
-    fn check_new(&self, scene: &Scene<'_>, id: u16) -> Judged {
+    fn check_new(&self, scene: &Scene<'_>, id: u16, number: Option<usize>) -> Judged {
         let known = scene.memory.outbound.get(&id);
         rule(Invariant::Identifiers, known.is_none(), || {
             format!("PUBLISH {id} without DUP, while that identifier is used by {known:?}")
@@ -110,6 +113,13 @@ impl Seat {
             self.requests_of_own(id).is_none(),
             || format!("PUBLISH {id}, while that identifier belongs to a request"),
         )?;
+        // A broker may send a message once for each subscription.
+        let is_twin = |(_, other): &(&u16, &Outbound)| number.is_some() && other.number == number;
+        let twin = scene.memory.outbound.iter().find(is_twin);
+        let is_single = self.role == Role::Server || twin.is_none();
+        rule(Invariant::Identifiers, is_single, || {
+            format!("PUBLISH {id} is new, but that message is under way as {twin:?}")
+        })?;
         // [MQTT-4.3.3-10]: the server could take it for one of an earlier process.
         let clear = scene.memory.clear.as_ref();
         rule(
@@ -194,16 +204,27 @@ impl Seat {
         else {
             // PUBREC or PUBREL was repeated on purpose, and PUBCOMP is here before the PUBREL that answers the one or repeats the other.
             let ended_here = self.may_be_lost(scene) && self.published.contains_key(&id);
-            let repeated = scene.troubled && self.due.pubrel.contains(&id) || ended_here;
+            let is_due = self.due.pubrel.contains(&id);
             self.due.pubrel.retain(|due| *due != id);
-            let unknown = answer.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
-            let may_clear =
-                scene.memory.clear.is_some() && !scene.memory.outbound.contains_key(&id);
-            let is_right = unknown || repeated || may_clear && self.cleared.insert(id);
+            let is_unknown = !scene.memory.outbound.contains_key(&id);
+            let may_clear = scene.memory.clear.is_some() && is_unknown;
+            let is_right = match answer.reason {
+                ReasonCode::PACKET_IDENTIFIER_NOT_FOUND => is_unknown && is_due,
+                _ => scene.troubled && is_due || ended_here || may_clear && self.cleared.insert(id),
+            };
             return rule(Invariant::Identifiers, is_right, || {
-                format!("PUBREL {id} without PUBREC")
+                format!(
+                    "PUBREL {id} with {} without PUBREC, or with one: {is_due}",
+                    answer.reason
+                )
             });
         };
+        rule(Invariant::Identifiers, !answer.reason.is_error(), || {
+            format!(
+                "PUBREL {id} with {}, and its message is known",
+                answer.reason
+            )
+        })?;
         let again = known.connection != self.connection && !self.due.pubrel.contains(&id);
         known.connection = self.connection;
         if again {
@@ -233,17 +254,22 @@ impl Seat {
             .get(&id)
             .is_some_and(|known| known.qos == qos && (qos == 1 || known.released));
         if over {
-            scene.memory.outbound.remove(&id);
-            self.window.remove(&id);
+            self.ends(scene, id, qos == 1 && answer.reason.is_error());
+        }
+    }
+
+    fn ends(&mut self, scene: &mut Scene<'_>, id: u16, is_error: bool) {
+        self.window.remove(&id);
+        let over = scene.memory.outbound.remove(&id);
+        if let (Role::Client, Some(over)) = (self.role, over) {
+            scene.ledger.publisher_read(over.number, is_error);
         }
     }
 
     pub(crate) fn reads_pubrec(&mut self, scene: &mut Scene<'_>, answer: &Acknowledgement<'_>) {
         let id = answer.packet_id.value();
         if answer.reason.is_error() {
-            scene.memory.outbound.remove(&id);
-            self.window.remove(&id);
-            return;
+            return self.ends(scene, id, true);
         }
         if let Some(known) = scene
             .memory
@@ -256,6 +282,9 @@ impl Seat {
                 scene.memory.begun += 1;
             }
             known.released = true;
+            if self.role == Role::Client {
+                scene.ledger.publisher_released(known.number);
+            }
         }
         self.due.pubrel.push_back(id);
     }

@@ -111,7 +111,7 @@ impl Engine {
                 wanted.sent = QoS::AtMostOnce;
             }
         }
-        if self.is_closed() {
+        if self.is_closed() || planted!(FailSubscribe) {
             let lost = SubscribeErrorKind::ConnectionLost.into();
             return self.finish_subscribe(sent.call.slot, Err(lost));
         }

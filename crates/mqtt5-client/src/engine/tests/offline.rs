@@ -1,7 +1,7 @@
 //! Operations before there is a connection.
 
 use super::executor::{Task, now};
-use super::{Link, Peer, connack, dial_error, options, room_for};
+use super::{Link, Peer, accepted, connack, dial_error, options, room_for};
 use crate::driver::Attempt;
 use crate::{
     Async, Bound, Client, Offline, Options, Progress, PublishErrorKind as Kind, QoS,
@@ -70,6 +70,28 @@ fn a_refusal_ends_what_waits_unsent() {
     }
     assert!(subscribe.woken().is_err());
     assert!(link.finished && link.sent_types().is_empty());
+}
+
+/// The first connection is asked of every server, by a client that has only one connection too: what one of them refuses is not the end.
+#[test]
+fn what_waits_for_the_first_connection_waits_for_every_server() {
+    let options = options().server("mqtt://other");
+    let (client, mut link) = Link::new::<Async>(options, Peer::Script(Vec::new()));
+    let mut publish = Task::new(client.publish("t", "x").qos(QoS::AtLeastOnce));
+    let mut subscribe = Task::new(client.subscribe("a"));
+    assert!(publish.is_pending() && subscribe.is_pending());
+    assert_eq!(link.sent_types(), ["CONNECT"]);
+    link.send(Packet::Connack(Connack {
+        session_present: false,
+        reason: ReasonCode::NOT_AUTHORIZED,
+        properties: Properties::EMPTY,
+    }));
+    link.reconnect();
+    assert_eq!(link.dialed, ["mqtt://server:1883", "mqtt://other:1883"]);
+    assert!(publish.is_pending() && subscribe.is_pending());
+    assert_eq!(link.sent_types(), ["CONNECT"]);
+    link.send(accepted(false));
+    assert_eq!(link.sent_types(), ["SUBSCRIBE", "PUBLISH"]);
 }
 
 #[test]
