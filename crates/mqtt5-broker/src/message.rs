@@ -34,6 +34,8 @@ pub(crate) struct Content<'a> {
 pub(crate) struct Stored {
     pub(crate) topic: Box<str>,
     pub(crate) qos: QoS,
+    /// As its publisher set it.
+    pub(crate) retain: bool,
     properties: PropertyBuffer,
     payload: Bytes,
     pub(crate) expires: Option<Instant>,
@@ -44,6 +46,7 @@ impl Stored {
         Self {
             topic: publication.topic.as_str().into(),
             qos: publication.qos,
+            retain: publication.retain,
             properties: forwarded(publication.properties),
             payload: Bytes::copy_from_slice(publication.payload),
             expires,

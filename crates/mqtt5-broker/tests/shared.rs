@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use mqtt5_broker::{Fault, Mishap, On};
-use mqtt5_proto::packet::{Connect, Disconnect, List, Packet, Subscribe, SubscribeFilter};
+use mqtt5_proto::packet::{Connect, Disconnect, List, Packet, Publish, Subscribe, SubscribeFilter};
 use mqtt5_proto::{PacketType, Properties, Property, QoS, ReasonCode};
 
 /// A publisher on connection 1 and returning members on the following ones.
@@ -182,6 +182,30 @@ fn what_a_member_did_not_finish_goes_to_another_when_its_session_ends() {
     assert_eq!(bench.received(3).payloads(), ["1"]);
     bench.send(3, &puback(2, OK));
     assert_eq!(bench.received(3).payloads(), ["3"]);
+}
+
+/// Retain As Published is an option of the subscription that gets the message in the end [MQTT-3.3.1-12], [MQTT-3.3.1-13].
+#[test]
+fn what_goes_to_another_has_the_retain_flag_that_this_one_wants() {
+    for wanted in [false, true] {
+        let mut bench = group(2, AT_LEAST_ONCE);
+        for (connection, retain_as_published) in [(2, !wanted), (3, wanted)] {
+            let item = SubscribeFilter {
+                retain_as_published,
+                ..SubscribeFilter::new(filter("$share/g/t/+"), AT_LEAST_ONCE)
+            };
+            bench.subscribe_with(connection, &[item], &[]);
+        }
+        let publish = Publish {
+            delivery: qos1(7),
+            retain: true,
+            ..plain("t/1", "x")
+        };
+        bench.send(1, &Packet::Publish(publish));
+        assert_eq!(bench.received(2).publishes()[0].retain, !wanted);
+        assert!(bench.broker.forget(bench.now, "2"));
+        assert_eq!(bench.received(3).publishes()[0].retain, wanted);
+    }
 }
 
 /// However the session of a member ends, what it had not acknowledged goes to another, under that one's identifier.

@@ -203,8 +203,9 @@ impl Broker {
         let Some((session, subscription)) = group.take_turn(is_ready) else {
             return;
         };
-        let target = Target::shared(&subscription, delivery.retain, share);
-        let mut fanout = Fanout::stored(delivery.message, delivery.retain);
+        let retain = delivery.message.retain && subscription.retain_as_published;
+        let target = Target::shared(&subscription, retain, share);
+        let mut fanout = Fanout::stored(delivery.message, retain);
         self.deliver(session, target, &mut fanout, true);
     }
 
