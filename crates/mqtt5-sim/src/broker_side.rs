@@ -57,6 +57,11 @@ impl BrokerSide {
         self.broker.statistics().waiting
     }
 
+    /// Whether it has bytes that a link has no room for.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.pending.values().any(|bytes| !bytes.is_empty())
+    }
+
     pub(crate) fn fault(&mut self, now: Instant, number: usize, fault: BrokerFault) {
         let client = client_id(number);
         let _had_one = match fault {

@@ -142,11 +142,14 @@ impl Ledger {
         None
     }
 
-    /// A filter that this process has asked the broker for and that nobody in it wants.
+    /// A filter that this process has asked the broker for and that nobody in it wants. An UNSUBSCRIBE to which the server has answered with
+    /// DISCONNECT three times is given up.
     pub(crate) fn unwanted_at_broker(&self, process: ProcessId) -> Option<&str> {
         let asked = self.asked_of_broker.get(&process.client)?;
+        let gave_up = self.dismissals(process) >= 3;
         asked
             .iter()
+            .filter(|_| !gave_up)
             .find(|(filter, by)| **by == process && self.wishes(process, filter) == 0)
             .map(|(filter, _)| filter.as_str())
     }

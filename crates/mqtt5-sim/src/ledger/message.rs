@@ -46,7 +46,9 @@ impl Note {
         let timed_out = Ending::Failed(PublishErrorKind::TimedOut);
         let is_watched = self.ending.is_none_or(|ending| ending == timed_out);
         let is_answered = self.acknowledged || self.rejected;
-        is_watched && !is_answered && !WILL_TOPICS.contains(&self.topic)
+        // QoS 0 whose bytes wait.
+        let is_unread = self.ending == Some(Ending::Accepted) && self.taken.is_empty();
+        (is_watched && !is_answered || is_unread) && !WILL_TOPICS.contains(&self.topic)
     }
 }
 

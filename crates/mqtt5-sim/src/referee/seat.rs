@@ -53,10 +53,10 @@ pub(crate) struct Seat {
     /// And that because nobody has taken what it holds.
     pub(crate) stalled: bool,
     accepted: bool,
-    /// It has looked at a DISCONNECT or a refusing CONNACK.
+    /// It has read a DISCONNECT or a refusing CONNACK.
+    farewell: bool,
+    /// And looked at it: what it reads it may have to look at later.
     dismissed: bool,
-    /// It has read a PUBLISH: what came behind that it may have to look at later.
-    is_behind: bool,
     /// In seconds, as asked for and then as granted.
     keep_alive: u16,
     session_expiry: u32,
@@ -112,8 +112,8 @@ impl Seat {
             ended: false,
             stalled: false,
             accepted: false,
+            farewell: false,
             dismissed: false,
-            is_behind: false,
             keep_alive: 0,
             session_expiry: 0,
             peer: None,
@@ -144,7 +144,7 @@ impl Seat {
 
     /// It has looked at all that it has read.
     pub(crate) fn catches_up(&mut self) {
-        self.is_behind = false;
+        self.dismissed = self.farewell;
         self.unseen.clear();
     }
 
@@ -190,10 +190,7 @@ impl Seat {
         match packet {
             Packet::Connect(connect) => self.peer = Some(Limits::of(connect.properties)),
             Packet::Connack(connack) => self.told(scene, connack),
-            Packet::Publish(publish) => {
-                self.is_behind = true;
-                self.reads_publish(scene, publish);
-            }
+            Packet::Publish(publish) => self.reads_publish(scene, publish),
             Packet::Puback(answer) => self.reads_final(scene, answer, 1),
             Packet::Pubcomp(answer) => self.reads_final(scene, answer, 2),
             Packet::Pubrec(answer) => self.reads_pubrec(scene, answer),
@@ -206,7 +203,7 @@ impl Seat {
             }
             Packet::Disconnect(_) if self.role == Role::Client => {
                 scene.ledger.dismissed(scene.process);
-                self.dismissed = !self.is_behind;
+                self.farewell = true;
             }
             _ => {}
         }
@@ -249,7 +246,7 @@ impl Seat {
     /// The client at this seat is accepted or refused.
     fn told(&mut self, scene: &mut Scene<'_>, connack: &Connack<'_>) {
         if connack.reason.is_error() {
-            self.dismissed = true;
+            self.farewell = true;
             return;
         }
         self.accepted = true;

@@ -153,6 +153,7 @@ impl World<'_> {
             ));
         }
         match self.outside.broker.waiting() {
+            0 if self.outside.broker.is_writing() => drain("the broker writes".to_owned()),
             0 => None,
             waiting => drain(format!("{waiting} messages wait at the broker")),
         }
