@@ -270,7 +270,7 @@ pub enum EndpointError {
     /// What stands in brackets is no IPv6 address.
     #[error("`[{0}]` is no IPv6 address")]
     InvalidIpv6(Box<str>),
-    /// The port is no number from 1 to 65535.
+    /// The port is no number from 1 to 65535. What is no number at all is not shown: it may be a password whose `@` is missing.
     #[error("`{0}` is no port; use a number from 1 to 65535, or leave it out")]
     InvalidPort(Box<str>),
     /// The user name or password is not well percent-encoded, or the user name is no UTF-8 or holds U+0000.
@@ -322,7 +322,7 @@ fn parse_address(address: &str) -> Result<(Box<str>, Option<u16>), EndpointError
         match rest.strip_prefix(':') {
             Some(port) => (host, Some(port)),
             None if rest.is_empty() => (host, None),
-            None => return Err(EndpointError::InvalidPort(escaped(rest))),
+            None => return Err(invalid_port(rest)),
         }
     } else {
         match address.split_once(':') {
@@ -350,7 +350,17 @@ fn parse_port(port: &str) -> Result<u16, EndpointError> {
     port.parse()
         .ok()
         .filter(|&port| digits && port != 0)
-        .ok_or_else(|| EndpointError::InvalidPort(escaped(port)))
+        .ok_or_else(|| invalid_port(port))
+}
+
+fn invalid_port(port: &str) -> EndpointError {
+    let is_number = |byte: u8| byte.is_ascii_digit() || byte == b'+' || byte == b'-';
+    let shown = if port.bytes().all(is_number) {
+        port
+    } else {
+        "***"
+    };
+    EndpointError::InvalidPort(shown.into())
 }
 
 fn parse_path(scheme: Scheme, path: &str) -> Result<Box<str>, EndpointError> {

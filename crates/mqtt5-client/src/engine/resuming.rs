@@ -28,9 +28,7 @@ impl Engine {
         self.held.discard_untouched(|token| machine.forget(token));
         let held = &self.held;
         for (_, local) in self.registry.locals_mut() {
-            local
-                .queue
-                .retain(|entry| entry.hold.is_none_or(|hold| held.contains(hold)));
+            local.take_held(|hold| !held.contains(hold));
         }
     }
 

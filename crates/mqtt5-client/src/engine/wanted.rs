@@ -23,7 +23,9 @@ pub(super) struct Wanted {
     /// A SUBSCRIBE for it has left in this session.
     pub(super) at_server: bool,
     pub(super) locals: Vec<Key>,
-    /// Whom the server has granted it, and under which identifier first; `None` when somebody else had asked.
+    /// The Subscription Identifier that the server last granted it under.
+    granted_under: Option<u32>,
+    /// Whom the server has granted it, and under which identifier first.
     since: Vec<(Key, Option<u32>)>,
 }
 
@@ -40,6 +42,7 @@ impl Wanted {
             asked: 0,
             at_server: false,
             locals: Vec::new(),
+            granted_under: None,
             since: Vec::new(),
         }
     }
@@ -79,6 +82,7 @@ impl Wanted {
         self.granted = None;
         self.at_server = false;
         self.identifiers.clear();
+        self.granted_under = None;
         self.since.clear();
     }
 
@@ -90,9 +94,10 @@ impl Wanted {
 
     /// A subscription has it, by a SUBSCRIBE under this identifier or because somebody else had asked.
     pub(super) fn granted_to(&mut self, local: Key, identifier: Option<u32>) {
+        self.granted_under = identifier.or(self.granted_under);
         let is_known = self.since.iter().any(|(known, _)| *known == local);
         if !is_known && self.locals.contains(&local) {
-            self.since.push((local, identifier));
+            self.since.push((local, self.granted_under));
         }
     }
 

@@ -120,7 +120,15 @@ fn who_had_the_earlier_identifier_gets_what_was_queued_under_it() {
     grant(&mut link);
     let mut later = later.woken().expect("granted");
     topics(&mut later);
+    // Who comes now without a SUBSCRIBE has it under the later one.
+    let last = client.subscribe("s/+").qos(QoS::AtMostOnce);
+    let last = last.retain_handling(RetainHandling::DoNotSend);
+    let mut last = now(last).expect("granted already");
     copy(&mut link, &[1]);
     assert_eq!(topics(&mut first).len(), 2);
-    assert_eq!((topics(&mut quiet).len(), topics(&mut later).len()), (1, 0));
+    let mut counts = [&mut quiet, &mut later, &mut last].map(|taken| topics(taken).len());
+    assert_eq!(counts, [1, 0, 0]);
+    copy(&mut link, &[2]);
+    counts = [&mut quiet, &mut later, &mut last].map(|taken| topics(taken).len());
+    assert_eq!(counts, [1, 1, 1]);
 }
