@@ -294,9 +294,10 @@ impl Ledger {
         // What one of a group did not answer for goes to another, late.
         let matching = || to.filters.iter().filter(|filter| filter.matches(topic));
         let shared = matching().any(FilterNote::is_shared);
-        // What came first may be gone: with its session, with its connection if it had QoS 0, or as what another message was taken for.
-        // What comes again comes late.
-        let is_lost = note.taken.first().is_some_and(|taken| *taken < session)
+        // What came first may be gone: with its session, with its connection if it had QoS 0, with its time, or as what another message was
+        // taken for. What comes again comes late.
+        let is_lost = note.expires
+            || note.taken.first().is_some_and(|taken| *taken < session)
             || matching().any(|filter| filter.granted == QoS::AtMostOnce);
         let is_late = is_lost && note.taken.len() > 1
             || is_dropped
