@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mqtt5_proto::packet::{Connack, Connect};
-use mqtt5_proto::{Packet, ReasonCode, Role};
+use mqtt5_proto::{Packet, PacketType, ReasonCode, Role};
 
 use super::frames::Frames;
 use super::limits::Limits;
@@ -53,10 +53,10 @@ pub(crate) struct Seat {
     /// And that because nobody has taken what it holds.
     pub(crate) stalled: bool,
     accepted: bool,
-    /// It has read a DISCONNECT or a refusing CONNACK.
-    farewell: bool,
-    /// And looked at it: what it reads it may have to look at later.
+    /// It has looked at a DISCONNECT or a refusing CONNACK.
     dismissed: bool,
+    /// It has read a PUBLISH or SUBACK, which may stop the reading: what came behind that it may have to look at later.
+    is_behind: bool,
     /// In seconds, as asked for and then as granted.
     keep_alive: u16,
     session_expiry: u32,
@@ -112,8 +112,8 @@ impl Seat {
             ended: false,
             stalled: false,
             accepted: false,
-            farewell: false,
             dismissed: false,
+            is_behind: false,
             keep_alive: 0,
             session_expiry: 0,
             peer: None,
@@ -144,7 +144,7 @@ impl Seat {
 
     /// It has looked at all that it has read.
     pub(crate) fn catches_up(&mut self) {
-        self.dismissed = self.farewell;
+        self.is_behind = false;
         self.unseen.clear();
     }
 
@@ -190,7 +190,10 @@ impl Seat {
         match packet {
             Packet::Connect(connect) => self.peer = Some(Limits::of(connect.properties)),
             Packet::Connack(connack) => self.told(scene, connack),
-            Packet::Publish(publish) => self.reads_publish(scene, publish),
+            Packet::Publish(publish) => {
+                self.is_behind = true;
+                self.reads_publish(scene, publish);
+            }
             Packet::Puback(answer) => self.reads_final(scene, answer, 1),
             Packet::Pubcomp(answer) => self.reads_final(scene, answer, 2),
             Packet::Pubrec(answer) => self.reads_pubrec(scene, answer),
@@ -198,12 +201,13 @@ impl Seat {
             Packet::Subscribe(subscribe) => self.reads_subscribe(scene, subscribe),
             Packet::Unsubscribe(unsubscribe) => self.reads_unsubscribe(scene, unsubscribe),
             Packet::Suback(answer) | Packet::Unsuback(answer) => {
+                self.is_behind |= packet.packet_type() == PacketType::Suback;
                 let names = self.requests.remove(&answer.packet_id.value());
                 self.unseen.extend(names.unwrap_or_default());
             }
             Packet::Disconnect(_) if self.role == Role::Client => {
                 scene.ledger.dismissed(scene.process);
-                self.farewell = true;
+                self.dismissed = !self.is_behind;
             }
             _ => {}
         }
@@ -246,7 +250,7 @@ impl Seat {
     /// The client at this seat is accepted or refused.
     fn told(&mut self, scene: &mut Scene<'_>, connack: &Connack<'_>) {
         if connack.reason.is_error() {
-            self.farewell = true;
+            self.dismissed = true;
             return;
         }
         self.accepted = true;
